@@ -1,0 +1,1 @@
+"""The core of the model server: no Ray in it."""

@@ -1,0 +1,16 @@
+"""Waiting for a state instead of sleeping."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+
+async def until(claim: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Return once `claim` holds; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not claim():
+        if time.monotonic() > deadline:
+            raise AssertionError("the awaited state did not come")
+        await asyncio.sleep(0)
