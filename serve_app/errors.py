@@ -1,0 +1,246 @@
+"""The tree of errors, sorted by who can act on them.
+
+    ServeAppError
+    ├── ConfigError                the operator, before serving
+    │   ├── ManifestError          model.yaml is missing, unreadable or wrong
+    │   ├── ArtifactMismatch       a file is not the one the manifest names
+    │   ├── UntrustedArtifact      loading the file would run code and nobody allowed that digest
+    │   ├── InvalidTable           the gateway's traffic table cannot be used
+    │   ├── AcceleratorMissing     a GPU was asked for where there is none
+    │   └── CheckFailed            the warm-up or a golden input did not give what the manifest says
+    ├── RequestError               the caller, by changing the request
+    │   ├── MalformedBody          the body is not what the protocol says
+    │   ├── InvalidInput           a tensor, parameter or header has a value the model does not take
+    │   ├── TooLarge               a size is over a limit
+    │   ├── ModelNotFound          no such model
+    │   ├── VersionNotFound        no such version tag or label
+    │   └── RouteNotFound          no such URL
+    ├── CapacityError              the caller, by trying again later
+    │   ├── Overloaded             a queue is full
+    │   ├── ModelNotReady          no ready version can answer
+    │   ├── ReplicaLost            the replica died with the request, and so did the retry's
+    │   └── DeadlineExceeded       the answer would come too late; it was not computed
+    └── ModelFailure               the model's owner
+        ├── ModelRaised            it raised on this request
+        └── WrongAnswer            its answer breaks its signature, so nobody's rows can be told apart
+
+The core knows no HTTP or gRPC code: `transport/status.py` has one row a leaf. Errors cross replicas pickled, so every
+constructor argument goes to `super().__init__`.
+"""
+
+from __future__ import annotations
+
+
+class ServeAppError(Exception):
+    """Base of every error this package raises on purpose; `str()` is one sentence fit for a client."""
+
+
+class ConfigError(ServeAppError):
+    """The operator must change a file or the cluster before this can serve."""
+
+
+class ManifestError(ConfigError):
+    """A model version's directory or its `model.yaml` cannot be used."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class ArtifactMismatch(ConfigError):
+    """A file's SHA-256 is not the one in the manifest: it was changed, or only half of it arrived."""
+
+    def __init__(self, path: str, expected_sha256: str, actual_sha256: str) -> None:
+        super().__init__(path, expected_sha256, actual_sha256)
+        self.path, self.expected_sha256, self.actual_sha256 = path, expected_sha256, actual_sha256
+
+    def __str__(self) -> str:
+        return f"{self.path}: sha256 is {self.actual_sha256}, the manifest says {self.expected_sha256}"
+
+
+class UntrustedArtifact(ConfigError):
+    """Loading the artifact would run code from it, and the operator did not list its digest as trusted."""
+
+    def __init__(self, path: str, sha256: str, reason: str) -> None:
+        super().__init__(path, sha256, reason)
+        self.path, self.sha256, self.reason = path, sha256, reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}; to allow this very file add {self.sha256} to the release's trusted_sha256"
+
+
+class InvalidTable(ConfigError):
+    """The gateway's `user_config` breaks its schema; the table in use stays."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the traffic table is not taken into use: {self.reason}"
+
+
+class AcceleratorMissing(ConfigError):
+    """A release asks for a GPU and the machine or cluster has none."""
+
+    def __init__(self, subject: str) -> None:
+        super().__init__(subject)
+        self.subject = subject
+
+    def __str__(self) -> str:
+        return f"{self.subject} asks for accelerator: gpu and there is none; use auto or cpu, or add a GPU node"
+
+
+class CheckFailed(ConfigError):
+    """A check that a version must pass before it takes traffic did not pass."""
+
+    def __init__(self, subject: str, reason: str) -> None:
+        super().__init__(subject, reason)
+        self.subject, self.reason = subject, reason
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.reason}"
+
+
+class RequestError(ServeAppError):
+    """The caller must change the request; repeating it cannot help."""
+
+
+class MalformedBody(RequestError):
+    """The body does not follow the protocol."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class InvalidInput(RequestError):
+    """A named part of the request has a value that the model or the server does not take."""
+
+    def __init__(self, subject: str, reason: str) -> None:
+        super().__init__(subject, reason)
+        self.subject, self.reason = subject, reason
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.reason}"
+
+
+class TooLarge(RequestError):
+    """A size is over a limit; refused before any work was done on it."""
+
+    def __init__(self, subject: str, actual: int, limit: int, unit: str) -> None:
+        super().__init__(subject, actual, limit, unit)
+        self.subject, self.actual, self.limit, self.unit = subject, actual, limit, unit
+
+    def __str__(self) -> str:
+        return f"{self.subject} has {self.actual} {self.unit}, the limit is {self.limit}"
+
+
+class ModelNotFound(RequestError):
+    """No model of that name is served here."""
+
+    def __init__(self, model: str, known: tuple[str, ...]) -> None:
+        super().__init__(model, known)
+        self.model, self.known = model, known
+
+    def __str__(self) -> str:
+        return f"model {self.model[:128]!r} is not served here; served are: {', '.join(self.known) or 'none'}"
+
+
+class VersionNotFound(RequestError):
+    """The model has no version tag or label of that name."""
+
+    def __init__(self, model: str, version: str, known: tuple[str, ...]) -> None:
+        super().__init__(model, version, known)
+        self.model, self.version, self.known = model, version, known
+
+    def __str__(self) -> str:
+        known = ", ".join(self.known)
+        return f"model {self.model!r} has no version or label {self.version[:128]!r}; it has: {known}"
+
+
+class RouteNotFound(RequestError):
+    """No such URL."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"there is nothing at {self.path[:200]!r}; GET /v2 describes this server"
+
+
+class CapacityError(ServeAppError):
+    """The caller may try again after `retry_after_s` seconds."""
+
+    retry_after_s: float = 1.0
+
+
+class Overloaded(CapacityError):
+    """A queue is full; the caller may retry after `retry_after_s` seconds."""
+
+    def __init__(self, queue: str, limit_rows: int, retry_after_s: float = 1.0) -> None:
+        super().__init__(queue, limit_rows, retry_after_s)
+        self.queue, self.limit_rows, self.retry_after_s = queue, limit_rows, retry_after_s
+
+    def __str__(self) -> str:
+        return f"the queue of {self.queue} is full ({self.limit_rows} rows); retry in {self.retry_after_s:g} s"
+
+
+class ModelNotReady(CapacityError):
+    """No ready version can answer; `reason` says what the operator would see."""
+
+    def __init__(self, model: str, version: str, reason: str) -> None:
+        super().__init__(model, version, reason)
+        self.model, self.version, self.reason = model, version, reason
+
+    def __str__(self) -> str:
+        name = f"{self.model} {self.version}".strip()
+        return f"{name} is not ready: {self.reason}"
+
+
+class ReplicaLost(CapacityError):
+    """The replica died while it had the request and the one retry did not succeed either."""
+
+    def __init__(self, release: str) -> None:
+        super().__init__(release)
+        self.release = release
+
+    def __str__(self) -> str:
+        return f"a replica of {self.release} died while it worked on this request; retry"
+
+
+class DeadlineExceeded(CapacityError):
+    """The time the caller or the release allows has passed, so the answer was not computed or not waited for."""
+
+    def __init__(self, release: str, timeout_s: float) -> None:
+        super().__init__(release, timeout_s)
+        self.release, self.timeout_s = release, timeout_s
+
+    def __str__(self) -> str:
+        return f"{self.release} could not answer within {self.timeout_s:g} s"
+
+
+class ModelFailure(ServeAppError):
+    """The model did not give a right answer; what it raised is in the log under the request id."""
+
+    def __init__(self, release: str, reason: str) -> None:
+        super().__init__(release, reason)
+        self.release, self.reason = release, reason
+
+    def __str__(self) -> str:
+        return f"{self.release} failed: {self.reason}"
+
+
+class ModelRaised(ModelFailure):
+    """The model raised on this request, alone or in a batch that could not be taken apart."""
+
+
+class WrongAnswer(ModelFailure):
+    """The model's answer has other rows, shapes, datatypes or outputs than its signature: an error for the batch."""
