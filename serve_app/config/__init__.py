@@ -1,0 +1,1 @@
+"""Schemas of every file an operator writes."""

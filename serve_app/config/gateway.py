@@ -1,0 +1,70 @@
+"""The gateway's settings: `args` (a change restarts it) and the traffic table in `user_config` (a change does not)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from serve_app.config.base import NO_BOOLEAN, Name, PositiveFloat, PositiveInt, StrictModel
+
+Percent = Annotated[float, Field(ge=0, le=100), NO_BOOLEAN]
+
+
+class LimitsConfig(StrictModel):
+    """Bounds that hold before any work is done on a request."""
+
+    max_body_bytes: PositiveInt = Field(default=64 * 2**20, description="Longest HTTP body that is read.")
+    max_request_rows: PositiveInt = Field(default=4096, description="Most rows of one request.")
+    timeout_s: PositiveFloat = Field(default=30.0, description="Longest wait for an answer, unless slo_ms is set.")
+
+
+class GatewayArgs(StrictModel):
+    """`args` of the application `gateway`."""
+
+    limits: LimitsConfig = LimitsConfig()
+
+
+class ModelTraffic(StrictModel):
+    """Who answers requests for one model.
+
+    Attributes:
+        traffic: Percent of the requests by version tag; sums up to 100.
+        labels: Movable names for versions, usable wherever a version tag is.
+    """
+
+    traffic: Mapping[Name, Percent] = Field(min_length=1)
+    labels: Mapping[Name, Name] = {}
+
+    @field_validator("traffic")
+    @classmethod
+    def _weights_sum_up(cls, traffic: Mapping[str, float]) -> Mapping[str, float]:
+        total = sum(traffic.values())
+        if abs(total - 100) > 1e-6:
+            raise ValueError(f"traffic weights sum up to {total:g}, not to 100")
+        return traffic
+
+    @model_validator(mode="after")
+    def _labels_are_no_versions(self) -> ModelTraffic:
+        if both := sorted(set(self.labels) & self.versions):
+            raise ValueError(f"{both[0]!r} is a label and a version tag; a name must be one of them")
+        return self
+
+    @property
+    def versions(self) -> frozenset[str]:
+        """Every version tag the table names, with traffic or only through a label."""
+        return frozenset(self.traffic) | frozenset(self.labels.values())
+
+
+class TrafficTable(StrictModel):
+    """The gateway's `user_config`: models, their traffic and the default model of `POST /predict`."""
+
+    models: Mapping[Name, ModelTraffic] = Field(min_length=1)
+    default_model: Name | None = None
+
+    @model_validator(mode="after")
+    def _default_exists(self) -> TrafficTable:
+        if self.default_model is not None and self.default_model not in self.models:
+            raise ValueError(f"default_model {self.default_model!r} is not among models: {', '.join(self.models)}")
+        return self

@@ -1,0 +1,134 @@
+"""The schema of `model.yaml`, which stands beside the artifact of one model version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from serve_app.config.base import NO_BOOLEAN, Integer, Number, Sha256, StrictModel
+from serve_app.config.release import MAX_ROWS, BatchingConfig
+from serve_app.datatypes import Datatype
+from serve_app.types import TensorSpec
+
+TensorName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+ArtifactName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=255)]
+
+Rows = Annotated[Integer, Field(gt=0, le=MAX_ROWS), NO_BOOLEAN]
+Tolerance = Annotated[Number, Field(ge=0, allow_inf_nan=False), NO_BOOLEAN]
+
+
+class Format(StrEnum):
+    """How an artifact was written, and so which runtime executes it."""
+
+    ONNX = "onnx"
+    TORCHSCRIPT = "torchscript"
+    TORCH_EXPORT = "torch_export"
+    SKOPS = "skops"
+    JOBLIB = "joblib"
+    PICKLE = "pickle"
+    PYTHON = "python"
+
+
+class TensorConfig(StrictModel):
+    """One input or output."""
+
+    name: TensorName
+    datatype: Datatype
+    shape: tuple[Integer, ...] = Field(min_length=1, description="Axis 0 is the batch axis and must be -1.")
+    source: str | None = Field(
+        default=None,
+        description="The artifact's own name for it where that differs: an ONNX input or output, "
+        "a scikit-learn method such as predict_proba.",
+    )
+    labels: tuple[str, ...] = ()
+    allow_nan: bool = False
+
+    @field_validator("shape")
+    @classmethod
+    def _shape_has_batch_axis(cls, shape: tuple[int, ...]) -> tuple[int, ...]:
+        if shape[0] != -1:
+            raise ValueError(f"axis 0 is the batch axis and must be -1, not {shape[0]}")
+        if any(axis == 0 or axis < -1 for axis in shape):
+            raise ValueError(f"axes are -1 (any length) or at least 1, not {list(shape)}")
+        return shape
+
+    @property
+    def spec(self) -> TensorSpec:
+        """The tensor as the rest of the core knows it."""
+        return TensorSpec(self.name, self.datatype, self.shape, self.labels, self.allow_nan)
+
+
+class WarmupConfig(StrictModel):
+    """What is executed once at load, so that the first request pays for no lazy initialisation."""
+
+    rows: tuple[Rows, ...] = Field(default=(1,), description="Batch sizes to execute with.")
+
+
+class GoldenConfig(StrictModel):
+    """Inputs whose outputs are known; a version that answers otherwise never becomes ready."""
+
+    inputs: Mapping[TensorName, list[Any]] = Field(min_length=1, description="Nested rows by input name.")
+    outputs: Mapping[TensorName, list[Any]] = Field(min_length=1, description="Nested rows by output name.")
+    atol: Tolerance = 1e-4
+    rtol: Tolerance = 1e-3
+
+
+class Manifest(StrictModel):
+    """One model version: what the artifact is, what it takes and gives, and how to check it."""
+
+    format: Format
+    artifact: ArtifactName | None = None
+    sha256: Sha256 | None = None
+    extra_files: Mapping[ArtifactName, Sha256] = Field(
+        default={}, description="Further files the artifact needs, such as ONNX external data."
+    )
+    description: str = ""
+    inputs: tuple[TensorConfig, ...] = Field(min_length=1)
+    outputs: tuple[TensorConfig, ...] = Field(min_length=1)
+    prediction: TensorName | None = Field(default=None, description="The output that POST /predict answers with.")
+    batching: BatchingConfig = BatchingConfig()
+    warmup: WarmupConfig = WarmupConfig()
+    golden: tuple[GoldenConfig, ...] = ()
+    metrics: Mapping[str, Number] = Field(default={}, description="Measured on held-out data, e.g. accuracy.")
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Manifest:
+        if self.format is Format.PYTHON:
+            if self.artifact is None and (self.sha256 is not None or self.extra_files):
+                raise ValueError("sha256 and extra_files need an artifact")
+        elif self.artifact is None:
+            raise ValueError(f"format {self.format} needs an artifact")
+        if self.artifact is not None and self.sha256 is None:
+            raise ValueError("artifact needs its sha256")
+        for kind, tensors in (("inputs", self.inputs), ("outputs", self.outputs)):
+            names = [tensor.name for tensor in tensors]
+            if len(set(names)) != len(names):
+                raise ValueError(f"{kind} have a name twice: {', '.join(names)}")
+        outputs = {tensor.name for tensor in self.outputs}
+        if self.prediction is not None and self.prediction not in outputs:
+            raise ValueError(f"prediction {self.prediction!r} is not among outputs: {', '.join(sorted(outputs))}")
+        return self
+
+    @model_validator(mode="after")
+    def _golden_names_tensors(self) -> Manifest:
+        inputs, outputs = ({tensor.name for tensor in tensors} for tensors in (self.inputs, self.outputs))
+        for index, golden in enumerate(self.golden):
+            if set(golden.inputs) != inputs:
+                raise ValueError(f"golden {index} must give every input: {', '.join(sorted(inputs))}")
+            if unknown := sorted(set(golden.outputs) - outputs):
+                raise ValueError(f"golden {index} expects unknown output {unknown[0]!r}")
+        return self
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """SHA-256 of every file beside model.yaml, by name."""
+        own = {self.artifact: self.sha256} if self.artifact is not None and self.sha256 is not None else {}
+        return {**own, **self.extra_files}
+
+    @property
+    def predicted_output(self) -> str:
+        """The output of `POST /predict`: the one named, else the last (labels by custom follow probabilities)."""
+        return self.prediction or self.outputs[-1].name

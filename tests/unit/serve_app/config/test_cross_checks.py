@@ -1,0 +1,115 @@
+"""Rules between applications, one at a time; whole files are in test_serve_file."""
+
+import pytest
+
+from serve_app.config.cross_checks import cross_check, never_fills
+from serve_app.config.declared import DeploymentEntry, read_declared
+
+
+def gateway(traffic=None, **options):
+    table = {"models": traffic or {"m": {"traffic": {"v1": 100}}}}
+    entry = {"name": "Gateway", "user_config": table, **options}
+    return {
+        "name": "gateway",
+        "import_path": "graphs.gateway:build",
+        "deployments": [entry],
+    }
+
+
+def release(version="v1", model="m", **more):
+    args = {"model": model, "version": version, "source": "s", **more.pop("args", {})}
+    return {
+        "name": f"{model}-{version}",
+        "route_prefix": None,
+        "import_path": "graphs.inference:build",
+        "args": args,
+        **more,
+    }
+
+
+def found(*applications, host="127.0.0.1"):
+    file, _ = read_declared({"http_options": {"host": host}, "applications": list(applications)})
+    return [(".".join(map(str, path)), message) for path, message in cross_check(file)]
+
+
+def test_a_file_that_fits_together_has_no_findings():
+    assert found(gateway(), release()) == []
+
+
+def test_a_release_that_nothing_reaches_is_fine():
+    assert found(gateway(), release(), release("v2"), release("v1", "other")) == []
+
+
+def test_an_own_application_may_have_a_route_of_its_own():
+    assert found(gateway(), release(), {"name": "mine", "route_prefix": "/mine", "import_path": "mine:app"}) == []
+
+
+def test_a_route_begins_with_a_slash():
+    own = {"name": "mine", "route_prefix": "mine", "import_path": "mine:app"}
+    assert found(gateway(), release(), own) == [
+        ("applications.2.route_prefix", "a route must begin with '/', not be 'mine'")
+    ]
+
+
+def test_a_fault_in_one_model_hides_nothing_about_the_others():
+    traffic = {"m": {"traffic": {"v1": 1}, "typo": 1}, "n": {"traffic": {"v9": 100}}}
+    (finding,) = found(gateway(traffic), release(), release("v1", "n"))
+    assert finding[0] == "applications.0.deployments.0.user_config.models.n.traffic.v9"
+
+
+def test_a_release_whose_names_cannot_be_read_is_not_called_missing():
+    broken = release()
+    broken["args"]["model"] = 3
+    assert found(gateway(), broken) == []
+    broken = release()
+    broken["args"]["version"] = 1
+    assert found(gateway(), broken) == []
+
+
+def test_one_deployment_has_one_entry():
+    entries = [{"name": "m"}, {"name": "m"}]
+    assert found(gateway(), release(deployments=entries)) == [
+        ("applications.1.deployments.1.name", "a second entry for 'm'")
+    ]
+
+
+def test_an_entry_without_a_name_says_so():
+    assert found(gateway(), release(deployments=[{}])) == [
+        ("applications.1.deployments.0.name", "required key is missing")
+    ]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_loopback_is_local(host):
+    assert found(gateway(), release(), host=host) == []
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org", "localhost.example.org", 0])  # noqa: S104
+def test_any_other_host_is_refused(host):
+    ((path, message),) = found(gateway(), release(), host=host)
+    assert path == "http_options.host"
+    assert message.startswith(f"{host} is reachable from other machines and there is no authentication yet")
+
+
+@pytest.mark.parametrize(
+    ("ongoing", "replicas", "rows", "fills"),
+    [(64, 1, 64, True), (63, 1, 64, False), (16, 4, 64, True), (16, 3, 64, False), (None, 1, 4096, True)],
+)
+def test_a_batch_fills_if_all_gateway_replicas_together_hold_its_rows(ongoing, replicas, rows, fills):
+    entry = DeploymentEntry(("d", 0), "Gateway", ongoing, replicas, {})
+    assert (never_fills(entry, rows, "m-v1") is None) == fills
+
+
+def test_rows_that_the_args_leave_to_the_manifest_are_not_judged_here():
+    small = gateway(max_ongoing_requests=1)
+    assert found(small, release()) == []
+    assert found(small, release(args={"batching": {"max_queue_rows": 100}})) == []
+    assert len(found(small, release(args={"batching": {"max_rows": 2}}))) == 1
+
+
+def test_a_release_takes_a_block_of_every_gateway_replica():
+    entries = [{"name": "m", "max_ongoing_requests": 2}]
+    assert found(gateway(num_replicas=2), release(deployments=entries)) == []
+    assert [path for path, _ in found(gateway(num_replicas=3), release(deployments=entries))] == [
+        "applications.1.deployments.0.max_ongoing_requests"
+    ]
