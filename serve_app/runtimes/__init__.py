@@ -1,0 +1,1 @@
+"""Libraries that execute models, behind one small protocol."""

@@ -1,0 +1,62 @@
+"""What every runtime is: a loaded model that turns named arrays into named arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from serve_app.config.manifest import Manifest
+from serve_app.config.release import RuntimeConfig
+from serve_app.types import Tensors
+
+
+class Runtime(Protocol):
+    """A model in memory. `predict` blocks, so it is called in a worker thread, one call at a time."""
+
+    @property
+    def device(self) -> str:
+        """Where it executes: `cpu` or `cuda:N`."""
+
+    def predict(self, inputs: Tensors) -> Tensors:
+        """Execute one batch.
+
+        Args:
+            inputs: Every input of the signature with its datatype, C-contiguous, all with the same rows.
+
+        Returns:
+            Every output of the signature, in arrays that the next call leaves alone. The caller checks rows and
+            datatypes.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSource:
+    """What a runtime is made of.
+
+    Attributes:
+        manifest: The version's signature and format.
+        directory: Where its files are, all of them verified against the manifest.
+        device: `cpu` or `cuda`.
+        config: Threads and precision.
+        python_class: `module:Class` from the operator's configuration, for format python.
+        trusted_sha256: Digests of artifacts that may run code when loaded.
+    """
+
+    manifest: Manifest
+    directory: Path
+    device: str = "cpu"
+    config: RuntimeConfig = RuntimeConfig()  # noqa: RUF009 - frozen, so sources may share it
+    python_class: str | None = None
+    trusted_sha256: tuple[str, ...] = ()
+
+    @property
+    def artifact(self) -> Path:
+        """Path of the verified artifact.
+
+        Raises:
+            ValueError: The manifest names no artifact (only format python may).
+        """
+        if self.manifest.artifact is None:
+            raise ValueError("the manifest names no artifact")
+        return self.directory / self.manifest.artifact

@@ -1,0 +1,85 @@
+"""Models that are the operator's own Python class, named in the release's configuration and never in an artifact."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from serve_app.config.manifest import TensorConfig
+from serve_app.datatypes import Datatype
+from serve_app.errors import ConfigError
+from serve_app.runtimes.answer import by_name, bytes_of
+from serve_app.runtimes.base import RuntimeSource
+from serve_app.types import Array, Tensors
+
+
+class PythonModel(Protocol):
+    """What the operator's class offers. It is constructed without arguments.
+
+    It may also have `setup(directory: Path, device: str) -> None`, called once before the first batch with the
+    directory of the version's verified files and `cpu` or `cuda`.
+    """
+
+    def predict(self, inputs: Tensors) -> object:
+        """Answer one batch: arrays by output name, a tuple in the signature's order, or the only output's array."""
+
+
+class PythonRuntime:
+    """An instance of the operator's class.
+
+    Attributes:
+        device: `cpu` or `cuda:0`; what the class does with it is its own business.
+    """
+
+    def __init__(self, source: RuntimeSource) -> None:
+        """Import the class, construct it and set it up; what it raises passes through.
+
+        Raises:
+            ConfigError: The release names no class, or the class cannot be found or has no `predict`.
+        """
+        self._model: PythonModel = _class_of(source.python_class)()
+        self._outputs = source.manifest.outputs
+        self.device = "cuda:0" if source.device == "cuda" else "cpu"
+        _set_up(self._model, source.directory, source.device)
+
+    def predict(self, inputs: Tensors) -> Tensors:
+        """Execute one batch; see `Runtime.predict`.
+
+        Raises:
+            ValueError: The answer does not fit the signature.
+        """
+        own = {
+            name: np.require(array, requirements=["C", "W"]) for name, array in inputs.items()
+        }  # as in warm-up: writable
+        named = by_name(self._model.predict(own), self._outputs)
+        return {config.name: _array(named[config.name], config) for config in self._outputs}
+
+
+def _set_up(model: PythonModel, directory: Path, device: str) -> None:
+    setup = getattr(model, "setup", None)
+    if setup is not None:
+        setup(directory, device)
+
+
+def _class_of(reference: str | None) -> Any:  # noqa: ANN401 - any class with a fitting predict
+    if reference is None:
+        raise ConfigError("a model of format python needs python_class: module:Class in the release's args")
+    module_name, _, class_name = reference.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"python_class {reference!r} cannot be imported: {error}") from error
+    found = getattr(module, class_name, None)
+    if not isinstance(found, type) or not callable(getattr(found, "predict", None)):
+        raise ConfigError(f"python_class {reference!r}: {module_name} has no class {class_name} with a predict method")
+    return found
+
+
+def _array(value: object, config: TensorConfig) -> Array:
+    array = np.asarray(value)
+    if config.datatype is Datatype.BYTES and array.dtype.kind in "OUS":
+        return bytes_of(array)
+    return np.array(array, order="C")  # a copy: a model may use its buffer again while we still hand out rows of it

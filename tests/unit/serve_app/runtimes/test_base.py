@@ -1,0 +1,19 @@
+from pathlib import Path
+
+import pytest
+
+from serve_app.config.manifest import Manifest
+from serve_app.runtimes.base import RuntimeSource
+
+TENSOR = {"name": "x", "datatype": "FP32", "shape": [-1]}
+
+
+def test_the_artifact_is_beside_the_manifest():
+    document = {"format": "onnx", "artifact": "a.onnx", "sha256": "0" * 64, "inputs": [TENSOR], "outputs": [TENSOR]}
+    assert RuntimeSource(Manifest.model_validate(document), Path("/m/v1")).artifact == Path("/m/v1/a.onnx")
+
+
+def test_a_python_model_need_not_have_one():
+    manifest = Manifest.model_validate({"format": "python", "inputs": [TENSOR], "outputs": [TENSOR]})
+    with pytest.raises(ValueError, match="names no artifact"):
+        _ = RuntimeSource(manifest, Path("/m/v1")).artifact
