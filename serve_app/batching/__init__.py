@@ -1,0 +1,1 @@
+"""Requests to blocks, blocks to batches, batches back to requests."""

@@ -1,0 +1,72 @@
+"""A block in pieces, and its way back."""
+
+from __future__ import annotations
+
+import numpy as np
+from support.arithmetic import block, rows
+
+from serve_app.batching.job import Job, join, runs_of, shapes_of
+from serve_app.errors import ModelRaised
+from serve_app.types import Timings
+
+
+async def test_entries_over_the_limit_are_cut():
+    job = Job(block(rows(1), rows(*range(5))), now=0.0)
+    assert [(piece.entry, piece.start, piece.stop) for piece in job.pieces(2)] == [
+        (0, 0, 1),
+        (1, 1, 3),
+        (1, 3, 5),
+        (1, 5, 6),
+    ]
+
+
+async def test_neighbouring_pieces_are_one_run_without_a_copy():
+    job = Job(block(rows(1), rows(2), rows(3)), now=0.0)
+    pieces = job.pieces(8)
+    (run,) = runs_of(pieces)
+    assert (run.start, run.stop) == (0, 3)
+    assert np.shares_memory(run.inputs()["x"], job.block.inputs["x"])
+    assert len(runs_of([pieces[0], pieces[2]])) == 2
+
+
+async def test_an_entry_that_failed_in_part_gives_no_rows_and_shifts_nobody():
+    sent = block(rows(1), rows(2, 2, 2), rows(3))
+    job = Job(sent, now=0.0)
+    pieces = job.pieces(2)  # entry 1 in two pieces
+    job.pending = len(pieces)
+    job.add_part(0, {"total": np.array([10, 20, 20])})  # rows 0..2
+    job.executed(pieces[0], Timings())
+    job.executed(pieces[1], Timings())
+    job.fail(pieces[2], ModelRaised("m-v1", "it raised"))
+    job.add_part(4, {"total": np.array([30])})
+    job.executed(pieces[3], Timings())
+    answers = list((await job.reply).per_entry(sent))
+    assert [None if outputs is None else outputs["total"].tolist() for outputs, _ in answers] == [[10], None, [30]]
+
+
+async def test_an_entry_in_several_batches_reports_all_their_time():
+    job = Job(block(rows(1, 2, 3)), now=0.0)
+    first, second = job.pieces(2)
+    job.pending = 2
+    job.add_part(2, {"y": np.array([3])})
+    job.executed(second, Timings(0.1, 0.2, 0.3, 1))
+    job.add_part(0, {"y": np.array([1, 2])})
+    job.executed(first, Timings(0.5, 0.2, 0.4, 2))
+    reply = await job.reply
+    assert reply.outputs["y"].tolist() == [1, 2, 3]
+    timings = reply.results[0].timings
+    assert (timings.queue_s, round(timings.compute_s, 6), timings.batch_rows) == (0.1, 0.7, 2)
+
+
+def test_join_copies_only_where_it_must():
+    one = {"x": np.arange(3)}
+    assert join([one]) is one
+    assert join([one, one])["x"].tolist() == [0, 1, 2, 0, 1, 2]
+    assert join([]) == {}
+
+
+def test_shapes_ignore_rows_and_order():
+    a = {"x": np.zeros((1, 2)), "m": np.zeros((1,), bool)}
+    b = {"m": np.zeros((9,), bool), "x": np.zeros((9, 2))}
+    assert shapes_of(a) == shapes_of(b)
+    assert shapes_of(a) != shapes_of({**a, "x": np.zeros((1, 3))})
