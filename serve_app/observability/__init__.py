@@ -1,0 +1,1 @@
+"""Metrics, request log lines and the cluster's scrape."""
