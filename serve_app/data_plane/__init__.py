@@ -1,0 +1,1 @@
+"""The one place that knows how to infer, under all protocols."""

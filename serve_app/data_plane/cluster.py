@@ -1,0 +1,101 @@
+"""What the data plane needs of whatever runs the releases: Ray Serve, or this very process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from serve_app.types import Block, BlockReply, ReleaseInfo
+
+
+class ReleaseState(StrEnum):
+    """How far a release is, in the words of Triton's repository index."""
+
+    READY = "READY"
+    LOADING = "LOADING"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseStatus:
+    """One release as the cluster sees it.
+
+    Attributes:
+        reason: Why it is not ready, in a sentence for the operator; empty when it is.
+        replicas: Replicas that can take a block now.
+        stopping: Replicas that take no more but may still answer what they have.
+    """
+
+    state: ReleaseState
+    reason: str = ""
+    replicas: int = 0
+    stopping: int = 0
+
+
+def status_of_application(
+    status: str, message: str, deployments: Mapping[str, tuple[str, Mapping[str, int]]]
+) -> ReleaseStatus:
+    """Read what Ray Serve says about one application.
+
+    Args:
+        status: Serve's application status, e.g. `RUNNING` or `DEPLOY_FAILED`.
+        message: What Serve says beside it; may hold a stack trace.
+        deployments: Message and number of replicas by state of each of the application's deployments.
+
+    Returns:
+        READY while every deployment has a replica that passed its checks: an application that is growing, shrinking or
+        replacing a dead replica goes on serving with those it has.
+    """
+    replicas = min((states.get("RUNNING", 0) for _, states in deployments.values()), default=0)
+    stopping = sum(states.get("STOPPING", 0) for _, states in deployments.values())
+    if status in ("DELETING", "NOT_STARTED"):
+        reason = f"the application is {status.lower().replace('_', ' ')}"
+        return ReleaseStatus(ReleaseState.UNAVAILABLE, reason, replicas, stopping)
+    if replicas > 0:
+        return ReleaseStatus(ReleaseState.READY, "", replicas, stopping)
+    reason = "; ".join(filter(None, (last_sentence(text) for text, _ in deployments.values())))
+    if status == "DEPLOYING":
+        return ReleaseStatus(ReleaseState.LOADING, reason or "it is starting", stopping=stopping)
+    reason = reason or last_sentence(message) or f"the application is {status.lower().replace('_', ' ')}"
+    return ReleaseStatus(ReleaseState.UNAVAILABLE, reason, stopping=stopping)
+
+
+def last_sentence(message: str) -> str:
+    """The last line of a stack trace without its exception's module, cut to 500 characters; else the whole message."""
+    lines = [line.strip() for line in message.strip().splitlines() if line.strip()]
+    if not lines:
+        return ""
+    traced = any(line.startswith("Traceback") or line.startswith("File ") for line in lines)
+    sentence = re.sub(r"^(?:\w+\.)+(?=\w+:)", "", lines[-1]) if traced else " ".join(lines)
+    return sentence[:500]
+
+
+class ReleaseClient(Protocol):
+    """The way to one release."""
+
+    async def describe(self) -> ReleaseInfo:
+        """What the release says about itself; it only answers once it is loaded, warm and checked."""
+
+    async def infer(self, block: Block, by_reference: bool) -> BlockReply:
+        """Have a replica execute a block.
+
+        Args:
+            block: Rows and their owners.
+            by_reference: Whether block and reply are too big to travel inside the call's messages.
+
+        Raises:
+            ReplicaLost: The replica died before it answered.
+        """
+
+
+class Cluster(Protocol):
+    """All releases that could be called."""
+
+    async def statuses(self) -> Mapping[str, ReleaseStatus]:
+        """Every release the cluster knows, by name."""
+
+    def client(self, release: str) -> ReleaseClient:
+        """The way to a release that `statuses` called READY."""

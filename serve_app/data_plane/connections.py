@@ -1,0 +1,135 @@
+"""The releases that can be called now, kept up to date from what the cluster says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from serve_app.batching.coalescer import Bounds, Coalescer
+from serve_app.data_plane.cluster import Cluster, ReleaseState, ReleaseStatus
+from serve_app.data_plane.route import BY_REFERENCE_BYTES, Route, Sender
+from serve_app.errors import ReplicaLost
+
+logger = logging.getLogger("serve_app.connections")
+
+STATUS_TIMEOUT_S = 10.0  # how long the cluster may take to say how its releases are
+CONNECT_TIMEOUT_S = 10.0  # how long a release may take to describe itself
+CONNECT_WAIT_S = 1.0  # how long a look at the cluster waits for releases that are new in it
+_UNKNOWN = ReleaseStatus(ReleaseState.UNAVAILABLE, "no application of that name is deployed")
+
+
+class Connections:
+    """Routes to the releases that are wanted, ready, and have described themselves.
+
+    Args:
+        cluster: Where the releases run.
+        changed: Called whenever a route came or went.
+        look: Called when the cluster should be looked at out of turn.
+    """
+
+    def __init__(self, cluster: Cluster, changed: Callable[[], None], look: Callable[[], None]) -> None:
+        self._cluster, self._changed, self._look = cluster, changed, look
+        self.routes: dict[str, Route] = {}
+        self._statuses: Mapping[str, ReleaseStatus] = {}
+        self._connecting: dict[str, asyncio.Task[None]] = {}
+        self._faults: dict[str, str] = {}
+        self._leaving: list[tuple[str, Coalescer]] = []
+
+    async def refresh(self, wanted: Callable[[], set[str]]) -> None:
+        """Ask the cluster once; connect to wanted releases that became ready, leave those that no longer are.
+
+        Args:
+            wanted: Names of the releases that should have a route; asked once the cluster has answered.
+
+        Raises:
+            TimeoutError: The cluster did not answer.
+        """
+        async with asyncio.timeout(STATUS_TIMEOUT_S):
+            self._statuses = await self._cluster.statuses()
+        ready = {name for name in wanted() if self.status(name).state is ReleaseState.READY}
+        for name in set(self.routes) - ready:
+            self._leave(name)
+        self._abandon_dead()
+        await self._connect_all(ready - set(self.routes))
+        for name, route in self.routes.items():
+            route.coalescer.slots = max(1, self.status(name).replicas)
+        self._changed()
+
+    def lost(self, release: str) -> None:
+        """A replica of the release died: if it was the only one, leave the route until another one describes itself."""
+        if release in self.routes and self.status(release).replicas <= 1:
+            logger.warning("%s lost its replica; its traffic waits or goes to other versions", release)
+            self.routes[release].coalescer.refuse_waiting(ReplicaLost(release))
+            self._leave(release)
+            self._changed()
+            self._look()
+
+    def status(self, release: str) -> ReleaseStatus:
+        """What the cluster said last about a release."""
+        return self._statuses.get(release, _UNKNOWN)
+
+    def state(self, release: str) -> ReleaseState:
+        """READY only once there is a route."""
+        if release in self.routes:
+            return ReleaseState.READY
+        state = self.status(release).state
+        return ReleaseState.LOADING if state is ReleaseState.READY else state
+
+    def reason(self, release: str) -> str:
+        """Why there is no route; empty if there is one."""
+        if release in self.routes:
+            return ""
+        return self.status(release).reason or self._faults.get(release, "it is being connected")
+
+    async def close(self) -> None:
+        """Stop connecting."""
+        for task in self._connecting.values():
+            task.cancel()
+        await asyncio.gather(*self._connecting.values(), return_exceptions=True)
+
+    def _leave(self, release: str) -> None:
+        """Give up a route. What waits on a release that still runs is answered by it, else it goes elsewhere."""
+        coalescer = self.routes.pop(release).coalescer
+        if self.status(release).state is not ReleaseState.READY:
+            coalescer.refuse_waiting(ReplicaLost(release))
+        self._leaving.append((release, coalescer))
+
+    def _abandon_dead(self) -> None:
+        """Give back what is in flight on releases that have no replica left to answer it."""
+        for release, coalescer in self._leaving:
+            status = self.status(release)
+            if status.replicas + status.stopping == 0:
+                coalescer.refuse_waiting(ReplicaLost(release))
+                coalescer.abandon_flights(ReplicaLost(release))
+        self._leaving = [(release, coalescer) for release, coalescer in self._leaving if not coalescer.is_idle]
+
+    async def _connect_all(self, releases: set[str]) -> None:
+        """Connect to releases side by side; one that does not answer soon goes on in the background."""
+        self._connecting = {release: task for release, task in self._connecting.items() if not task.done()}
+        new = releases - set(self._connecting)
+        for release in new:
+            self._connecting[release] = asyncio.get_running_loop().create_task(self._connect(release))
+        if new:
+            await asyncio.wait([self._connecting[release] for release in new], timeout=CONNECT_WAIT_S)
+
+    async def _connect(self, release: str) -> None:
+        client = self._cluster.client(release)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                info = await client.describe()
+        except Exception as error:  # Ray's errors have no common base; whatever it was is the reason people are told
+            self._faults[release] = f"it does not describe itself: {type(error).__name__} {error}".strip()[:300]
+            logger.warning("%s: %s", release, self._faults[release])
+            return
+        coalescer = Coalescer(
+            Sender(client, info, self._look),
+            release=release,
+            bounds=Bounds(info.max_queue_rows, BY_REFERENCE_BYTES),
+            ragged=any(-1 in spec.shape[1:] for spec in info.inputs),
+            slots=max(1, self.status(release).replicas),
+            on_lost=self.lost,
+        )
+        self.routes[release] = Route(info, coalescer)
+        self._changed()
+        logger.info("%s is taken into use on %s", release, info.device)

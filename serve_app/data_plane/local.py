@@ -1,0 +1,57 @@
+"""Releases in this very process: embedded use, the edge, and tests, without Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from serve_app.data_plane.cluster import ReleaseState, ReleaseStatus
+from serve_app.types import Block, BlockReply, ReleaseInfo
+
+
+class BlockExecutor(Protocol):
+    """Executes blocks of one release, as `dataflow.block_server.BlockServer` does."""
+
+    @property
+    def info(self) -> ReleaseInfo:
+        """What the release says about itself."""
+
+    async def infer(self, block: Block) -> BlockReply:
+        """Execute a block's rows."""
+
+
+class LocalCluster:
+    """A cluster of one process.
+
+    Args:
+        executors: Loaded releases, in any order.
+        failures: Why a release could not be loaded, by its name.
+    """
+
+    def __init__(self, *executors: BlockExecutor, failures: Mapping[str, str] | None = None) -> None:
+        self._executors = {executor.info.release: executor for executor in executors}
+        self._failures = dict(failures or {})
+
+    async def statuses(self) -> Mapping[str, ReleaseStatus]:
+        """Loaded releases are ready."""
+        failed = {name: ReleaseStatus(ReleaseState.UNAVAILABLE, reason) for name, reason in self._failures.items()}
+        return {**failed, **{name: ReleaseStatus(ReleaseState.READY, replicas=1) for name in self._executors}}
+
+    def client(self, release: str) -> LocalClient:
+        """The way to a loaded release."""
+        return LocalClient(self._executors[release])
+
+
+class LocalClient:
+    """Calls a release by a plain method call."""
+
+    def __init__(self, executor: BlockExecutor) -> None:
+        self._executor = executor
+
+    async def describe(self) -> ReleaseInfo:
+        """What the release says about itself."""
+        return self._executor.info
+
+    async def infer(self, block: Block, by_reference: bool) -> BlockReply:
+        """Execute a block; nothing travels, so `by_reference` makes no difference."""
+        return await self._executor.infer(block)

@@ -1,0 +1,180 @@
+"""The one place that knows how to infer; every protocol and the Python handle call it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from pydantic import ValidationError
+
+from serve_app.config.gateway import LimitsConfig, TrafficTable
+from serve_app.data_plane.cluster import Cluster
+from serve_app.data_plane.directory import Directory
+from serve_app.data_plane.route import Route
+from serve_app.data_plane.validation import validate
+from serve_app.errors import InvalidInput, InvalidTable, ModelNotReady, ReplicaLost, RequestError
+from serve_app.observability.request_log import UNKNOWN, RequestLog
+from serve_app.types import InferenceRequest, InferenceResponse, ReleaseInfo, Tensors
+
+logger = logging.getLogger("serve_app.data_plane")
+
+_REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+class DataPlane:
+    """Validates a request, chooses its release, has it executed and accounts for it.
+
+    Args:
+        cluster: Where the releases run.
+        limits: Bounds on one request.
+        log: Told once about every request, whatever became of it.
+        random_point: Gives numbers in [0, 1) that choose among the shares of a traffic split.
+
+    Attributes:
+        table_fault: Why the last `user_config` was not taken into use; empty if it was.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        limits: LimitsConfig,
+        log: RequestLog,
+        random_point: Callable[[], float] = random.random,
+    ) -> None:
+        self.directory = Directory(cluster)
+        self.limits = limits
+        self.table_fault = ""
+        self._log, self._random_point = log, random_point
+        self._id_prefix, self._ids = secrets.token_hex(6), itertools.count(1)
+        self._watch: asyncio.Task[None] | None = None
+
+    def set_table(self, table: TrafficTable) -> None:
+        """Take a new traffic table into use and, the first time, start to watch the cluster."""
+        self.directory.set_table(table)
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().create_task(self.directory.watch())
+
+    def configure(self, user_config: Mapping[str, object]) -> None:
+        """Take the traffic table of a `user_config` into use, or keep the old one and say why.
+
+        Raises:
+            InvalidTable: It breaks the schema and there is no older one to go on with.
+        """
+        try:
+            table = TrafficTable.model_validate(user_config)
+        except ValidationError as error:
+            faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+            refused = InvalidTable("; ".join(faults))
+            if self._watch is None:
+                raise refused from None
+            self.table_fault = str(refused)
+            logger.error("%s", refused)
+        else:
+            self.table_fault = ""
+            self.set_table(table)
+
+    async def close(self) -> None:
+        """Stop watching the cluster."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+            self._watch = None
+        await self.directory.close()
+
+    def refused(self, model: str, request_id: str, error: Exception) -> None:
+        """Account for a request that could not be decoded, or whose answer could not be encoded."""
+        served = model if model in self.directory.models else UNKNOWN
+        self._log.failed(InferenceRequest(served, {}, request_id=request_id), UNKNOWN, 0.0, error)
+
+    def request_id(self, given: str = "") -> str:
+        """The client's identity for a request where it can be logged and sent back, else one no other request has."""
+        return given if _REQUEST_ID.fullmatch(given) else f"{self._id_prefix}{next(self._ids):08x}"
+
+    def signature(self, model: str, version: str = "") -> ReleaseInfo:
+        """What the release that would answer says about itself.
+
+        Raises:
+            ModelNotFound: There is no such model.
+            VersionNotFound: The model has no such version or label.
+            ModelNotReady: No release of it is ready.
+        """
+        return self.directory.resolve(model, version, 0.0).info
+
+    async def infer(self, request: InferenceRequest) -> InferenceResponse:
+        """Answer one decoded request.
+
+        Raises:
+            RequestError: The request must change; it did not leave the gateway.
+            CapacityError: It was refused or lost and may be repeated.
+            ModelFailure: The model raised or gave a wrong answer.
+        """
+        started = time.perf_counter()
+        if not request.request_id:
+            request = replace(request, request_id=self.request_id())
+        route: Route | None = None
+        try:
+            route = self.directory.resolve(request.model_name, request.model_version, self._random_point())
+            validate(request, route.info, self.limits.max_request_rows)
+            deadline = started + self._timeout_s(route, request)
+            try:
+                response = await self._execute(route, request, deadline)
+            except ReplicaLost:  # inference may be repeated: once more, on any version the request may go to
+                route = await self._route_again(route, request, deadline)
+                response = await self._execute(route, request, deadline)
+        except BaseException as error:  # also a client that left, and whatever is not ours: every request is counted
+            version = route.info.version if route else getattr(error, "version", request.model_version)
+            self._log.failed(request, version, time.perf_counter() - started, error)
+            raise
+        self._log.answered(request, response, time.perf_counter() - started)
+        return response
+
+    async def _route_again(self, lost: Route, request: InferenceRequest, deadline: float) -> Route:
+        """A route for a request whose replica died, waiting for one until its deadline if there is none."""
+        while True:
+            try:
+                route = self.directory.resolve(request.model_name, request.model_version, self._random_point())
+                validate(request, route.info, self.limits.max_request_rows)
+            except ModelNotReady:
+                try:
+                    await self.directory.changed(deadline - time.perf_counter())
+                except TimeoutError:
+                    raise ReplicaLost(lost.info.release) from None
+            except RequestError:  # it was right for the version that died; it is not the caller's to change
+                raise ReplicaLost(lost.info.release) from None
+            else:
+                return route
+
+    async def _execute(self, route: Route, request: InferenceRequest, deadline: float) -> InferenceResponse:
+        coalesced = await route.coalescer.submit(request, max(0.0, deadline - time.perf_counter()))
+        return InferenceResponse(
+            request.model_name,
+            route.info.version,
+            _wanted(coalesced.outputs, request, route.info),
+            route.info.prediction,
+            request.id,
+            request.request_id,
+            coalesced.result.timings,
+            coalesced.queued_s,
+        )
+
+    def _timeout_s(self, route: Route, request: InferenceRequest) -> float:
+        """Seconds the answer may take: what the request says, within the release's objective or the limit."""
+        slo_ms = route.info.slo_ms
+        most = self.limits.timeout_s if slo_ms is None else slo_ms / 1000
+        if request.timeout_s is None:
+            return most
+        if request.timeout_s <= 0:
+            raise InvalidInput("parameter 'timeout'", f"is {request.timeout_s * 1e6:.0f} microseconds, must be over 0")
+        return min(most, request.timeout_s)
+
+
+def _wanted(outputs: Tensors, request: InferenceRequest, info: ReleaseInfo) -> Tensors:
+    names = request.outputs or tuple(spec.name for spec in info.outputs)
+    return {name: outputs[name] for name in names}

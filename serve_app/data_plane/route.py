@@ -1,0 +1,98 @@
+"""The parts of a route: which version, and how blocks get there."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from serve_app.batching.coalescer import Coalescer
+from serve_app.data_plane.cluster import ReleaseClient, ReleaseState
+from serve_app.types import Block, BlockReply, ReleaseInfo, nbytes_of
+
+STALL_S = 0.3  # a call in flight for longer, and every so often after, has the cluster looked at
+BY_REFERENCE_BYTES = 2**20  # below it a handle call's own message is faster, above it the object store
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The way to one release that is loaded, warm and checked."""
+
+    info: ReleaseInfo
+    coalescer: Coalescer
+
+
+@dataclass(frozen=True, slots=True)
+class VersionStatus:
+    """One version as people see it: what the table wants for it and what it is.
+
+    Attributes:
+        traffic: Percent declared in the table.
+        effective: Percent it gets now; 0 unless it is ready.
+    """
+
+    model: str
+    version: str
+    state: ReleaseState
+    reason: str
+    traffic: float
+    effective: float
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The versions of one model that get traffic now, with the running sums of their weights."""
+
+    versions: tuple[str, ...]
+    sums: tuple[float, ...]
+
+    def pick(self, point: float) -> str:
+        """The version whose share holds `point`, in [0, 1)."""
+        return self.versions[min(bisect(self.sums, point * self.sums[-1]), len(self.versions) - 1)]
+
+    def share(self, version: str) -> float:
+        """Percent of the traffic that `version` gets."""
+        if version not in self.versions:
+            return 0.0
+        at = self.versions.index(version)
+        return 100 * (self.sums[at] - (self.sums[at - 1] if at else 0.0)) / self.sums[-1]
+
+
+class Sender:
+    """Sends blocks to a release, inside the call's message or by reference, whichever carries them.
+
+    A handle call whose replica died is routed again by Serve and, if that was the only one, waits in silence; so a call
+    that takes long has the directory look at the cluster out of turn.
+    """
+
+    def __init__(self, client: ReleaseClient, info: ReleaseInfo, look: Callable[[], None]) -> None:
+        self._client, self._look = client, look
+        self._output_row_bytes = sum(spec.row_bytes for spec in info.outputs)
+
+    async def __call__(self, block: Block) -> BlockReply:
+        """Have the release execute a block.
+
+        Raises:
+            ReplicaLost: The replica died before it answered.
+        """
+        largest = max(nbytes_of(block.inputs), block.rows * self._output_row_bytes)
+        loop = asyncio.get_running_loop()
+
+        timers: list[asyncio.TimerHandle] = []
+
+        def look_again() -> None:
+            """Look once more if the call is still in flight then."""
+            timers[:] = [loop.call_later(STALL_S, look)]
+
+        def look() -> None:
+            """Have the cluster looked at, now and later."""
+            self._look()
+            look_again()
+
+        look_again()
+        try:
+            return await self._client.infer(block, largest > BY_REFERENCE_BYTES)
+        finally:
+            timers[0].cancel()

@@ -1,0 +1,72 @@
+"""Checks a request against the model's signature before any hop, so that a bad one costs microseconds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from serve_app.datatypes import datatype_of
+from serve_app.errors import InvalidInput, TooLarge
+from serve_app.types import Array, InferenceRequest, ReleaseInfo, TensorSpec
+
+
+def validate(request: InferenceRequest, info: ReleaseInfo, max_rows: int) -> None:
+    """Raise unless the release can execute the request.
+
+    Args:
+        request: A decoded request.
+        info: The chosen release's signature.
+        max_rows: Most rows one request may have.
+
+    Raises:
+        InvalidInput: A name, datatype, shape or value that the signature does not have; it is named.
+        TooLarge: More rows than `max_rows`, or than the release's queue could ever hold.
+    """
+    if len(request.inputs) != len(info.inputs) or any(spec.name not in request.inputs for spec in info.inputs):
+        _refuse_names(request, info)
+    for name, array in request.inputs.items():
+        if type(array) is not np.ndarray:  # from a Python handle; nothing else can be one
+            raise InvalidInput(f"input {name!r}", f"is {type(array).__name__}, a NumPy array is expected")
+    rows, most = request.rows, min(max_rows, info.max_queue_rows)
+    if rows > most:
+        raise TooLarge("the request", rows, most, "rows")
+    for spec in info.inputs:
+        _check_tensor(spec, request.inputs[spec.name], rows)
+    if request.outputs:
+        _check_outputs(request.outputs, info)
+
+
+def _check_outputs(names: tuple[str, ...], info: ReleaseInfo) -> None:
+    known = [spec.name for spec in info.outputs]
+    for name in names:
+        if name not in known:
+            raise InvalidInput(f"output {name[:128]!r}", f"is not one of {info.model}'s: {', '.join(known)}")
+
+
+def _refuse_names(request: InferenceRequest, info: ReleaseInfo) -> None:
+    wanted = [spec.name for spec in info.inputs]
+    for name in request.inputs:
+        if name not in wanted:
+            raise InvalidInput(f"input {name[:128]!r}", f"is not one of {info.model}'s: {', '.join(wanted)}")
+    missing = [name for name in wanted if name not in request.inputs]
+    raise InvalidInput(f"input {missing[0]!r}", "is missing")
+
+
+def _check_tensor(spec: TensorSpec, array: Array, rows: int) -> None:
+    subject = f"input {spec.name!r}"
+    if array.dtype != spec.datatype.dtype:
+        raise InvalidInput(subject, f"has datatype {datatype_of(array)}, {spec.datatype} is expected")
+    if array.ndim != len(spec.shape) or any(
+        want not in (-1, have) for want, have in zip(spec.shape, array.shape, strict=True)
+    ):
+        raise InvalidInput(subject, f"has shape {list(array.shape)}, {list(spec.shape)} is expected")
+    if array.shape[0] != rows or rows == 0:
+        reason = (
+            f"has {array.shape[0]} rows, the first input has {rows}" if rows else "has 0 rows, at least 1 is needed"
+        )
+        raise InvalidInput(subject, reason)
+    if spec.datatype.is_float and not spec.allow_nan and not np.isfinite(array).all():
+        bad = np.argwhere(~np.isfinite(array))[0]
+        value = float(array[tuple(bad)])
+        raise InvalidInput(subject, f"has {value} at {bad.tolist()}; this model takes finite numbers only")
+    if array.dtype == object and not all(isinstance(item, bytes) for item in array.ravel()):
+        raise InvalidInput(subject, "must hold bytes in each of its elements")

@@ -1,0 +1,149 @@
+"""Connections: routes come with a description, go with the last replica, and nobody is left waiting."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from support.arithmetic import rows
+from support.clusters import Changing, Silent
+from support.waiting import until
+
+from serve_app.batching.coalescer import Coalesced
+from serve_app.data_plane.cluster import ReleaseState, ReleaseStatus
+from serve_app.data_plane.connections import Connections
+from serve_app.errors import ReplicaLost
+from serve_app.types import InferenceRequest
+
+V1, V2 = "arithmetic-v1", "arithmetic-v2"
+
+
+async def connected(cluster: Changing, **calls) -> Connections:
+    made = Connections(cluster, calls.get("changed", lambda: None), calls.get("look", lambda: None))
+    await made.refresh(lambda: {V1, V2})
+    return made
+
+
+def ask(subject: Connections, *values: float) -> asyncio.Task[Coalesced]:
+    request = InferenceRequest("arithmetic", {"x": rows(*values)})
+    return asyncio.create_task(subject.routes[V1].coalescer.submit(request, 60))
+
+
+async def test_slots_follow_the_replicas():
+    cluster = Changing("v1")
+    subject = await connected(cluster)
+    assert subject.routes[V1].coalescer.slots == 3
+    cluster.replicas = 5
+    await subject.refresh(lambda: {V1})
+    assert subject.routes[V1].coalescer.slots == 5
+
+
+async def test_a_release_that_lost_its_only_replica_is_left_at_once_and_comes_back():
+    calls: list[str] = []
+    cluster = Changing("v1", "v2")
+    cluster.replicas = 1
+    subject = await connected(cluster, changed=lambda: calls.append("changed"), look=lambda: calls.append("look"))
+    calls.clear()
+    subject.lost(V1)
+    assert set(subject.routes) == {V2}
+    assert calls == ["changed", "look"]
+    await subject.refresh(lambda: {V1, V2})
+    assert set(subject.routes) == {V1, V2}
+
+
+async def test_a_release_with_other_replicas_keeps_its_route():
+    subject = await connected(Changing("v1", "v2"))
+    subject.lost(V1)
+    assert set(subject.routes) == {V1, V2}
+
+
+async def test_a_release_that_does_not_describe_itself_holds_up_no_other(monkeypatch):
+    monkeypatch.setattr("serve_app.data_plane.connections.CONNECT_WAIT_S", 0.01)
+    cluster = Changing("v1", "v2")
+    answered = asyncio.Event()
+
+    async def describe():
+        await answered.wait()
+        return cluster.ready[V1].info
+
+    cluster.describe[V1] = describe
+    subject = await connected(cluster)
+    assert set(subject.routes) == {V2}
+    assert subject.reason(V1) == "it is being connected"
+    answered.set()
+    await until(lambda: set(subject.routes) == {V1, V2})
+    await subject.close()
+
+
+async def test_a_release_that_cannot_describe_itself_says_why_and_is_tried_again():
+    cluster = Changing("v1")
+
+    async def describe():
+        raise RuntimeError("no such method")
+
+    cluster.describe[V1] = describe
+    subject = await connected(cluster)
+    assert (subject.state(V1), subject.reason(V1)) == (
+        ReleaseState.LOADING,
+        "it does not describe itself: RuntimeError no such method",
+    )
+    del cluster.describe[V1]
+    await subject.refresh(lambda: {V1})
+    assert (subject.state(V1), subject.reason(V1)) == (ReleaseState.READY, "")
+
+
+async def test_requests_on_a_release_without_any_replica_are_given_back():
+    cluster = Changing("v1", "v2")
+    cluster.replicas = 1
+    silent = Silent(cluster)
+    subject = await connected(cluster)
+    flying = ask(subject, 1)
+    await silent.called.wait()
+    waiting = ask(subject, 2)
+    await asyncio.sleep(0)
+    del cluster.ready[V1]
+    await subject.refresh(lambda: {V1, V2})
+    answers = await asyncio.gather(flying, waiting, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [ReplicaLost, ReplicaLost]
+    await until(lambda: silent.cancelled)
+
+
+async def test_a_replica_that_is_stopping_may_still_answer_until_it_is_gone():
+    cluster = Changing("v1", "v2")
+    silent = Silent(cluster)
+    subject = await connected(cluster)
+    flying = ask(subject, 1)
+    await silent.called.wait()
+    del cluster.ready[V1]
+    cluster.others[V1] = ReleaseStatus(ReleaseState.UNAVAILABLE, "it is deleting", stopping=1)
+    await subject.refresh(lambda: {V1, V2})
+    assert set(subject.routes) == {V2}
+    assert not flying.done()
+    del cluster.others[V1]
+    await subject.refresh(lambda: {V1, V2})
+    with pytest.raises(ReplicaLost):
+        await flying
+
+
+async def test_what_waits_on_a_release_that_is_only_no_longer_wanted_is_answered_by_it():
+    cluster = Changing("v1")
+    cluster.replicas = 1
+    held = Silent(cluster, until_released=True)
+    subject = await connected(cluster)
+    flying = ask(subject, 1)
+    await held.called.wait()
+    waiting = ask(subject, 2)
+    await asyncio.sleep(0)
+    await subject.refresh(set)
+    assert subject.routes == {}
+    held.released.set()
+    answers = [(await answer).outputs["total"].tolist() for answer in (flying, waiting)]
+    assert answers == [[3], [6]]
+
+
+async def test_a_cluster_that_never_answers_is_an_error(monkeypatch):
+    monkeypatch.setattr("serve_app.data_plane.connections.STATUS_TIMEOUT_S", 0.01)
+    cluster = Changing("v1")
+    cluster.statuses = asyncio.Event().wait
+    with pytest.raises(TimeoutError):
+        await connected(cluster)

@@ -1,0 +1,194 @@
+"""The data plane: validated, routed, executed, accounted for."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+
+import pytest
+from support.arithmetic import Executor, Recording, rows
+from support.gateway import plane_of, table
+from support.waiting import until
+
+from serve_app.config.gateway import LimitsConfig
+from serve_app.data_plane.local import LocalCluster
+from serve_app.data_plane.plane import DataPlane
+from serve_app.errors import DeadlineExceeded, InvalidInput, InvalidTable, ModelNotFound, ReplicaLost
+from serve_app.observability.metrics import ERRORS, LATENCY, QUEUE, REQUESTS, NoMetrics
+from serve_app.observability.request_log import RequestLog
+from serve_app.types import InferenceRequest
+
+TRAFFIC = table(arithmetic={"traffic": {"v1": 50, "v2": 50}, "labels": {"canary": "v2"}})
+
+
+class Metrics(list):
+    def add(self, metric, value, *labels):
+        self.append((metric.name, labels))
+
+
+def request(*values: float, **more) -> InferenceRequest:
+    return InferenceRequest("arithmetic", {"x": rows(*values)}, **more)
+
+
+def plane(*executors, **options):
+    return plane_of(LocalCluster(*(executors or (Executor("v1"), Executor("v2")))), TRAFFIC, **options)
+
+
+async def test_a_request_is_answered_with_its_rows_and_its_version():
+    async with plane() as subject:
+        response = await subject.infer(request(1, 2, model_version="canary", id="mine", outputs=("total",)))
+    assert response.model_version == "v2"
+    assert response.id == "mine"
+    assert list(response.outputs) == ["total"]
+    assert response.outputs["total"].tolist() == [3, 6]
+    assert response.timings.batch_rows == 2
+
+
+async def test_the_split_is_drawn_for_every_request():
+    points = itertools.cycle([0.1, 0.9])
+    async with plane(random_point=lambda: next(points)) as subject:
+        versions = [(await subject.infer(request(1))).model_version for _ in range(4)]
+    assert versions == ["v1", "v2", "v1", "v2"]
+
+
+async def test_request_ids_are_kept_or_made_and_never_twice():
+    async with plane() as subject:
+        assert (await subject.infer(request(1, request_id="given"))).request_id == "given"
+        made = {(await subject.infer(request(1))).request_id for _ in range(10)}
+    assert len(made) == 10
+    assert "" not in made
+
+
+async def test_a_bad_request_never_reaches_a_release():
+    model = Recording()
+    async with plane(Executor("v1", model)) as subject:
+        with pytest.raises(InvalidInput):
+            await subject.infer(InferenceRequest("arithmetic", {"y": rows(1)}))
+    assert model.batches == []
+
+
+async def test_the_shortest_of_timeout_objective_and_limit_counts():
+    model = Recording(held=True)
+    slow = Executor("v1", model, slo_ms=10_000)
+    limits = LimitsConfig(timeout_s=20)
+    async with plane(slow, limits=limits) as subject:
+        with pytest.raises(DeadlineExceeded, match=r"within 0\.02 s"):
+            await subject.infer(request(1, timeout_s=0.02))
+        with pytest.raises(InvalidInput, match=r"'timeout' is 0 microseconds, must be over 0"):
+            await subject.infer(request(1, timeout_s=0.0))
+        route = subject.directory.resolve("arithmetic", "v1", 0)
+        assert subject._timeout_s(route, request(1)) == 10
+        assert subject._timeout_s(route, request(1, timeout_s=15)) == 10
+        model.release()
+
+
+async def test_every_request_is_counted_once_and_unknown_names_are_bounded():
+    metrics = Metrics()
+    async with plane(metrics=metrics) as subject:
+        await subject.infer(request(1, model_version="v1"))
+        for name in ("a", "b"):
+            with pytest.raises(ModelNotFound):
+                await subject.infer(InferenceRequest(name, {"x": rows(1)}))
+    assert metrics == [
+        *((metric.name, ("arithmetic", "v1")) for metric in (REQUESTS, LATENCY, QUEUE)),
+        *[(REQUESTS.name, ("unknown", "unknown")), (ERRORS.name, ("unknown", "unknown", "ModelNotFound"))] * 2,
+    ]
+
+
+async def test_one_line_a_request_without_payload(caplog):
+    caplog.set_level("INFO", "serve_app.request")
+    async with plane() as subject:
+        await subject.infer(request(12345, model_version="v1", request_id="r1"))
+        with pytest.raises(InvalidInput):
+            await subject.infer(InferenceRequest("arithmetic", {"y": rows(1)}, request_id="r2"))
+    lines = [json.loads(record.message) for record in caplog.records if record.name == "serve_app.request"]
+    assert [(line["request_id"], line["outcome"], line["rows"]) for line in lines] == [
+        ("r1", "ok", 1),
+        ("r2", "InvalidInput", 1),
+    ]
+    assert "12345" not in caplog.text
+
+
+async def test_a_client_that_leaves_is_accounted_for_and_its_rows_are_not_executed():
+    model, metrics = Recording(held=True), Metrics()
+    async with plane(Executor("v1", model), metrics=metrics) as subject:
+        first = asyncio.create_task(subject.infer(request(1)))
+        await until(model.started.is_set)
+        leaving = asyncio.create_task(subject.infer(request(2)))
+        await until(lambda: subject.directory.resolve("arithmetic", "", 0).coalescer.queued_rows == 1)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        model.release()
+        await first
+    assert model.batches == [[1]]
+    assert (ERRORS.name, ("arithmetic", "v1", "ClientLeft")) in metrics
+
+
+async def test_the_signature_is_that_of_the_version_asked_for():
+    async with plane(Executor("v1", max_rows=3), Executor("v2", max_rows=5)) as subject:
+        assert subject.signature("arithmetic", "canary").max_rows == 5
+        assert subject.signature("arithmetic").max_rows == 3
+
+
+class Dying(Executor):
+    """A release whose replica dies with its first blocks."""
+
+    def __init__(self, version: str, deaths: int) -> None:
+        super().__init__(version)
+        self.deaths, self.blocks = deaths, 0
+
+    async def infer(self, block):
+        self.blocks += 1
+        if self.blocks <= self.deaths:
+            raise ReplicaLost(self.info.release)
+        return await super().infer(block)
+
+
+async def test_a_request_whose_replica_died_goes_to_another_version():
+    async with plane(Dying("v1", 1), Executor("v2"), random_point=lambda: 0.1) as subject:
+        response = await subject.infer(request(5))
+    assert response.model_version == "v2"
+    assert response.outputs["total"].tolist() == [15]
+
+
+async def test_with_a_version_asked_for_it_waits_for_that_one_to_come_back():
+    async with plane(Dying("v1", 1), Executor("v2")) as subject:
+        response = await subject.infer(request(5, model_version="v1"))
+    assert response.model_version == "v1"
+
+
+async def test_a_second_death_is_told():
+    async with plane(Dying("v1", 2), random_point=lambda: 0.1) as subject:
+        with pytest.raises(ReplicaLost, match="a replica of arithmetic-v1 died"):
+            await subject.infer(request(5, model_version="v1"))
+
+
+async def test_waiting_for_a_replica_to_come_back_ends_at_the_deadline():
+    dying = Dying("v1", 99)
+    async with plane(dying) as subject:
+        statuses = LocalCluster().statuses
+        subject.directory._connections._cluster.statuses = statuses
+        with pytest.raises(ReplicaLost):
+            await subject.infer(request(5, timeout_s=0.05))
+    assert dying.blocks == 1
+
+
+async def test_a_wrong_table_is_refused_and_the_old_one_stays(caplog):
+    async with plane() as subject:
+        subject.configure({"models": {"arithmetic": {"traffic": {"v1": 50}}}, "default": "x"})
+        assert subject.table_fault == (
+            "the traffic table is not taken into use: "
+            "models.arithmetic.traffic: Value error, traffic weights sum up to 50, not to 100; "
+            "default: Extra inputs are not permitted"
+        )
+        assert subject.table_fault in caplog.text
+        assert (await subject.infer(request(1, model_version="v2"))).model_version == "v2"
+        subject.configure({"models": {"arithmetic": {"traffic": {"v1": 100}}}})
+        assert subject.table_fault == ""
+
+
+async def test_a_first_table_that_is_wrong_is_an_error():
+    subject = DataPlane(LocalCluster(), LimitsConfig(), RequestLog(NoMetrics()))
+    with pytest.raises(InvalidTable, match="models: Field required"):
+        subject.configure({})

@@ -1,0 +1,73 @@
+"""Shares of a split, and how blocks get to a release."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from support.arithmetic import INFO, Executor, block, rows
+from support.waiting import until
+
+from serve_app.data_plane.local import LocalCluster
+from serve_app.data_plane.route import BY_REFERENCE_BYTES, Sender, Split
+
+
+@pytest.mark.parametrize(
+    ("point", "version"), [(0.0, "a"), (0.19, "a"), (0.2, "b"), (0.49, "b"), (0.5, "c"), (0.999999, "c"), (1.0, "c")]
+)
+def test_a_point_falls_into_its_share(point, version):
+    assert Split(("a", "b", "c"), (20, 50, 100)).pick(point) == version
+
+
+def test_shares_are_percent_of_what_is_there():
+    split = Split(("a", "b"), (30, 40))  # a third version is not ready
+    assert (split.share("a"), split.share("b"), split.share("c")) == (75, 25, 0)
+
+
+class Recording:
+    """The way to a real executor, remembering how blocks travelled; can be held."""
+
+    def __init__(self, held: bool = False) -> None:
+        self._inner = LocalCluster(Executor("v1", max_rows=2**20, max_queue_rows=2**20)).client("arithmetic-v1")
+        self.by_reference: list[bool] = []
+        self.gate = asyncio.Event()
+        if not held:
+            self.gate.set()
+
+    async def describe(self):
+        return await self._inner.describe()
+
+    async def infer(self, sent, by_reference):
+        self.by_reference.append(by_reference)
+        await self.gate.wait()
+        return await self._inner.infer(sent, by_reference)
+
+
+async def test_big_blocks_travel_by_reference():
+    client = Recording()
+    send = Sender(client, INFO, lambda: None)
+    for count in (1, BY_REFERENCE_BYTES // 12 + 1):
+        reply = await send(block(rows(*[1.0] * count)))
+        assert len(reply.outputs["y"]) == count
+    assert client.by_reference == [False, True]
+
+
+async def test_so_do_small_blocks_with_a_big_answer():
+    client = Recording()
+    wide = replace(INFO, outputs=(replace(INFO.outputs[0], shape=(-1, 2**20)),))
+    await Sender(client, wide, lambda: None)(block(rows(1)))
+    assert client.by_reference == [True]
+
+
+async def test_a_call_that_takes_long_has_the_cluster_looked_at(monkeypatch):
+    monkeypatch.setattr("serve_app.data_plane.route.STALL_S", 0.01)
+    looks: list[int] = []
+    client = Recording(held=True)
+    call = asyncio.create_task(Sender(client, INFO, lambda: looks.append(1))(block(rows(1))))
+    await until(lambda: len(looks) >= 3)
+    client.gate.set()
+    await call
+    seen = len(looks)
+    await asyncio.sleep(0.03)
+    assert len(looks) == seen
