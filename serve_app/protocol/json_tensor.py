@@ -1,0 +1,136 @@
+"""A tensor's `data` as JSON: nested or flat lists to arrays, checked, and arrays to flat lists.
+
+NumPy would turn "7" into 7, None into NaN and 1.9 into 1; here each of these is an error that names the tensor.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+
+from serve_app.datatypes import Datatype
+from serve_app.errors import InvalidInput
+from serve_app.types import Array
+
+MAX_AXES = 32
+_NOT_IN_JSON = (Datatype.FP16, Datatype.BF16)
+_TYPES: dict[Datatype, frozenset[type]] = {
+    datatype: frozenset(
+        {bool}
+        if datatype is Datatype.BOOL
+        else {str}
+        if datatype is Datatype.BYTES
+        else {int}
+        if datatype.is_integer
+        else {int, float}
+    )
+    for datatype in Datatype
+}
+
+
+def to_array(data: object, datatype: Datatype, shape: Sequence[int] | None, subject: str) -> Array:
+    """The array that a JSON tensor means.
+
+    Args:
+        data: Decoded JSON: a list, nested as `shape` says or flat.
+        datatype: What the elements must be.
+        shape: Lengths of the axes, each >= 0; None takes the nesting of `data`.
+        subject: Names the tensor in errors.
+
+    Returns:
+        An array of the datatype's dtype with that shape.
+
+    Raises:
+        InvalidInput: The datatype cannot travel as JSON, elements are of another kind or out of its range, nesting is
+            uneven, or there are more or fewer elements than the shape holds.
+    """
+    if datatype in _NOT_IN_JSON:
+        raise InvalidInput(subject, f"is {datatype}, which JSON cannot carry; send FP32")
+    if not isinstance(data, list):
+        raise InvalidInput(subject, f"needs a list as data, not {_kind_name(data)}")
+    elements, nesting = _flattened(data, subject)
+    _checked(elements, datatype, subject)
+    array = _strings(elements) if datatype is Datatype.BYTES else _numbers(elements, datatype, subject)
+    return _shaped(array, nesting, nesting if shape is None else shape, subject)
+
+
+def from_array(array: Array, datatype: Datatype, subject: str) -> Array | list[object]:
+    """The array's elements in row-major order, as something orjson writes; NaN and infinity become null.
+
+    Args:
+        array: A tensor of any shape.
+        datatype: Its datatype.
+        subject: Names the tensor in errors.
+
+    Raises:
+        InvalidInput: The datatype cannot travel as JSON, or a BYTES element is not UTF-8.
+    """
+    if datatype in _NOT_IN_JSON:
+        raise InvalidInput(subject, f"is {datatype}, which JSON cannot carry")
+    if datatype is not Datatype.BYTES:
+        return np.ascontiguousarray(array).reshape(-1)
+    try:
+        return [item.decode() for item in array.reshape(-1)]
+    except UnicodeDecodeError:
+        raise InvalidInput(subject, "has elements that are not UTF-8, which JSON cannot carry") from None
+
+
+def _flattened(data: list[object], subject: str) -> tuple[list[object], tuple[int, ...]]:
+    """The elements in row-major order and the shape that their nesting says."""
+    shape = [len(data)]
+    while data and type(data[0]) is list:
+        width = len(data[0])
+        if len(shape) == MAX_AXES or not all(type(item) is list and len(item) == width for item in data):
+            raise InvalidInput(subject, f"has data that is nested unevenly, or more than {MAX_AXES} deep")
+        data = list(chain.from_iterable(data))  # type: ignore[arg-type]  # all members are lists, as just checked
+        shape.append(width)
+    return data, tuple(shape)
+
+
+def _checked(elements: list[object], datatype: Datatype, subject: str) -> None:
+    """Refuse elements of another kind by their exact types: NumPy would convert some, and at any cost in memory."""
+    allowed = _TYPES[datatype]
+    if not allowed.issuperset(set(map(type, elements))):
+        offender = next(item for item in elements if type(item) not in allowed)
+        raise InvalidInput(subject, f"is {datatype} but its data holds {_kind_name(offender)}")
+
+
+def _numbers(elements: list[object], datatype: Datatype, subject: str) -> Array:
+    try:
+        with np.errstate(over="ignore"):  # what overflows becomes infinity, and the NaN policy decides about that
+            array: Array = np.array(elements, dtype=datatype.dtype)
+    except OverflowError:
+        limits = np.iinfo(datatype.dtype.name)
+        offender = next(item for item in elements if isinstance(item, int) and not limits.min <= item <= limits.max)
+        reason = f"holds {offender}, {datatype} goes from {limits.min} to {limits.max}"
+        raise InvalidInput(subject, reason) from None
+    return array
+
+
+def _strings(elements: list[object]) -> Array:
+    array: Array = np.empty(len(elements), dtype=object)
+    array[:] = [str(item).encode() for item in elements]
+    return array
+
+
+def _shaped(array: Array, nesting: tuple[int, ...], shape: Sequence[int], subject: str) -> Array:
+    if len(nesting) > 1 and nesting != tuple(shape):
+        raise InvalidInput(subject, f"has shape {list(shape)} but its data is nested as {list(nesting)}")
+    if array.size != math.prod(shape):
+        raise InvalidInput(
+            subject, f"has shape {list(shape)}, {math.prod(shape)} elements, but its data has {array.size}"
+        )
+    try:
+        return array.reshape(shape)
+    except ValueError:  # no elements, but lengths whose product is beyond what an array can have
+        raise InvalidInput(subject, f"has shape {list(shape)}, which no array can have") from None
+
+
+def _kind_name(value: object) -> str:
+    if isinstance(value, (int, float, str)) or value is None:
+        text = "the string " + repr(value[:40]) if isinstance(value, str) else str(value)[:40]
+        return {"None": "null", "True": "true", "False": "false"}.get(text, text)
+    return "an object" if isinstance(value, dict) else "a list"

@@ -1,0 +1,139 @@
+"""The ASGI door: reads a bounded body, calls the hot handler itself and leaves every other route to Starlette."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from http import HTTPStatus
+
+import orjson
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve_app.errors import ServeAppError, TooLarge
+from serve_app.transport.http import JSON, HttpResponse, InferHandler, InferRoute, match_infer
+
+MAX_PAGE_BODY_BYTES = 2**16  # no route but infer needs a longer one
+
+
+class GatewayAsgi:
+    """The gateway as an ASGI application.
+
+    Args:
+        infer: Answers POSTs to infer routes.
+        pages: Answers everything else; also runs the lifespan protocol.
+        max_body_bytes: Longest body that is read on infer routes.
+        in_serve: Whether Ray Serve is around this: it cancels a request whose client left, and adds `x-request-id`.
+    """
+
+    def __init__(self, infer: InferHandler, pages: ASGIApp, max_body_bytes: int, *, in_serve: bool = False) -> None:
+        self._infer, self._pages, self._in_serve = infer, pages, in_serve
+        self._max_body_bytes, self._max_page_body_bytes = max_body_bytes, min(max_body_bytes, MAX_PAGE_BODY_BYTES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection scope, as the ASGI specification 3.0 has it."""
+        route = match_infer(scope["path"]) if scope["type"] == "http" else None
+        try:
+            if route is None:
+                await self._pages(scope, _bounded(receive, self._max_page_body_bytes), send)
+            elif response := await self._answer(route, scope, receive):
+                await self._respond(send, response)
+        except ClientDisconnect:
+            return  # nobody is left to answer
+
+    async def _answer(self, route: InferRoute, scope: Scope, receive: Receive) -> HttpResponse | None:
+        """The answer of an infer route; None if the client left before it."""
+        length, request_id = _length_and_id(scope)
+        if scope["method"] != "POST":
+            return _not_allowed(scope)
+        try:
+            _check(length, self._max_body_bytes)
+            body = await _body(_bounded(receive, self._max_body_bytes))
+        except ServeAppError as error:
+            return self._infer.refuse(route, error, request_id)
+        answer = self._infer(route, body, request_id)
+        return await (answer if self._in_serve else _while_connected(answer, receive))
+
+    async def _respond(self, send: Send, response: HttpResponse) -> None:
+        headers = [
+            (name.encode(), value.encode("latin-1"))
+            for name, value in response.headers.items()
+            if not (self._in_serve and name == "x-request-id")
+        ]
+        headers.append((b"content-length", str(len(response.body)).encode()))
+        await send({"type": "http.response.start", "status": int(response.status), "headers": headers})
+        await send({"type": "http.response.body", "body": response.body})
+
+
+async def _body(receive: Receive) -> bytes:
+    """The whole body.
+
+    Raises:
+        ClientDisconnect: The client hung up before it was whole.
+    """
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        whole: bytes = message.get("body", b"")
+        return whole
+    body = bytearray()  # one buffer, because a list of tiny chunks would cost twenty times their bytes
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return bytes(body)
+        message = await receive()
+
+
+def _bounded(receive: Receive, limit: int) -> Receive:
+    """As `receive`, but raises `TooLarge` at the first byte over `limit`."""
+    total = 0
+
+    async def bounded() -> Message:
+        """The next message, counted."""
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        _check(total, limit)
+        return message
+
+    return bounded
+
+
+def _check(size: int, limit: int) -> None:
+    if size > limit:
+        raise TooLarge("the body", size, limit, "bytes")
+
+
+async def _while_connected(answer: Coroutine[object, object, HttpResponse], receive: Receive) -> HttpResponse | None:
+    """The answer, or None once the client has hung up; what it asked for is then cancelled."""
+    working = asyncio.ensure_future(answer)
+    leaving = asyncio.ensure_future(_disconnect(receive))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue
+
+
+def _length_and_id(scope: Scope) -> tuple[int, str]:
+    length, request_id = 0, ""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            length = int(value) if value.isdigit() and len(value) < 20 else 0
+        elif name == b"x-request-id" and not request_id:
+            request_id = value.decode("latin-1")
+    return length, request_id
+
+
+def _not_allowed(scope: Scope) -> HttpResponse:
+    sentence = f"{scope['method']} {scope['path'][:200]}: method not allowed, use POST"
+    headers = {"content-type": JSON, "allow": "POST"}
+    return HttpResponse(HTTPStatus.METHOD_NOT_ALLOWED, orjson.dumps({"error": sentence}), headers)

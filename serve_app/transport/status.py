@@ -1,0 +1,54 @@
+"""One row for each error: its HTTP and gRPC status. The core above this knows neither."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from serve_app.errors import (
+    AcceleratorMissing,
+    ArtifactMismatch,
+    CheckFailed,
+    DeadlineExceeded,
+    InvalidInput,
+    InvalidTable,
+    MalformedBody,
+    ManifestError,
+    ModelNotFound,
+    ModelNotReady,
+    ModelRaised,
+    Overloaded,
+    ReplicaLost,
+    RouteNotFound,
+    ServeAppError,
+    TooLarge,
+    UntrustedArtifact,
+    VersionNotFound,
+    WrongAnswer,
+)
+
+STATUS: dict[type[ServeAppError], tuple[HTTPStatus, str]] = {
+    ManifestError: (HTTPStatus.INTERNAL_SERVER_ERROR, "FAILED_PRECONDITION"),
+    ArtifactMismatch: (HTTPStatus.INTERNAL_SERVER_ERROR, "FAILED_PRECONDITION"),
+    UntrustedArtifact: (HTTPStatus.INTERNAL_SERVER_ERROR, "FAILED_PRECONDITION"),
+    InvalidTable: (HTTPStatus.INTERNAL_SERVER_ERROR, "FAILED_PRECONDITION"),
+    AcceleratorMissing: (HTTPStatus.INTERNAL_SERVER_ERROR, "FAILED_PRECONDITION"),
+    CheckFailed: (HTTPStatus.INTERNAL_SERVER_ERROR, "FAILED_PRECONDITION"),
+    MalformedBody: (HTTPStatus.BAD_REQUEST, "INVALID_ARGUMENT"),
+    InvalidInput: (HTTPStatus.BAD_REQUEST, "INVALID_ARGUMENT"),
+    TooLarge: (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "RESOURCE_EXHAUSTED"),
+    ModelNotFound: (HTTPStatus.NOT_FOUND, "NOT_FOUND"),
+    VersionNotFound: (HTTPStatus.NOT_FOUND, "NOT_FOUND"),
+    RouteNotFound: (HTTPStatus.NOT_FOUND, "UNIMPLEMENTED"),
+    Overloaded: (HTTPStatus.TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
+    ModelNotReady: (HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+    ReplicaLost: (HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE"),
+    DeadlineExceeded: (HTTPStatus.GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED"),
+    ModelRaised: (HTTPStatus.INTERNAL_SERVER_ERROR, "INTERNAL"),
+    WrongAnswer: (HTTPStatus.INTERNAL_SERVER_ERROR, "INTERNAL"),
+}
+"""By leaf of the tree of errors; the gRPC code by its name, as `grpc.StatusCode` spells it."""
+
+
+def http_status(error: ServeAppError) -> HTTPStatus:
+    """The HTTP status of an error; one that the tree does not have takes that of its nearest base, else 500."""
+    return next((STATUS[base][0] for base in type(error).__mro__ if base in STATUS), HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -1,0 +1,16 @@
+"""The status table; that it is complete is checked with the errors themselves."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+
+from serve_app.transport.status import STATUS
+
+
+@pytest.mark.parametrize("error", STATUS, ids=lambda error: error.__name__)
+def test_every_row_names_statuses_that_exist_and_agree(error):
+    http, code = STATUS[error]
+    assert code in grpc.StatusCode.__members__
+    assert http >= 400
+    assert (http < 500) == (code in {"INVALID_ARGUMENT", "NOT_FOUND", "RESOURCE_EXHAUSTED", "UNIMPLEMENTED"})
