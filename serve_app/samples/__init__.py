@@ -1,0 +1,1 @@
+"""Sample models, trained in seconds on scikit-learn's bundled data."""

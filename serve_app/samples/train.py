@@ -1,0 +1,163 @@
+"""Training the sample models into a repository, each only where it is missing or damaged."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from serve_app.config.manifest import GoldenConfig, Manifest, TensorConfig
+from serve_app.config.release import ReleaseArgs
+from serve_app.dataflow.model import LoadedModel, load_model
+from serve_app.errors import CheckFailed, ConfigError
+from serve_app.repository.add import format_of, staged_version
+from serve_app.repository.files import sha256_of
+from serve_app.repository.manifest_file import write_manifest
+from serve_app.repository.store import open_version
+from serve_app.samples.data import DataName, Split, split
+from serve_app.types import Array, release_name
+
+_GOLDEN_ROWS = 3
+_MEASURE_ROWS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One model version that `train` knows to make.
+
+    Attributes:
+        model: Name of the model and of its data set.
+        module: Module of this package whose `train(split, file)` writes the artifact.
+        artifact: File name; its suffix is the format.
+        input_name: The only input.
+        min_accuracy: Held-out accuracy below which the training counts as failed.
+        sources: The artifact's own names of `probabilities` and `label` where they differ.
+    """
+
+    model: DataName
+    version: str
+    module: str
+    artifact: str
+    input_name: str
+    min_accuracy: float
+    description: str
+    sources: tuple[str | None, str | None] = (None, None)
+
+    @property
+    def release(self) -> str:
+        """`{model}-{version}`."""
+        return release_name(self.model, self.version)
+
+
+SAMPLES = (
+    Sample("digits", "v1", "digits_mlp", "digits.onnx", "pixels", 0.95, "Perceptron 64-128-10, handwritten digits"),
+    Sample("digits", "v2", "digits_conv", "digits.pt2", "pixels", 0.97, "Convolutional net, handwritten digits"),
+    Sample(
+        "wine",
+        "v1",
+        "wine_pipeline",
+        "wine.skops",
+        "features",
+        0.90,  # 45 held-out rows: one row is 2.2 points
+        "Logistic regression, cultivar of a wine from 13 measurements",
+        ("predict_proba", "predict"),
+    ),
+)
+
+
+def is_whole(root: Path, sample: Sample) -> bool:
+    """Whether the repository has the sample, or the operator's own version of its name, and it can be used.
+
+    Raises:
+        ConfigError: There is something under its name that is no whole version; it is left alone.
+    """
+    directory = root / sample.model / sample.version
+    if not directory.exists():
+        return False
+    try:
+        open_version(str(directory))
+    except ConfigError as error:
+        raise ConfigError(
+            f"{directory} exists but cannot be used: {error}; remove it to have the sample trained again"
+        ) from error
+    return True
+
+
+def train(root: Path, sample: Sample) -> None:
+    """Train one sample, measure it through the runtime that will serve it, and add it to the repository at `root`.
+
+    Raises:
+        ConfigError: A version of its name exists, or a library for training is not installed.
+        CheckFailed: The accuracy on the held-out rows is below the sample's minimum.
+    """
+    data = split(sample.model)
+    with staged_version(root, sample.model, sample.version) as directory:
+        file = directory / sample.artifact
+        _trainer(sample)(data, file)
+        write_manifest(directory, _manifest(sample, data, file))
+        args = ReleaseArgs(model=sample.model, version=sample.version, source=str(directory), accelerator="cpu")
+        model = load_model(args)
+        labels, probabilities = _answers(model, sample, data.held_out_inputs)
+        accuracy = float(np.mean(labels == data.held_out_labels))
+        if accuracy < sample.min_accuracy:
+            raise CheckFailed(sample.release, f"held-out accuracy is {accuracy:.4f}, at least {sample.min_accuracy}")
+        measured = _manifest(sample, data, file).model_copy(
+            update={
+                "metrics": {"accuracy": accuracy, "held_out_rows": float(len(labels))},
+                "golden": (_golden(sample, data.held_out_inputs, labels, probabilities),),
+            }
+        )
+        write_manifest(directory, measured)
+        load_model(args)  # what is published has passed its own golden check
+
+
+def _trainer(sample: Sample) -> Callable[[Split, Path], None]:
+    try:
+        module = importlib.import_module(f"serve_app.samples.{sample.module}")
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{sample.release} needs {error.name}: pip install 'serve-app[samples]'") from error
+    trainer: Callable[[Split, Path], None] = module.train
+    return trainer
+
+
+def _manifest(sample: Sample, data: Split, file: Path) -> Manifest:
+    features, classes = data.train_inputs.shape[1], len(data.class_names)
+    probabilities, label = sample.sources
+    return Manifest(
+        format=format_of(file),
+        artifact=file.name,
+        sha256=sha256_of(file),
+        description=sample.description,
+        inputs=(TensorConfig(name=sample.input_name, datatype="FP32", shape=(-1, features)),),
+        outputs=(
+            TensorConfig(
+                name="probabilities",
+                datatype="FP32",
+                shape=(-1, classes),
+                source=probabilities,
+                labels=data.class_names,
+            ),
+            TensorConfig(name="label", datatype="INT64", shape=(-1,), source=label, labels=data.class_names),
+        ),
+        prediction="label",
+    )
+
+
+def _answers(model: LoadedModel, sample: Sample, inputs: Array) -> tuple[Array, Array]:
+    """Labels and probabilities of every row, in batches as the server would execute them."""
+    batches = [inputs[start : start + _MEASURE_ROWS] for start in range(0, len(inputs), _MEASURE_ROWS)]
+    answers = [model.predict({sample.input_name: batch}) for batch in batches]
+    labels = np.concatenate([answer["label"] for answer in answers])
+    return labels, np.concatenate([answer["probabilities"] for answer in answers])
+
+
+def _golden(sample: Sample, inputs: Array, labels: Array, probabilities: Array) -> GoldenConfig:
+    rows = slice(0, _GOLDEN_ROWS)
+    expected = {
+        "probabilities": np.round(probabilities[rows].astype(float), 6).tolist(),
+        "label": labels[rows].tolist(),
+    }
+    return GoldenConfig(inputs={sample.input_name: inputs[rows].tolist()}, outputs=expected)
