@@ -1,0 +1,1 @@
+"""Ray Serve shells around the core: they own handles and decide nothing."""

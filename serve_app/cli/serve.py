@@ -1,0 +1,88 @@
+"""`serve-app serve`: check the file and the ports, run `serve run`, and leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+
+from serve_app.cli.launcher import Launcher
+from serve_app.cli.output import CommandError, errors_reported, say, say_error
+from serve_app.cli.ports import ports_of, taken_ports
+from serve_app.cli.ray_cluster import running_cluster
+from serve_app.cli.validate import checks_of, report_faults
+from serve_app.config.declared import ServeFile
+from serve_app.config.serve_file import ExtraCheck, read_serve_file
+
+_PROBE_TIMEOUT_S = 1.0
+
+
+def serve_command(extra_checks: Sequence[ExtraCheck]) -> Callable[..., None]:
+    """Build the command; `extra_checks` are those that this layer cannot import."""
+
+    def serve(file: Annotated[Path, typer.Argument(help="A Ray Serve YAML file.")]) -> None:
+        """Serve a file in the foreground; Ctrl-C ends every process of it."""
+        with errors_reported():
+            declared = _good_file(file, checks_of(extra_checks, artifacts=True))
+            _check_machine(declared, os.environ)
+            code = launcher_of(file, declared, _serve_script()).run()
+        raise typer.Exit(code)
+
+    return serve
+
+
+def _good_file(file: Path, checks: Sequence[ExtraCheck]) -> ServeFile:
+    checked = read_serve_file(file, checks)
+    if checked.faults or checked.declared is None:
+        report_faults(checked.faults)
+        raise typer.Exit(1)
+    return checked.declared
+
+
+def _check_machine(file: ServeFile, environment: Mapping[str, str]) -> None:
+    """Refuse to start where a port is taken; a cluster that is there already holds its ports rightly."""
+    if cluster := running_cluster(environment):
+        say(f"attaching to the Ray cluster at {cluster.address} (from {cluster.found_in}), which goes on after us")
+    elif taken := taken_ports(ports_of(file)):
+        raise CommandError("; ".join(taken))
+
+
+def _serve_script() -> str:
+    script = Path(sys.executable).parent / "serve"
+    if not script.is_file():
+        raise CommandError(f"there is no {script}: install ray[serve] (the extra `cluster`)")
+    return str(script)
+
+
+def launcher_of(file: Path, declared: ServeFile, script: str) -> Launcher:
+    """The run of a good file; `script` is Ray's `serve`."""
+    host = str(declared.http_host)
+    url = f"http://{f'[{host}]' if ':' in host else host}:{declared.http_port}"
+    return Launcher(
+        command=[script, "run", str(file)],
+        environment=os.environ,
+        is_ready=lambda: _is_ready(url),
+        on_ready=lambda: say(f"ready at {url} - try: curl {url}/v2/models/{_a_model(declared)}"),
+        on_late=lambda: say_error(f"not ready yet; `serve-app status --url {url}` says why"),
+        say=say_error,
+    )
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/v2/health/ready", timeout=_PROBE_TIMEOUT_S).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def _a_model(declared: ServeFile) -> str:
+    """The default model, or else the first."""
+    traffic = declared.gateways[0].traffic
+    if traffic is None:
+        return ""
+    return traffic.default_model or next(iter(traffic.models))

@@ -1,0 +1,89 @@
+"""A running server as the commands see it: V2 over HTTP, and every failure as a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from urllib.parse import quote
+
+import httpx
+import orjson
+
+from serve_app.cli.output import CommandError
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A successful answer: its JSON and its headers (names are case-insensitive)."""
+
+    document: object
+    headers: Mapping[str, str]
+
+
+class Server:
+    """Requests to one server; a context manager that closes its connections."""
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        """Remember where the server is; nothing is sent yet."""
+        self._url = url.rstrip("/")
+        self._timeout_s = timeout_s
+        self._client = httpx.Client(timeout=timeout_s)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def get(self, path: str) -> Answer:
+        """GET a JSON document.
+
+        Raises:
+            CommandError: Nobody answers, or the answer is an error.
+        """
+        return self._send("GET", path, None)
+
+    def post(self, path: str, document: object) -> Answer:
+        """POST a JSON document and read the JSON answer.
+
+        Raises:
+            CommandError: Nobody answers, or the answer is an error.
+        """
+        return self._send("POST", path, orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY))
+
+    def _send(self, method: str, path: str, body: bytes | None) -> Answer:
+        headers = {"content-type": "application/json"} if body is not None else {}
+        try:
+            response = self._client.request(method, self._url + path, content=body, headers=headers)
+        except httpx.TimeoutException:
+            raise CommandError(f"{self._url} did not answer within {self._timeout_s:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise CommandError(f"{self._url} cannot be reached: {error}") from None
+        if not response.is_success:
+            raise CommandError(_refusal(response))
+        try:
+            return Answer(orjson.loads(response.content), response.headers)
+        except orjson.JSONDecodeError:
+            raise CommandError(f"{method} {path} was not answered with JSON; is a serve-app at {self._url}?") from None
+
+
+def model_path(model: str, version: str | None) -> str:
+    """The V2 path of a model, or of one version (or label) of it."""
+    path = f"/v2/models/{quote(model, safe='')}"
+    return path if version is None else f"{path}/versions/{quote(version, safe='')}"
+
+
+def _refusal(response: httpx.Response) -> str:
+    """The server's own sentence where it gave one."""
+    try:
+        document = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        document = None
+    if isinstance(document, dict) and isinstance(document.get("error"), str):
+        return f"{document['error']} (status {response.status_code})"
+    return f"{response.request.method} {response.request.url} was answered with status {response.status_code}"

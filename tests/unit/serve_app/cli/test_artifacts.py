@@ -1,0 +1,121 @@
+"""Serve files against the model versions they name."""
+
+import hashlib
+
+import pytest
+import yaml
+
+from serve_app.cli.artifacts import artifact_findings
+
+ARTIFACT = b"not really a model"
+DIGEST = hashlib.sha256(ARTIFACT).hexdigest()
+
+
+@pytest.fixture
+def version(tmp_path):
+    """Write a version's directory; returns its path."""
+
+    def write(**changes):
+        manifest = {
+            "format": "onnx",
+            "artifact": "model.bin",
+            "sha256": DIGEST,
+            "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}],
+            "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1]}],
+            **changes,
+        }
+        kept = {key: value for key, value in manifest.items() if value is not None}
+        (tmp_path / "model.yaml").write_text(yaml.safe_dump(kept))
+        (tmp_path / "model.bin").write_bytes(ARTIFACT)
+        return str(tmp_path)
+
+    return write
+
+
+def found(source, ongoing=4096, **args):
+    release = {
+        "name": "m-v1",
+        "import_path": "graphs.inference:build",
+        "args": {"model": "m", "version": "v1", "source": source, **args},
+    }
+    gateway = {
+        "name": "gateway",
+        "import_path": "graphs.gateway:build",
+        "deployments": [{"name": "Gateway", "max_ongoing_requests": ongoing}],
+    }
+    return list(artifact_findings({"applications": [gateway, release]}))
+
+
+SOURCE = ("applications", 1, "args", "source")
+
+
+def test_a_whole_version_has_no_findings(version):
+    assert found(version()) == []
+
+
+def test_a_missing_version_is_found(tmp_path):
+    ((path, message),) = found(str(tmp_path / "none"))
+    assert (path, message) == (SOURCE, f"{tmp_path}/none: is not a directory")
+
+
+def test_a_tampered_artifact_is_found(version, tmp_path):
+    source = version()
+    (tmp_path / "model.bin").write_bytes(b"tampered")
+    ((path, message),) = found(source)
+    assert path == SOURCE
+    assert message.endswith(f"the manifest says {DIGEST}")
+
+
+def test_all_faults_of_a_manifest_stand_on_one_line(version):
+    ((path, message),) = found(version(inputs=[], outputs=[]))
+    assert path == SOURCE
+    assert "\n" not in message
+    assert "inputs" in message
+    assert "outputs" in message
+
+
+@pytest.mark.parametrize("kind", ["pickle", "joblib"])
+def test_an_artifact_that_runs_code_must_be_trusted_by_digest(version, kind):
+    source = version(format=kind)
+    ((path, message),) = found(source)
+    assert path == SOURCE
+    assert f"add {DIGEST} to the release's trusted_sha256" in message
+    assert len(found(source, trusted_sha256=["b" * 64])) == 1
+    assert found(source, trusted_sha256=[DIGEST]) == []
+
+
+def test_a_class_is_named_for_python_and_for_nothing_else(version):
+    python = {"format": "python", "artifact": None, "sha256": None}
+    assert found(version(), python_class="a:B") == [(SOURCE, "a model of format onnx takes no python_class")]
+    assert found(version(**python)) == [(SOURCE, "a model of format python needs python_class")]
+    assert found(version(**python), python_class="a:B") == []
+
+
+def test_a_batch_size_from_the_manifest_must_be_reachable_too(version):
+    source = version(batching={"max_rows": 32})
+    assert found(source, ongoing=32) == []
+    ((path, message),) = found(source, ongoing=31)
+    assert path == ("applications", 0, "deployments", 0, "max_ongoing_requests")
+    assert "a batch of m-v1 (batching.max_rows 32) could never fill" in message
+    assert found(source, ongoing=31, batching={"max_rows": 4}) == []
+
+
+def test_urls_and_unreadable_args_are_left_alone():
+    assert found("s3://bucket/m/v1") == []
+    assert found("", slo_ms=-1) == []
+
+
+def test_the_batching_is_checked_as_merged(version):
+    source = version(batching={"max_rows": 16})
+    assert found(source, batching={"max_queue_rows": 32}) == []
+    source = version(batching={"max_queue_rows": 100})
+    ((path, message),) = found(source, batching={"max_rows": 4000})
+    assert path == ("applications", 1, "args", "batching")
+    assert message == "with the manifest's: batching: max_queue_rows 100 < max_rows 4000: a batch could never fill"
+
+
+def test_settings_without_effect_on_the_format_are_found(version):
+    source = version(format="skops")
+    assert [path[-1] for path, _ in found(source, accelerator="gpu")] == ["accelerator"]
+    assert [path[-2:] for path, _ in found(source, runtime={"precision": "fp16"})] == [("runtime", "precision")]
+    assert found(source, accelerator="auto", runtime={"threads": 2}) == []
