@@ -1,0 +1,215 @@
+"""Releases of the running server: nothing restarts without need, nothing bad gets traffic, nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import hashlib
+import os
+import pickle
+import shutil
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from support.server import v2_body, wait_for
+
+from serve_app.samples.data import held_out
+
+
+@dataclass
+class Load:
+    """What became of every request of a load."""
+
+    statuses: list[int] = field(default_factory=list)
+    versions: list[tuple[float, str]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+@contextlib.asynccontextmanager
+async def under_load(url: str, connections: int = 4) -> AsyncIterator[Load]:
+    """Sends one-row requests without a version, over keep-alive connections, until left."""
+    load, stop = Load(), asyncio.Event()
+    body = v2_body("pixels", held_out("digits")[0][:1])
+
+    async def caller(client: httpx.AsyncClient) -> None:
+        while not stop.is_set():
+            try:
+                response = await client.post("/v2/models/digits/infer", content=body)
+            except httpx.HTTPError as error:
+                load.failures.append(repr(error))
+                continue
+            load.statuses.append(response.status_code)
+            if response.status_code == 200:
+                load.versions.append((time.monotonic(), response.headers["x-model-version"]))
+            else:
+                load.failures.append(f"{response.status_code} {response.text}")
+
+    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        callers = [asyncio.create_task(caller(client)) for _ in range(connections)]
+        try:
+            yield load
+        finally:
+            stop.set()
+            await asyncio.gather(*callers)
+
+
+@pytest.fixture
+def restored(server) -> Iterator[None]:
+    """Deploys the configuration of before the test again and waits until it is in force."""
+    before = copy.deepcopy(server.config)
+    yield
+    server.deploy(before)
+    names = {application["name"] for application in before["applications"]}
+    wait_for("the first configuration", lambda: set(server.applications()) == names and is_quiet(server), 90)
+
+
+def is_quiet(server) -> bool:
+    split = server.config["applications"][0]["deployments"][0]["user_config"]["models"]["digits"]["traffic"]
+    index = server.index()
+    return all(index[("digits", tag)]["effective_traffic"] == percent for tag, percent in split.items())
+
+
+def test_the_same_file_twice_changes_nothing(server):
+    before = server.pids()
+    assert all(before.values())
+    for _ in range(2):
+        server.deploy(server.config)
+        wait_for("all applications running", lambda: all_running(server), 60)
+    assert server.pids() == before
+
+
+def all_running(server) -> bool:
+    return all(application["status"] == "RUNNING" for application in server.applications().values())
+
+
+async def test_a_changed_table_moves_all_traffic_within_two_seconds_and_loses_nothing(server, restored):
+    before = server.pids()
+    changed = server.with_traffic(digits={"traffic": {"v2": 100}, "labels": {"stable": "v2"}})
+    async with under_load(server.url) as load:
+        await asyncio.to_thread(wait_for, "traffic", lambda: len(load.statuses) > 100, 60)
+        await asyncio.to_thread(server.deploy, changed)
+        deployed = time.monotonic()
+        seen = len(load.versions)
+        await asyncio.to_thread(wait_for, "three more seconds", lambda: time.monotonic() > deployed + 3, 30)
+    assert load.failures == []
+    assert "v1" in {version for _, version in load.versions[:seen]}
+    late = {version for at, version in load.versions if at > deployed + 2}
+    assert late == {"v2"}
+    assert server.pids() == before
+
+
+def spoiled(server, tmp_path: Path, version: str, **changes: Any) -> dict[str, Any]:
+    """A release of digits v1's artifact under another tag, its folder copied and its arguments changed."""
+    folder = tmp_path / version
+    shutil.copytree(server.root / "models/digits/v1", folder)
+    return {
+        "name": f"digits-{version}",
+        "route_prefix": None,
+        "import_path": "graphs.inference:build",
+        "args": {"model": "digits", "version": version, "source": str(folder), **changes},
+    }
+
+
+def edit_manifest(folder: Path, **changes: Any) -> None:
+    path = folder / "model.yaml"
+    manifest = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**manifest, **changes}))
+
+
+class Payload:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, proof: Path) -> None:
+        self.proof = proof
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.proof,)
+
+
+def bad_releases(server, tmp_path: Path) -> dict[str, tuple[dict[str, Any], str]]:
+    """By version: the release and a part of what its state must say."""
+    tampered = spoiled(server, tmp_path, "tampered")
+    with (tmp_path / "tampered/digits.onnx").open("ab") as artifact:
+        artifact.write(b"\0")
+    untrusted = spoiled(server, tmp_path, "untrusted")
+    stolen = pickle.dumps(Payload(tmp_path / "proof"))
+    (tmp_path / "untrusted/model.pkl").write_bytes(stolen)
+    digest = hashlib.sha256(stolen).hexdigest()
+    edit_manifest(tmp_path / "untrusted", format="pickle", artifact="model.pkl", sha256=digest)
+    wrong = spoiled(server, tmp_path, "wronggolden")
+    manifest = yaml.safe_load((tmp_path / "wronggolden/model.yaml").read_text())
+    manifest["golden"][0]["outputs"]["label"] = [(manifest["golden"][0]["outputs"]["label"][0] + 1) % 10]
+    edit_manifest(tmp_path / "wronggolden", golden=manifest["golden"])
+    raising = spoiled(server, tmp_path, "raising", python_class="no_such_module:Model")
+    edit_manifest(tmp_path / "raising", format="python", artifact=None, sha256=None)
+    return {
+        "tampered": (tampered, "the manifest says"),
+        "untrusted": (untrusted, digest),
+        "wronggolden": (wrong, "golden"),
+        "raising": (raising, "no_such_module"),
+    }
+
+
+async def test_bad_releases_get_no_traffic_and_say_why_while_the_others_serve(server, restored, tmp_path):
+    bad = bad_releases(server, tmp_path)
+    traffic = {"v1": 50, "v2": 10, **dict.fromkeys(bad, 10)}
+    changed = server.with_traffic(digits={"traffic": traffic, "labels": {"stable": "v1", "canary": "v2"}})
+    changed["applications"] += [release for release, _ in bad.values()]
+    before = server.pids()
+
+    def all_refused() -> bool:
+        index = server.index()
+        found = {tag: index[("digits", tag)] for tag in bad if ("digits", tag) in index}
+        return found.keys() == bad.keys() and all(
+            found[tag]["state"] == "UNAVAILABLE" and says in found[tag]["reason"] for tag, (_, says) in bad.items()
+        )
+
+    async with under_load(server.url, connections=2) as load:
+        await asyncio.to_thread(server.deploy, changed)
+        await asyncio.to_thread(wait_for, "the refusal of all bad releases", all_refused, 150)
+    index = server.index()
+    for tag, (_, says) in bad.items():
+        assert says in index[("digits", tag)]["reason"], index[("digits", tag)]
+        assert index[("digits", tag)]["effective_traffic"] == 0
+        status, sentence = server.readiness("digits", tag)
+        assert (status, says in sentence) == (503, True), sentence
+    assert load.failures == []
+    assert {version for _, version in load.versions} == {"v1", "v2"}
+    assert not (tmp_path / "proof").exists()
+    after = server.pids()
+    assert {name: after[name] for name in before} == before
+
+
+async def test_a_table_that_is_wrong_is_refused_and_the_old_one_serves_on(server, restored):
+    before = server.pids()
+    broken = server.with_traffic(digits={"traffic": {"v1": 50}, "labels": {}})
+    async with under_load(server.url, connections=2) as load:
+        await asyncio.to_thread(server.deploy, broken)
+        await asyncio.to_thread(wait_for, "more answers", lambda: len(load.statuses) > 300, 60)
+    assert load.failures == []
+    assert {version for _, version in load.versions} == {"v1", "v2"}
+    assert server.pids() == before
+    ready = server.ready()
+    assert ready["ready"] is True
+    assert "traffic weights sum up to 50, not to 100" in ready["error"]
+
+
+async def test_a_killed_release_replica_loses_no_request(server):
+    (victim,) = server.pids()["digits-v1"]
+    async with under_load(server.url) as load:
+        await asyncio.to_thread(wait_for, "traffic", lambda: len(load.statuses) > 50, 60)
+        os.kill(victim, signal.SIGKILL)
+        await asyncio.to_thread(wait_for, "a new replica", lambda: server.pids()["digits-v1"] not in ([], [victim]), 60)
+        seen = len(load.versions)
+        await asyncio.to_thread(
+            wait_for, "v1 again", lambda: "v1" in {version for _, version in load.versions[seen:]}, 60
+        )
+    assert load.failures == []
