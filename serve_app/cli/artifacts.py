@@ -7,14 +7,12 @@ from typing import Any
 
 from serve_app.config.cross_checks import never_fills
 from serve_app.config.declared import Release, ServeFile, read_declared
-from serve_app.config.manifest import Format, Manifest
+from serve_app.config.manifest import RUNS_CODE_FORMATS, Format, Manifest
 from serve_app.config.release import ReleaseArgs, merged
 from serve_app.config.unknown_keys import Finding
 from serve_app.config.useless_settings import useless_settings
 from serve_app.errors import ConfigError, UntrustedArtifact
 from serve_app.repository.store import open_version
-
-_RUNS_CODE = (Format.PICKLE, Format.JOBLIB, Format.TORCHSCRIPT)
 
 
 def artifact_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
@@ -56,7 +54,7 @@ def _trust_problem(manifest: Manifest, args: ReleaseArgs) -> str | None:
     not trusted, torch.export programs with code of their own, whether a python_class can be imported, and whether the
     model has the signature that the manifest gives it.
     """
-    if manifest.format not in _RUNS_CODE or manifest.sha256 in args.trusted_sha256:
+    if manifest.format not in RUNS_CODE_FORMATS or manifest.sha256 in args.trusted_sha256:
         return None
     reason = f"loading a {manifest.format} file can run code"
     return str(UntrustedArtifact(f"{args.source}/{manifest.artifact}", str(manifest.sha256), reason))

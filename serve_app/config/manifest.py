@@ -32,6 +32,13 @@ class Format(StrEnum):
     PYTHON = "python"
 
 
+TORCH_FORMATS = frozenset({Format.TORCHSCRIPT, Format.TORCH_EXPORT})
+CPU_ONLY_FORMATS = frozenset({Format.SKOPS, Format.JOBLIB, Format.PICKLE})
+"""Those that scikit-learn executes."""
+RUNS_CODE_FORMATS = frozenset({Format.TORCHSCRIPT, Format.JOBLIB, Format.PICKLE})
+"""Those whose artifacts can run code when they are loaded, whatever is in them."""
+
+
 class TensorConfig(StrictModel):
     """One input or output."""
 

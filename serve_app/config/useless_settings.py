@@ -1,23 +1,24 @@
-"""Settings of a release that have no effect on its model's format: a runtime would refuse them at load."""
+"""Settings of a release that have no effect on its model's format: refused by `validate` and again at load."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from serve_app.config.manifest import Format
-from serve_app.config.release import ReleaseArgs
+from serve_app.config.manifest import CPU_ONLY_FORMATS, TORCH_FORMATS, Format
+from serve_app.config.release import ReleaseArgs, RuntimeConfig
 from serve_app.config.unknown_keys import Finding
-
-_TORCH = (Format.TORCHSCRIPT, Format.TORCH_EXPORT)
-_CPU_ONLY = (Format.SKOPS, Format.JOBLIB, Format.PICKLE)
 
 
 def useless_settings(args: ReleaseArgs, fmt: Format) -> Iterator[Finding]:
     """Yield the settings, at their path in the args, that no machine could give effect to with format `fmt`."""
-    precision = args.runtime.precision
-    if args.accelerator == "gpu" and fmt in _CPU_ONLY:
+    if args.accelerator == "gpu" and fmt in CPU_ONLY_FORMATS:
         yield ("accelerator",), f"scikit-learn models ({fmt}) run on CPUs only; use accelerator: auto or cpu"
-    if precision != "fp32" and fmt not in _TORCH:
-        yield ("runtime", "precision"), f"{precision} has no effect on format {fmt}, only on PyTorch models"
-    if args.runtime.threads != 1 and fmt is Format.PYTHON:
+    yield from useless_runtime_settings(args.runtime, fmt)
+
+
+def useless_runtime_settings(runtime: RuntimeConfig, fmt: Format) -> Iterator[Finding]:
+    """As `useless_settings`, of the section `runtime` alone: what a runtime itself knows of its release."""
+    if runtime.precision != "fp32" and fmt not in TORCH_FORMATS:
+        yield ("runtime", "precision"), f"{runtime.precision} has no effect on format {fmt}, only on PyTorch models"
+    if runtime.threads != 1 and fmt is Format.PYTHON:
         yield ("runtime", "threads"), "has no effect on format python: the class itself starts its threads"

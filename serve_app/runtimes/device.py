@@ -7,13 +7,10 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from serve_app.config.manifest import Format
+from serve_app.config.manifest import CPU_ONLY_FORMATS, TORCH_FORMATS, Format
 from serve_app.errors import AcceleratorMissing, ConfigError
 
 Device = Literal["cpu", "cuda"]
-
-_CPU_ONLY = frozenset({Format.SKOPS, Format.JOBLIB, Format.PICKLE})
-_TORCH = frozenset({Format.TORCHSCRIPT, Format.TORCH_EXPORT})
 
 
 def choose_device(accelerator: str, fmt: Format) -> Device:
@@ -32,7 +29,7 @@ def choose_device(accelerator: str, fmt: Format) -> Device:
     """
     if accelerator == "cpu":
         return "cpu"
-    if fmt in _CPU_ONLY:
+    if fmt in CPU_ONLY_FORMATS:
         if accelerator == "gpu":
             raise ConfigError(f"scikit-learn models ({fmt}) run on CPUs only; use accelerator: auto or cpu")
         return "cpu"
@@ -52,7 +49,7 @@ def _is_visible() -> bool:
 
 def _library_sees_gpu(fmt: Format) -> bool:
     try:
-        if fmt in _TORCH:
+        if fmt in TORCH_FORMATS:
             return bool(importlib.import_module("torch").cuda.is_available())
         if fmt is Format.ONNX:
             return "CUDAExecutionProvider" in importlib.import_module("onnxruntime").get_available_providers()

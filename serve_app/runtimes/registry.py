@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from serve_app.config.manifest import Format
+from serve_app.config.useless_settings import useless_runtime_settings
 from serve_app.errors import ConfigError
 from serve_app.runtimes.base import Runtime, RuntimeSource
 from serve_app.runtimes.signature import Signature
@@ -22,7 +23,6 @@ _LOADERS: Mapping[Format, tuple[str, str, str]] = {
     Format.PICKLE: ("sklearn", "SklearnRuntime", "sklearn"),
     Format.PYTHON: ("python", "PythonRuntime", ""),
 }
-_TORCH = frozenset({Format.TORCHSCRIPT, Format.TORCH_EXPORT})
 
 
 def load_runtime(source: RuntimeSource) -> Runtime:
@@ -66,10 +66,8 @@ def _module(fmt: Format, name: str):  # type: ignore[no-untyped-def]  # noqa: AN
 
 
 def _refuse_useless_settings(source: RuntimeSource) -> None:
-    fmt, config = source.manifest.format, source.config
-    if config.precision != "fp32" and fmt not in _TORCH:
-        raise ConfigError(f"precision {config.precision} has no effect on format {fmt}, only on PyTorch models")
-    if config.threads != 1 and fmt is Format.PYTHON:
-        raise ConfigError("threads has no effect on format python: the class itself starts its threads")
+    fmt = source.manifest.format
+    for path, message in useless_runtime_settings(source.config, fmt):
+        raise ConfigError(f"{path[-1]} {message}")
     if source.python_class is not None and fmt is not Format.PYTHON:
         raise ConfigError(f"python_class has no effect on format {fmt}, only on format python")
