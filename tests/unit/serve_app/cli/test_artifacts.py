@@ -74,7 +74,7 @@ def test_all_faults_of_a_manifest_stand_on_one_line(version):
     assert "outputs" in message
 
 
-@pytest.mark.parametrize("kind", ["pickle", "joblib"])
+@pytest.mark.parametrize("kind", ["pickle", "joblib", "torchscript"])
 def test_an_artifact_that_runs_code_must_be_trusted_by_digest(version, kind):
     source = version(format=kind)
     ((path, message),) = found(source)

@@ -34,6 +34,12 @@ def test_golden_checks_are_read_from_yaml_and_json(tmp_path):
         assert parse_golden(file)[0].outputs == {"y": [2]}
 
 
+def test_small_numbers_of_a_json_file_are_numbers(tmp_path):
+    """YAML 1.1 reads 1e-05 as text, but that is how Python writes it into JSON."""
+    (tmp_path / "golden").write_text('[{"inputs": {"x": [1e-05]}, "outputs": {"y": [2]}}]')
+    assert parse_golden(tmp_path / "golden")[0].inputs == {"x": [1e-05]}
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [("[", "not valid YAML"), ("- inputs: 3", "0.inputs"), ("a: 1", "tuple"), ("x" * 5_000_000, "longer")],

@@ -43,3 +43,8 @@ def test_another_kind_of_answer_is_an_error(run, server):
     server.on(*INDEX, {"models": []})
     code, _, err = run("status", "--url", server.url)
     assert (code, err) == (1, "error: the server's repository index is not one that this command can read\n")
+
+
+def test_a_wait_takes_time(run, server):
+    assert run("status", "--url", server.url, "--timeout-s", "-1")[0] == 2
+    assert server.asked == []
