@@ -26,6 +26,10 @@ Parameters = Mapping[str, "str | int | float | bool"]
 """V2 request parameters: what a client says about a request beside its tensors."""
 
 
+DEFAULT_PRIORITY, MAX_PRIORITY = 5, 9
+"""Levels of V2's `priority` parameter: 1 goes first, 9 last; 0, and none, is the default, as in Triton."""
+
+
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
     """One input or output of a model's signature.
@@ -101,6 +105,8 @@ class InferenceRequest:
         request_id: Identity in logs and traces; never empty once a gateway has the request.
         parameters: V2 request parameters.
         timeout_s: Seconds from now until the answer is of no more use; None takes the release's.
+        priority: Level within [1, MAX_PRIORITY]; the lowest number goes first.
+        tenant: Whose request it is; those of one tenant do not crowd out others'. For fair queueing only, unproven.
     """
 
     model_name: str
@@ -111,6 +117,8 @@ class InferenceRequest:
     request_id: str = ""
     parameters: Parameters = field(default_factory=dict)
     timeout_s: float | None = None
+    priority: int = DEFAULT_PRIORITY
+    tenant: str = ""
 
     @property
     def rows(self) -> int:
@@ -169,16 +177,18 @@ class BlockEntry:
         request_id: Identity in logs and traces.
         timeout_s: Seconds left when the block was sent: a remaining time, because clocks of machines differ.
         parameters: V2 request parameters.
+        priority: As in the request.
     """
 
     rows: int
     request_id: str = ""
     timeout_s: float | None = None
     parameters: Parameters = field(default_factory=dict)
+    priority: int = DEFAULT_PRIORITY
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as a plain call, as `Timings` does."""
-        return BlockEntry, (self.rows, self.request_id, self.timeout_s, self.parameters)
+        return BlockEntry, (self.rows, self.request_id, self.timeout_s, self.parameters, self.priority)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,15 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.errors import ServeAppError, TooLarge
-from serve_app.transport.http import JSON, HttpResponse, InferHandler, InferRoute, match_infer
+from serve_app.transport.http import JSON, HttpResponse, InferHandler, InferRoute, RequestHead, match_infer
 
 MAX_PAGE_BODY_BYTES = 2**16  # no route but infer needs a longer one
+HEAD_FIELDS = {
+    b"x-request-id": "request_id",
+    b"x-request-timeout-seconds": "timeout_s",
+    b"x-tenant-id": "tenant",
+    b"inference-header-content-length": "json_length",
+}
 
 
 class GatewayAsgi:
@@ -43,15 +49,15 @@ class GatewayAsgi:
 
     async def _answer(self, route: InferRoute, scope: Scope, receive: Receive) -> HttpResponse | None:
         """The answer of an infer route; None if the client left before it."""
-        length, request_id = _length_and_id(scope)
+        length, head = _length_and_head(scope)
         if scope["method"] != "POST":
             return _not_allowed(scope)
         try:
             _check(length, self._max_body_bytes)
             body = await _body(_bounded(receive, self._max_body_bytes))
         except ServeAppError as error:
-            return self._infer.refuse(route, error, request_id)
-        answer = self._infer(route, body, request_id)
+            return self._infer.refuse(route, error, head.request_id)
+        answer = self._infer(route, head, body)
         return await (answer if self._in_serve else _while_connected(answer, receive))
 
     async def _respond(self, send: Send, response: HttpResponse) -> None:
@@ -123,14 +129,14 @@ async def _disconnect(receive: Receive) -> None:
         continue
 
 
-def _length_and_id(scope: Scope) -> tuple[int, str]:
-    length, request_id = 0, ""
+def _length_and_head(scope: Scope) -> tuple[int, RequestHead]:
+    length, fields = 0, dict[str, str]()
     for name, value in scope["headers"]:
         if name == b"content-length":
             length = int(value) if value.isdigit() and len(value) < 20 else 0
-        elif name == b"x-request-id" and not request_id:
-            request_id = value.decode("latin-1")
-    return length, request_id
+        elif field := HEAD_FIELDS.get(name):
+            fields.setdefault(field, value.decode("latin-1"))
+    return length, RequestHead(**fields)
 
 
 def _not_allowed(scope: Scope) -> HttpResponse:

@@ -63,22 +63,39 @@ def match_infer(path: str) -> InferRoute | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """The request headers that the hot routes read, as they came; empty where there is none.
+
+    Attributes:
+        request_id: `x-request-id`.
+        timeout_s: `x-request-timeout-seconds`, KServe's and Triton's name for the time an answer may take.
+        tenant: `x-tenant-id`: whose request it is, for fair queueing only.
+        json_length: `inference-header-content-length`: bytes of JSON before binary tensors.
+    """
+
+    request_id: str = ""
+    timeout_s: str = ""
+    tenant: str = ""
+    json_length: str = ""
+
+
 class InferHandler:
     """Decodes, infers and encodes; the only code between a server's adapter and the data plane."""
 
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
 
-    async def __call__(self, route: InferRoute, body: bytes, request_id: str) -> HttpResponse:
+    async def __call__(self, route: InferRoute, head: RequestHead, body: bytes) -> HttpResponse:
         """Answer one POST to an infer route.
 
         Args:
             route: From `match_infer`.
+            head: The headers that matter here.
             body: Whole, within the limit.
-            request_id: The client's `x-request-id`, or empty.
         """
         started = time.perf_counter()
-        request_id = self._plane.request_id(request_id)
+        request_id = self._plane.request_id(head.request_id)
         try:
             request = self._decode(route, body, request_id)
         except Exception as error:  # the outermost frame: whatever it is, the client gets a sentence, not a hang-up
