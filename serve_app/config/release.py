@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from serve_app.config.base import Name, PositiveFloat, PositiveInt, Sha256, StrictModel
+from serve_app.config.base import Name, Number, PositiveFloat, PositiveInt, Sha256, StrictModel
 from serve_app.errors import ConfigError
 from serve_app.types import release_name
 
 MAX_ROWS = 2**20  # of one execution; more could not be warmed up
+
+
+class RaggedConfig(StrictModel):
+    """How rows of different lengths, such as tokenised texts, share a batch: padded to the next length along axis 1."""
+
+    lengths: tuple[PositiveInt, ...] = Field(min_length=1, description="Lengths to pad to, ascending; none is longer.")
+    pad: Mapping[str, Number] = Field(min_length=1, description="What the inputs with that length are padded with.")
+    mask: str | None = Field(
+        default=None,
+        description="An input that the server itself makes: 1 where a row has data, 0 where it is padded.",
+    )
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> RaggedConfig:
+        if list(self.lengths) != sorted(set(self.lengths)):
+            raise ValueError(f"lengths must ascend, not be {list(self.lengths)}")
+        if self.mask in self.pad:
+            raise ValueError(f"mask {self.mask!r} is made by the server and has no pad value")
+        return self
 
 
 class BatchingConfig(StrictModel):
@@ -18,19 +38,42 @@ class BatchingConfig(StrictModel):
 
     max_rows: PositiveInt = Field(default=64, le=MAX_ROWS, description="Most rows the runtime executes together.")
     max_queue_rows: PositiveInt = Field(default=4096, description="Most rows that wait; more is refused at once.")
+    max_batch_bytes: PositiveInt = Field(
+        default=2**30, description="Most bytes of a batch's inputs and outputs; a single row over it is refused."
+    )
+    allowed_rows: tuple[PositiveInt, ...] = Field(
+        default=(),
+        description="The only sizes executed, ascending up to max_rows; batches between them are padded "
+        "(TensorRT profiles, CUDA graphs, torch.compile). Empty allows every size.",
+    )
+    ragged: RaggedConfig | None = Field(default=None, description="For inputs whose axis 1 has any length.")
 
     @model_validator(mode="after")
     def _batch_can_fill(self) -> BatchingConfig:
-        if self.model_fields_set == set(type(self).model_fields) and (fault := self.fault):
-            raise ValueError(fault)
+        if list(self.allowed_rows) != sorted(set(self.allowed_rows)):
+            raise ValueError(f"allowed_rows must ascend, not be {list(self.allowed_rows)}")
+        if {"max_rows", "max_queue_rows"} <= self.model_fields_set and self.max_queue_rows < self.max_rows:
+            raise ValueError(str(self.fault))
+        if self.allowed_rows and "max_rows" in self.model_fields_set and self.allowed_rows[-1] != self.max_rows:
+            raise ValueError(str(self.fault))
         return self
 
     @property
     def fault(self) -> str | None:
-        """Why a batch could never fill, if so; of a part alone it means nothing where a field is left out."""
-        if self.max_queue_rows >= self.max_rows:
-            return None
-        return f"max_queue_rows {self.max_queue_rows} < max_rows {self.max_rows}: a batch could never fill"
+        """Why it cannot take effect, if so; of a part alone it means nothing where a field is left out."""
+        if self.max_queue_rows < self.max_rows:
+            return f"max_queue_rows {self.max_queue_rows} < max_rows {self.max_rows}: a batch could never fill"
+        if self.allowed_rows and self.allowed_rows[-1] != self.max_rows:
+            return f"allowed_rows ends with {self.allowed_rows[-1]}, it must end with max_rows {self.max_rows}"
+        return None
+
+    def executed_rows(self, rows: int) -> int:
+        """Rows that a batch of `rows` is padded to."""
+        return next((size for size in self.allowed_rows if size >= rows), rows)
+
+    def fits(self, rows: int, nbytes: int) -> bool:
+        """Whether so many rows and bytes may be executed together."""
+        return rows <= self.max_rows and nbytes <= self.max_batch_bytes
 
 
 def merged(own: BatchingConfig | None, manifest: BatchingConfig) -> BatchingConfig:
@@ -39,16 +82,29 @@ def merged(own: BatchingConfig | None, manifest: BatchingConfig) -> BatchingConf
     Raises:
         ConfigError: Together they make a batch that could never fill.
     """
-    batching = manifest.model_copy(update=own.model_dump(exclude_unset=True)) if own else manifest
+    fields = {name: getattr(own, name) for name in own.model_fields_set} if own else {}
+    batching = manifest.model_copy(update=fields)
     if batching.fault:
         raise ConfigError(f"batching: {batching.fault}")
     return batching
 
 
+class ReleaseTuning(StrictModel):
+    """The `user_config` of a release: what a running release takes into use without a restart, over its `args`."""
+
+    slo_ms: PositiveFloat | None = Field(default=None, description="Instead of the args' slo_ms.")
+    batching: BatchingConfig | None = Field(default=None, description="Over the args' and the manifest's batching.")
+
+
 class RuntimeConfig(StrictModel):
     """Settings of the library that executes the model."""
 
-    threads: PositiveInt = Field(default=1, description="CPU threads one execution uses.")
+    threads: PositiveInt | None = Field(
+        default=None, description="CPU threads one execution uses; null shares out the CPUs that Ray gave the replica."
+    )
+    instances: PositiveInt = Field(
+        default=1, le=16, description="Copies of the model in a replica; each executes its own batch at the same time."
+    )
     precision: Literal["fp32", "fp16", "bf16"] = Field(
         default="fp32", description="Arithmetic inside a PyTorch model; inputs and outputs keep their datatypes."
     )

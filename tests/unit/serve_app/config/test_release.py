@@ -13,7 +13,7 @@ def test_the_least_that_can_be_said_is_enough():
     args = ReleaseArgs.model_validate(LEAST)
     assert args.release == "digits-v1"
     assert (args.accelerator, args.batching, args.slo_ms, args.trusted_sha256) == ("auto", None, None, ())
-    assert (args.runtime.threads, args.runtime.precision) == (1, "fp32")
+    assert (args.runtime.threads, args.runtime.instances, args.runtime.precision) == (None, 1, "fp32")
 
 
 @pytest.mark.parametrize("key", LEAST)
@@ -34,6 +34,8 @@ def test_nothing_of_it_can_be_left_out(key):
         {"trusted_sha256": ["abc"]},
         {"runtime": {"precision": "int4"}},
         {"runtime": {"threads": 0}},
+        {"runtime": {"instances": 0}},
+        {"runtime": {"instances": 17}},
         {"batchng": {}},
         {"slo_ms": True},
         {"batching": {"max_rows": True}},
@@ -74,3 +76,8 @@ def test_a_field_left_out_is_the_manifest_s():
 def test_the_merged_queue_must_hold_a_batch(own, manifest):
     with pytest.raises(ConfigError, match=r"batching: max_queue_rows .* a batch could never fill"):
         merged(BatchingConfig(**own) if own else None, BatchingConfig(**manifest))
+
+
+def test_a_release_s_own_ragged_lengths_are_the_merged_ones():
+    own = BatchingConfig(ragged={"lengths": [8], "pad": {"x": 0}})
+    assert merged(own, BatchingConfig(max_rows=16)).ragged == own.ragged
