@@ -19,7 +19,8 @@
     │   ├── Overloaded             a queue is full
     │   ├── ModelNotReady          no ready version can answer
     │   ├── ReplicaLost            the replica died with the request, and so did the retry's
-    │   └── DeadlineExceeded       the answer would come too late; it was not computed
+    │   ├── DeadlineExceeded       the answer would come too late; it was not computed
+    │   └── DeadlineUnreachable    what waits ahead takes longer than the request allows; it was not queued
     └── ModelFailure               the model's owner
         ├── ModelRaised            it raised on this request
         └── WrongAnswer            its answer breaks its signature, so nobody's rows can be told apart
@@ -225,6 +226,21 @@ class DeadlineExceeded(CapacityError):
 
     def __str__(self) -> str:
         return f"{self.release} could not answer within {self.timeout_s:g} s"
+
+
+class DeadlineUnreachable(CapacityError):
+    """What waits ahead of the request takes longer than it allows, so it was not queued; later there may be less."""
+
+    def __init__(self, release: str, forecast_s: float, timeout_s: float) -> None:
+        super().__init__(release, forecast_s, timeout_s)
+        self.release, self.forecast_s, self.timeout_s = release, forecast_s, timeout_s
+        self.retry_after_s = forecast_s
+
+    def __str__(self) -> str:
+        return (
+            f"{self.release} has work ahead for about {1000 * self.forecast_s:.0f} ms, the request allows "
+            f"{1000 * self.timeout_s:.0f} ms; retry in {max(1, round(self.retry_after_s))} s"
+        )
 
 
 class ModelFailure(ServeAppError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +68,10 @@ class ReleaseInfo:
         max_queue_rows: Most rows that may wait, in one gateway and in one replica.
         slo_ms: Time an answer may take unless the request says otherwise; None leaves it to the gateway.
         metrics: What was measured about the model when it was added, e.g. `accuracy`.
+        profile: Median milliseconds of one execution by its rows: measured at load, then learned.
+        max_batch_bytes: Most bytes of the inputs and outputs executed together.
+        allowed_rows: The only sizes executed; empty allows every one up to `max_rows`.
+        tuning_fault: Why the last `user_config` was not taken into use; empty if it was.
     """
 
     model: str
@@ -80,6 +85,16 @@ class ReleaseInfo:
     max_queue_rows: int
     slo_ms: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    profile: Mapping[int, float] = field(default_factory=dict)
+    max_batch_bytes: int = 2**30
+    allowed_rows: tuple[int, ...] = ()
+    tuning_fault: str = ""
+
+    @property
+    def revision(self) -> int:
+        """The same number for the same settings, on every replica and after every restart."""
+        sizes = (self.max_rows, self.max_queue_rows, self.max_batch_bytes, self.allowed_rows)
+        return crc32(repr((self.platform, self.device, self.slo_ms, sizes, self.tuning_fault)).encode())
 
     @property
     def release(self) -> str:
@@ -198,10 +213,14 @@ class Block:
     Attributes:
         inputs: The entries' rows one behind the other.
         entries: Who owns which rows; their `rows` sum up to the tensors' length.
+        sender: The gateway replica it comes from.
+        backlog_rows: Rows that still wait there after it.
     """
 
     inputs: Tensors
     entries: tuple[BlockEntry, ...]
+    sender: str = ""
+    backlog_rows: int = 0
 
     @property
     def rows(self) -> int:
@@ -228,10 +247,12 @@ class BlockReply:
     Attributes:
         outputs: Rows of the entries without an error, in the entries' order; empty if all failed.
         results: One for each entry, in order.
+        revision: The executing replica's `ReleaseInfo.revision`; another one than known means that it was tuned.
     """
 
     outputs: Tensors
     results: tuple[EntryResult, ...]
+    revision: int = 0
 
     def per_entry(self, block: Block) -> Iterator[tuple[Tensors | None, EntryResult]]:
         """Give every entry of `block` its own output rows (views, not copies), or None beside its error."""

@@ -1,7 +1,8 @@
-"""Merges blocks into batches of rows, executes them in a worker thread, and gives every entry its own rows back.
+"""Merges blocks into batches of rows, executes them in worker threads, and gives every entry its own rows back.
 
-Rows are counted, not requests. There is no timer: while a batch runs, rows collect; when it ends, the next one starts
-with what has collected, so an idle server adds no wait. Only pieces with the same shapes share a batch.
+Rows are counted, not requests. What is executed next and when is the policy's decision; the batcher carries it out, and
+keeps to what no policy may change: only pieces whose shapes agree share a batch, a batch that fails is halved until
+those that cause it stand alone, and every entry gets exactly its own rows or its own error.
 """
 
 from __future__ import annotations
@@ -10,19 +11,24 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from serve_app.batching.job import Job, Piece, Run, Shapes, join, runs_of
+from serve_app.batching.backlog import Backlog
+from serve_app.batching.execution import Answer, Batch, Instance, Predict
+from serve_app.batching.job import Job, Piece, Shapes, shapes_of
 from serve_app.batching.policy import BatchPolicy
-from serve_app.errors import DeadlineExceeded, ModelRaised, Overloaded, ServeAppError, WrongAnswer
-from serve_app.types import Block, BlockReply, EntryResult, Tensors, Timings, rows_of
+from serve_app.batching.queue import PieceQueue
+from serve_app.batching.ragged import Ragged, cut, length_of
+from serve_app.batching.totals import Totals
+from serve_app.config.release import BatchingConfig
+from serve_app.errors import DeadlineExceeded, ModelRaised, Overloaded, ServeAppError, TooLarge, WrongAnswer
+from serve_app.types import Block, BlockReply, EntryResult, Timings, nbytes_of
 
 logger = logging.getLogger("serve_app.batching")
 
-Predict = Callable[[Tensors], Tensors]
-"""Executes one batch, blocking; gives back every output with as many rows as it was given."""
+AHEAD_S = 0.002  # merging the next batch in a thread of its own costs more than it saves below this
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,48 +40,67 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    """A batch's outputs and the seconds spent around and in the model."""
+class Traits:
+    """What the batcher must know of its model.
 
-    outputs: Tensors
-    batch_s: float
-    compute_s: float
+    Attributes:
+        release: Name for errors, `{model}-{version}`.
+        output_row_bytes: Bytes of one row of all outputs.
+        ragged: How inputs of any length are padded; None where they are not.
+        ragged_outputs: Outputs whose axis 1 is as long as the inputs'.
+    """
+
+    release: str = "model"
+    output_row_bytes: int = 0
+    ragged: Ragged | None = None
+    ragged_outputs: frozenset[str] = frozenset()
+
+
+Group = tuple[Shapes, int]
+"""Pieces that may share a batch: their shapes, padded, and the length they are padded to (0: not padded)."""
 
 
 class Batcher:
-    """The one queue in front of a runtime.
+    """The queues in front of a release's instances.
 
     Args:
-        predict: Executes a batch; called in one worker thread, never concurrently.
-        policy: How many rows a batch may have.
-        release: Name for errors, `{model}-{version}`.
-        max_queue_rows: Most rows that wait; entries beyond it are refused with `Overloaded`.
+        predicts: Each executes a batch on an instance of its own; called in one thread each, never concurrently.
+        policy: What is executed next, and when.
+        traits: What must be known of the model.
         clock: Seconds from any origin, monotonic.
         observe: Told about every executed batch.
     """
 
     def __init__(
         self,
-        predict: Predict,
+        predicts: Sequence[Predict],
         policy: BatchPolicy,
         *,
-        release: str = "model",
-        max_queue_rows: int = 4096,
+        traits: Traits = Traits(),
         clock: Callable[[], float] = time.perf_counter,
         observe: Callable[[Execution], None] = lambda execution: None,
     ) -> None:
-        self._predict, self._policy, self._release = predict, policy, release
-        self._max_queue_rows, self._clock, self._observe = max_queue_rows, clock, observe
-        self._queues: dict[Shapes, deque[Piece]] = {}
-        self._queued_rows = 0
-        self._batch_s = 0.0
-        self._draining: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"batch-{release}")
+        self._policy, self._traits, self._clock, self._observe = policy, traits, clock, observe
+        self._instances = [Instance(predict, traits.release, clock) for predict in predicts]
+        self._preparing = ThreadPoolExecutor(1, thread_name_prefix=f"merge-{traits.release}")
+        self._queues: dict[Group, PieceQueue] = {}
+        self._ahead: deque[Batch] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._backlog = Backlog(clock)
+        self._rows = self._missed = self._refused = 0
+        self._busy_s = 0.0
 
     @property
     def queued_rows(self) -> int:
-        """Rows that wait for a batch, without those being executed."""
-        return self._queued_rows
+        """Rows that wait here for a batch, without those being executed."""
+        return sum(queue.rows for queue in self._queues.values()) + sum(batch.rows for batch in self._ahead)
+
+    @property
+    def totals(self) -> Totals:
+        """What was done so far, and what waits now, here and at the gateways."""
+        queued = self.queued_rows + self._backlog.rows
+        return Totals(self._rows, self._busy_s, self._missed, self._refused, queued, len(self._instances))
 
     async def submit(self, block: Block) -> BlockReply:
         """Execute the block's rows, together with others' where they meet; never raises for a single entry.
@@ -83,149 +108,244 @@ class Batcher:
         Returns:
             A result for every entry: `Overloaded`, `DeadlineExceeded`, the model's error, or its own rows.
         """
-        job = Job(block, self._clock(), self._release)
-        pieces = job.pieces(self._policy.max_rows)
-        if not pieces:
+        if not block.entries:
+            return BlockReply({}, ())
+        now = self._clock()
+        self._backlog.update(block)
+        self._policy.arrived(max(1, block.rows), now)
+        try:
+            group, job = self._group(shapes_of(block.inputs)), self._job(block, now)
+        except ServeAppError as error:
+            self._refused += len(block.entries)
+            return BlockReply({}, tuple(EntryResult(error) for _ in block.entries))
+        if not job.pieces:
             return BlockReply({}, tuple(EntryResult() for _ in block.entries))
-        job.pending = len(pieces)
-        for piece in self._admitted(job, pieces):
-            self._queues.setdefault(job.shapes, deque()).append(piece)
-            self._queued_rows += piece.rows
-        if self._queues and self._draining is None:
-            self._draining = asyncio.get_running_loop().create_task(self._drain())
+        queue = self._queues.setdefault(group, PieceQueue())
+        for piece in self._admitted(job):
+            queue.push(piece)
+        self._wake_soon(now)
         try:
             return await job.reply
         except asyncio.CancelledError:
-            self._remove(job)
+            for piece in job.pieces:
+                queue.remove(piece)
             raise
 
-    def close(self) -> None:
-        """End the worker thread once the running batch is done."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+    def configure(self, config: BatchingConfig) -> None:
+        """Use other limits from now on; what waits already and is larger than they allow is cut anew."""
+        self._policy.config = config
+        for queue in self._queues.values():
+            for piece in list(queue.in_order(queue.rows)):
+                if piece.rows > config.max_rows:
+                    queue.remove(piece)
+                    for part in piece.job.cut(piece, config.max_rows):
+                        queue.push(part)
 
-    def _admitted(self, job: Job, pieces: list[Piece]) -> list[Piece]:
+    def close(self) -> None:
+        """End the worker threads once their running batches are done."""
+        self._preparing.shutdown(wait=False, cancel_futures=True)
+        for instance in self._instances:
+            instance.close()
+
+    def _group(self, shapes: Shapes) -> Group:
+        return (shapes, 0) if self._traits.ragged is None else self._traits.ragged.group(shapes)
+
+    def _job(self, block: Block, now: float) -> Job:
+        config = self._policy.config
+        row_bytes = nbytes_of(block.inputs) // max(1, block.rows) + self._traits.output_row_bytes
+        if row_bytes > config.max_batch_bytes:
+            raise TooLarge("one row with its outputs", row_bytes, config.max_batch_bytes, "bytes")
+        max_rows = min(config.max_rows, max(1, config.max_batch_bytes // max(1, row_bytes)))
+        return Job(block, now, self._traits.release, max_rows=max_rows, row_bytes=row_bytes)
+
+    def _admitted(self, job: Job) -> list[Piece]:
         """The pieces of entries that fit the queue as a whole; the others are failed."""
-        room = self._max_queue_rows - self._queued_rows
+        limit = self._policy.config.max_queue_rows
+        room = limit - self.queued_rows
+        if job.block.rows <= room:
+            return job.pieces
         refused: set[int] = set()
         for index, entry in enumerate(job.block.entries):
             if entry.rows <= room:
                 room -= entry.rows
             else:
                 refused.add(index)
-        for piece in pieces:
+        self._refused += len(refused)
+        retry_after_s = self._retry_after_s()
+        for piece in job.pieces:
             if piece.entry in refused:
-                job.fail(piece, Overloaded(self._release, self._max_queue_rows, self._retry_after_s()))
-        return [piece for piece in pieces if piece.entry not in refused]
+                piece.waits = False
+                job.fail(piece, Overloaded(self._traits.release, limit, retry_after_s))
+        return [piece for piece in job.pieces if piece.entry not in refused]
 
     def _retry_after_s(self) -> float:
-        batches = self._queued_rows / self._policy.max_rows + 1
-        return round(max(0.1, batches * self._batch_s), 1)
+        most = self._policy.config.max_rows
+        batches = self.queued_rows / most / len(self._instances) + 1
+        return round(max(0.1, batches * self._policy.usual_s(most)), 1)
 
-    def _remove(self, job: Job) -> None:
-        """Forget a cancelled job's rows that still wait."""
-        queue = self._queues.pop(job.shapes, None)
-        if queue is None:
+    def _wake_soon(self, at: float) -> None:
+        """Look at the queues at a clock reading, or in the loop's next turn if that is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+        loop, delay = asyncio.get_running_loop(), at - self._clock()
+        self._timer = loop.call_later(max(0.0, delay), self._dispatch)
+
+    def _dispatch(self) -> None:
+        """Start batches on the free instances, as the policy says."""
+        self._timer = None
+        wake_at = float("inf")
+        waiting: set[Group] = set()
+        while instance := self._free_instance():
+            if self._ahead:
+                self._start(instance, self._ahead.popleft())
+                continue
+            group = self._most_urgent(waiting)
+            if group is None:
+                break
+            batch, wait_until = self._next_batch(group, self._clock(), may_wait=self._others_are_busy(instance))
+            if batch is not None:
+                self._start(instance, batch)
+            elif wait_until is not None:
+                waiting.add(group)
+                wake_at = min(wake_at, wait_until)
+        else:
+            self._prepare_ahead()
+        if wake_at < float("inf"):
+            self._wake_soon(wake_at)
+
+    def _free_instance(self) -> Instance | None:
+        return next((instance for instance in self._instances if not instance.is_busy), None)
+
+    def _others_are_busy(self, instance: Instance) -> bool:
+        return all(other.is_busy for other in self._instances if other is not instance)
+
+    def _most_urgent(self, without: set[Group]) -> Group | None:
+        """The group with the most urgent head; groups that nothing waits in are forgotten."""
+        heads: list[tuple[int, float, float, int, Group]] = []
+        for number, (group, queue) in enumerate(list(self._queues.items())):
+            head = queue.head()
+            if head is None:
+                del self._queues[group]
+            elif group not in without:
+                heads.append((head.priority, head.deadline, head.job.submitted, number, group))
+        return min(heads)[-1] if heads else None
+
+    def _next_batch(self, group: Group, now: float, *, may_wait: bool) -> tuple[Batch | None, float | None]:
+        """What the policy wants of a group: a batch, or to wait until a clock reading."""
+        step = self._policy.next_step(self._queues[group], now, may_wait=may_wait)
+        for piece in step.hopeless:
+            self._expire(piece)
+        pieces = [piece for piece in step.pieces if not self._is_in_vain(piece)]
+        if not pieces:
+            return None, step.wait_until_s
+        return self._batch(pieces, group[1]), None
+
+    def _batch(self, pieces: list[Piece], bucket: int) -> Batch:
+        rows = sum(piece.rows for piece in pieces)
+        return Batch(pieces, rows, self._policy.config.executed_rows(rows), bucket, self._traits.ragged)
+
+    def _prepare_ahead(self) -> None:
+        """Merge and pad a full next batch while the instances are busy, where that takes long enough to pay."""
+        most = self._policy.config.max_rows
+        if len(self._ahead) >= len(self._instances) or self._policy.usual_s(most) < AHEAD_S:
             return
-        kept = deque(piece for piece in queue if piece.job is not job)
-        self._queued_rows -= sum(piece.rows for piece in queue) - sum(piece.rows for piece in kept)
-        if kept:
-            self._queues[job.shapes] = kept
+        group = self._most_urgent(set())
+        if group is None or self._queues[group].rows < most:
+            return
+        starts = max(self._clock(), min(instance.ends_at for instance in self._instances))
+        batch, _ = self._next_batch(group, starts, may_wait=False)
+        if batch is not None:
+            loop = asyncio.get_running_loop()
+            batch.inputs = asyncio.ensure_future(loop.run_in_executor(self._preparing, batch.merged))
+            self._ahead.append(batch)
 
-    async def _drain(self) -> None:
-        """Execute batches until nothing waits."""
-        try:
-            while self._queues:
-                pieces = self._take()
-                if pieces:
-                    await self._execute(pieces)
-        finally:
-            self._draining = None
+    def _is_in_vain(self, piece: Piece) -> bool:
+        """Whether another part of its entry has failed, so that nobody would take its rows; it is then ended too."""
+        if not piece.job.has_failed(piece.entry):
+            return False
+        piece.job.fail(piece, ModelRaised(self._traits.release, "on another part of the request"))
+        return True
 
-    def _take(self) -> list[Piece]:
-        """Remove the next batch's pieces from the queue whose head waits longest; expired ones are failed."""
-        now, room = self._clock(), self._policy.next_rows()
-        shapes = min(self._queues, key=lambda key: self._queues[key][0].job.submitted)
-        queue, taken = self._queues[shapes], list[Piece]()
-        while queue and (queue[0].rows <= room or not taken):
-            piece = queue.popleft()
-            self._queued_rows -= piece.rows
-            if error := self._in_vain(piece, now):
-                piece.job.fail(piece, error)
-                continue
-            taken.append(piece)
-            room -= piece.rows
-        if not queue:
-            del self._queues[shapes]
-        return taken
+    def _expire(self, piece: Piece) -> None:
+        self._missed += not piece.job.has_failed(piece.entry)
+        allowed = piece.job.block.entries[piece.entry].timeout_s or 0.0
+        piece.job.fail(piece, DeadlineExceeded(self._traits.release, round(allowed, 3)))
 
-    def _in_vain(self, piece: Piece, now: float) -> ServeAppError | None:
-        """Why executing the piece would help nobody; None if it would."""
-        deadline = piece.job.deadlines[piece.entry]
-        if deadline is not None and deadline <= now:
-            allowed = piece.job.block.entries[piece.entry].timeout_s or 0.0
-            return DeadlineExceeded(self._release, round(allowed, 3))
-        if piece.job.has_failed(piece.entry):
-            return ModelRaised(self._release, "on another part of the request")
-        return None
+    def _start(self, instance: Instance, batch: Batch) -> None:
+        instance.is_busy = True
+        instance.ends_at = self._clock() + self._policy.usual_s(batch.rows)
+        running = asyncio.get_running_loop().create_task(self._execute(instance, batch))
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
 
-    async def _execute(self, pieces: list[Piece]) -> None:
+    async def _execute(self, instance: Instance, batch: Batch) -> None:
         """Execute a batch; one that raises is halved until those that cause it stand alone, within a budget."""
-        budget = 4 * len(pieces).bit_length()
-        batches = [pieces]
-        while batches:
-            batch = batches.pop()
-            budget -= 1
-            error = await self._try(batch)
-            if error is None:
-                continue
-            if len(batch) > 1 and budget > 0 and not isinstance(error, WrongAnswer):
-                middle = len(batch) // 2
-                batches += [batch[middle:], batch[:middle]]
-            else:
-                for piece in batch:
-                    piece.job.fail(piece, error)
-
-    async def _try(self, pieces: list[Piece]) -> ServeAppError | None:
-        """Execute pieces together and give them their rows, or give back why that failed."""
-        started, runs = self._clock(), runs_of(pieces)
-        rows = sum(run.stop - run.start for run in runs)
+        budget = 4 * len(batch.pieces).bit_length()
+        batches = [batch]
         try:
-            answer = await asyncio.get_running_loop().run_in_executor(self._thread, self._run, runs, rows)
+            while batches:
+                batch = batches.pop()
+                budget -= 1
+                error = await self._try(instance, batch)
+                if error is None:
+                    continue
+                if len(batch.pieces) > 1 and budget > 0 and not isinstance(error, WrongAnswer):
+                    batches += self._halves(batch)
+                else:
+                    for piece in batch.pieces:
+                        piece.job.fail(piece, error)
+        finally:
+            instance.is_busy = False
+            self._dispatch()
+
+    def _halves(self, batch: Batch) -> list[Batch]:
+        """The two halves of a failed batch, without what has become too late meanwhile; the first one last."""
+        now, alive = self._clock(), list[Piece]()
+        for piece in batch.pieces:
+            if piece.deadline <= now:
+                self._expire(piece)
+            else:
+                alive.append(piece)
+        middle = len(alive) // 2
+        return [self._batch(half, batch.bucket) for half in (alive[middle:], alive[:middle]) if half]
+
+    async def _try(self, instance: Instance, batch: Batch) -> ServeAppError | None:
+        """Execute pieces together and give them their rows, or give back why that failed."""
+        started = self._clock()
+        try:
+            answer = await instance.execute(batch)
         except ServeAppError as error:
             return error
         except Exception as error:  # whatever a model raises is that batch's error, and the queue goes on
-            ids = ", ".join(piece.job.block.entries[piece.entry].request_id for piece in pieces)
-            logger.exception("%s raised on requests %s", self._release, ids)
-            return ModelRaised(self._release, f"it raised {type(error).__name__}")
-        self._scatter(pieces, runs, answer, started)
-        self._batch_s = answer.compute_s + answer.batch_s
-        self._policy.observe(rows, answer.compute_s)
+            ids = ", ".join(piece.job.block.entries[piece.entry].request_id for piece in batch.pieces)
+            logger.exception("%s raised on requests %s", self._traits.release, ids)
+            return ModelRaised(self._traits.release, f"it raised {type(error).__name__}")
+        finally:
+            took = self._clock() - started
+            self._busy_s += took
+        self._rows += batch.rows
+        self._scatter(batch, answer, started)
+        self._policy.observe(batch.executed_rows, took)
         try:
-            self._observe(Execution(rows, answer.compute_s))
+            self._observe(Execution(batch.rows, answer.compute_s))
         except Exception:  # a metric that cannot be written must not stop the queue
-            logger.exception("%s: a batch was executed but not accounted for", self._release)
+            logger.exception("%s: a batch was executed but not accounted for", self._traits.release)
         return None
 
-    def _run(self, runs: list[Run], rows: int) -> _Answer:
-        """Merge, predict and check; runs in the worker thread."""
-        begin = self._clock()
-        inputs = join([run.inputs() for run in runs])
-        merged = self._clock()
-        outputs = self._predict(inputs)
-        done = self._clock()
-        for name, array in outputs.items():
-            if len(array) != rows:
-                raise WrongAnswer(self._release, f"output {name!r} has {len(array)} rows for {rows} rows of input")
-        if rows_of(outputs) != rows:
-            raise WrongAnswer(self._release, f"it gave no output for {rows} rows of input")
-        return _Answer(outputs, merged - begin, done - merged)
-
-    def _scatter(self, pieces: list[Piece], runs: list[Run], answer: _Answer, started: float) -> None:
+    def _scatter(self, batch: Batch, answer: Answer, started: float) -> None:
         at = 0
-        for run in runs:
-            stop = at + run.stop - run.start
-            run.job.add_part(run.start, {name: array[at:stop] for name, array in answer.outputs.items()})
-            at = stop
-        for piece in pieces:
-            queue_s = started - piece.job.submitted
-            piece.job.executed(piece, Timings(queue_s, answer.batch_s, answer.compute_s, at))
+        for run in batch.runs():
+            part = {name: array[at : at + run.rows] for name, array in answer.outputs.items()}
+            if batch.ragged is not None:
+                length = length_of(batch.ragged, run.job.block.inputs)
+                part = dict(cut(part, self._traits.ragged_outputs, length, batch.bucket))
+            run.job.add_part(run.start, part)
+            at += run.rows
+        results: dict[int, EntryResult] = {}  # pieces of a block share theirs, which then is pickled once
+        for piece in batch.pieces:
+            result = results.get(id(piece.job))
+            if result is None:
+                queue_s = started - piece.job.submitted
+                result = EntryResult(timings=Timings(queue_s, answer.batch_s, answer.compute_s, batch.rows))
+                results[id(piece.job)] = result
+            piece.job.executed(piece, result)

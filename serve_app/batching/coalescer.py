@@ -1,24 +1,30 @@
 """Turns single requests into blocks, so that many of them cost one call to a release replica.
 
-While as many calls are in flight as there are slots, requests collect; when a slot is free, all that wait go as one
-block. There is no timer: on an idle system a request leaves in the same turn of the event loop.
+While as many calls are in flight as there are slots, requests collect; when a slot is free, all that wait go in one
+call. There is no timer: on an idle system a request leaves in the same turn of the event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import secrets
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
+from serve_app.batching.expiry import Expiry
+from serve_app.batching.fairness import crowding_out, in_turns
 from serve_app.batching.job import Shapes, join, shapes_of
-from serve_app.errors import DeadlineExceeded, Overloaded, ReplicaLost
+from serve_app.batching.latency import LatencyModel
+from serve_app.errors import DeadlineExceeded, DeadlineUnreachable, Overloaded, ReplicaLost
 from serve_app.types import Block, BlockEntry, BlockReply, EntryResult, InferenceRequest, Tensors, nbytes_of
 
-Send = Callable[[Block], Awaitable[BlockReply]]
-"""Carries one block to a replica of the release and its reply back; raises `ReplicaLost` if the replica died."""
+Send = Callable[[tuple[Block, ...]], Awaitable[tuple[BlockReply, ...]]]
+"""Carries blocks to a replica of the release and their replies back; raises `ReplicaLost` if the replica died."""
+
+SENDER = secrets.token_hex(4)  # this gateway replica, for the backlog that a release adds up
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +33,17 @@ class Bounds:
 
     Attributes:
         queue_rows: Most rows that wait; more is refused with `Overloaded`.
-        block_bytes: A block takes no further request that would make it bigger; a larger request travels alone.
+        call_bytes: A call takes no further request that would make it bigger; a larger request travels alone.
     """
 
     queue_rows: int = 4096
-    block_bytes: int = 2**20
+    call_bytes: int = 2**20
 
 
 DEFAULT_BOUNDS = Bounds()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Coalesced:
     """One request's share of a block's reply: its own rows, the replica's timings, and its wait for a slot (s)."""
 
@@ -53,21 +59,30 @@ class _Waiting:
     request: InferenceRequest
     rows: int
     nbytes: int
-    shapes: Shapes
+    tenant: str
+    priority: int
     since: float
-    timeout_s: float
+    deadline: float
     answer: asyncio.Future[Coalesced]
-    timer: asyncio.TimerHandle | None = None
+    tick: int = 0
+
+
+@dataclass(slots=True)
+class _Flight:
+    """A call under way: whose it is, and when it is expected back."""
+
+    members: list[_Waiting]
+    ends_at: float
 
 
 class Coalescer:
     """The queue of one release in one gateway.
 
     Args:
-        send: Carries a block to the release.
+        send: Carries blocks to the release.
         release: Name for errors.
-        bounds: Of the queue and of a block.
-        ragged: Whether requests may differ in axes beyond 0, so that only like shapes share a block.
+        bounds: Of the queue and of a call.
+        ragged: Whether requests may differ in axes beyond 0, so that a call has a block for each shape.
         slots: Calls in flight at a time.
         on_lost: Told the release's name when a call lost its replica, before the next call starts.
     """
@@ -83,11 +98,13 @@ class Coalescer:
         on_lost: Callable[[str], None] = lambda release: None,
     ) -> None:
         self._send, self._release = send, release
-        self._bounds, self._ragged = bounds, ragged
+        self.bounds, self._ragged = bounds, ragged
         self._slots, self._on_lost = slots, on_lost
-        self._queue: OrderedDict[_Waiting, None] = OrderedDict()  # a set with an order: any member leaves in O(1)
-        self._queued_rows = 0
-        self._flights: dict[asyncio.Task[None], list[_Waiting]] = {}
+        self._queue: dict[_Waiting, None] = {}  # a set with an order: any member leaves in O(1)
+        self._rows, self._bytes = Counter[int](), 0
+        self._expiry = Expiry[_Waiting](self._expire)
+        self._latency = LatencyModel()
+        self._flights: dict[asyncio.Task[None], _Flight] = {}
         self._pump_is_due = False
         # A block serves many requests, so it must not run in the context (trace, request id) of the one that woke it.
         self._context = contextvars.copy_context()
@@ -111,7 +128,7 @@ class Coalescer:
     @property
     def queued_rows(self) -> int:
         """Rows that wait for a slot."""
-        return self._queued_rows
+        return self._rows.total()
 
     async def submit(self, request: InferenceRequest, timeout_s: float) -> Coalesced:
         """Answer one validated request.
@@ -121,7 +138,8 @@ class Coalescer:
             timeout_s: Seconds from now after which the caller is told `DeadlineExceeded`.
 
         Raises:
-            Overloaded: The queue is full; nothing was queued.
+            Overloaded: The queue is full; nothing was queued, or it had to give way to another tenant's.
+            DeadlineUnreachable: What is ahead of it takes longer than `timeout_s`; nothing was queued.
             ReplicaLost: The replica died with the request, which may be repeated.
             DeadlineExceeded: No answer in time; a request that had not left is not executed.
             ServeAppError: What the release says about this request.
@@ -131,34 +149,55 @@ class Coalescer:
             return await waiting.answer
         finally:
             self._leave_queue(waiting)
-            if waiting.timer is not None:
-                waiting.timer.cancel()
+            self._expiry.discard(waiting, waiting.tick)
+
+    def forecast_s(self, rows: int, priority: int) -> float:
+        """Seconds until an answer to `rows` that arrive now, of which few take longer; 0 where a slot is free."""
+        if len(self._flights) < self._slots and not self._queue:
+            return 0.0
+        ahead = sum(waiting for level, waiting in self._rows.items() if level <= priority) + rows
+        next_slot = min((flight.ends_at for flight in self._flights.values()), default=0.0)
+        calls = 1 + self._bytes // self.bounds.call_bytes // self._slots
+        return max(0.0, next_slot - time.perf_counter()) + calls * self._latency.most_s(max(1, ahead // calls))
 
     def _enqueue(self, request: InferenceRequest, timeout_s: float) -> _Waiting:
-        rows = request.rows
-        if self._queued_rows + rows > self._bounds.queue_rows:
-            raise Overloaded(self._release, self._bounds.queue_rows)
-        loop = asyncio.get_running_loop()
-        shapes = shapes_of(request.inputs) if self._ragged else ()
-        now, answer = time.perf_counter(), loop.create_future()
-        waiting = _Waiting(request, rows, nbytes_of(request.inputs), shapes, now, timeout_s, answer)
-        waiting.timer = loop.call_later(timeout_s, self._expire, waiting)
+        rows, priority = request.rows, request.priority
+        forecast_s = self.forecast_s(rows, priority)
+        if forecast_s > timeout_s:
+            raise DeadlineUnreachable(self._release, forecast_s, timeout_s)
+        if self.queued_rows + rows > self.bounds.queue_rows:
+            self._make_room(request.tenant, rows)
+        now, answer = time.perf_counter(), asyncio.get_running_loop().create_future()
+        nbytes = nbytes_of(request.inputs)
+        waiting = _Waiting(request, rows, nbytes, request.tenant, priority, now, now + timeout_s, answer)
+        waiting.tick = self._expiry.add(waiting, timeout_s)
         self._queue[waiting] = None
-        self._queued_rows += rows
+        self._rows[priority] += rows
+        self._bytes += nbytes
         self._pump_soon()
         return waiting
+
+    def _make_room(self, tenant: str, rows: int) -> None:
+        overloaded = Overloaded(self._release, self.bounds.queue_rows)
+        giving_way = crowding_out(self._queue, tenant, rows)
+        if not giving_way:
+            raise overloaded
+        for waiting in giving_way:
+            self._leave_queue(waiting)
+        _fail(giving_way, overloaded)
 
     def _expire(self, waiting: _Waiting) -> None:
         self._leave_queue(waiting)
         if not waiting.answer.done():
-            waiting.answer.set_exception(DeadlineExceeded(self._release, round(waiting.timeout_s, 3)))
+            allowed_s = round(waiting.deadline - waiting.since, 3)
+            waiting.answer.set_exception(DeadlineExceeded(self._release, allowed_s))
 
     def abandon_flights(self, error: Exception) -> None:
         """Tell every request in flight `error` and stop waiting for its answer."""
-        for members in self._flights.values():
-            _fail(members, error)
-        for flight in list(self._flights):
-            flight.cancel()
+        for flight in self._flights.values():
+            _fail(flight.members, error)
+        for task in list(self._flights):
+            task.cancel()
 
     def refuse_waiting(self, error: Exception) -> None:
         """Tell every request that waits for a slot `error`; those in flight are not concerned."""
@@ -170,7 +209,8 @@ class Coalescer:
     def _leave_queue(self, waiting: _Waiting) -> None:
         if waiting in self._queue:
             del self._queue[waiting]
-            self._queued_rows -= waiting.rows
+            self._rows[waiting.priority] -= waiting.rows
+            self._bytes -= waiting.nbytes
 
     def _pump_soon(self) -> None:
         """Send in the next turn of the loop, so that requests of this turn share a block."""
@@ -181,8 +221,10 @@ class Coalescer:
     def _pump(self) -> None:
         self._pump_is_due = False
         while len(self._flights) < self._slots and (members := self._take()):
-            flight = asyncio.get_running_loop().create_task(self._fly(members))
-            self._flights[flight] = members
+            rows = sum(waiting.rows for waiting in members)
+            ends_at = time.perf_counter() + self._latency.usual_s(rows)
+            flight = asyncio.get_running_loop().create_task(self._fly(members, rows))
+            self._flights[flight] = _Flight(members, ends_at)
             flight.add_done_callback(self._landed)
 
     def _landed(self, flight: asyncio.Task[None]) -> None:
@@ -190,35 +232,54 @@ class Coalescer:
         self._pump()
 
     def _take(self) -> list[_Waiting]:
-        """Remove the next block's requests: from the head on, all with its shapes, within the block's bytes."""
-        members: list[_Waiting] = []
+        """Remove the next call's requests: all that wait, or the most urgent of each tenant in turn."""
+        members = sorted(self._queue, key=_urgency)
+        if self._bytes <= self.bounds.call_bytes:
+            self._queue.clear()
+            self._rows.clear()
+            self._bytes = 0
+            return members
+        taken: list[_Waiting] = []
         nbytes = 0
-        for waiting in self._queue:
-            if members and nbytes + waiting.nbytes > self._bounds.block_bytes:
+        for waiting in in_turns(members):
+            nbytes += waiting.nbytes
+            if taken and nbytes > self.bounds.call_bytes:
                 break
-            if not members or waiting.shapes == members[0].shapes:
-                members.append(waiting)
-                nbytes += waiting.nbytes
-        for waiting in members:
+            taken.append(waiting)
+        for waiting in taken:
             self._leave_queue(waiting)
-        return members
+        return taken
 
-    async def _fly(self, members: list[_Waiting]) -> None:
+    async def _fly(self, members: list[_Waiting], rows: int) -> None:
         sent = time.perf_counter()
         try:
-            block = self._block(members)
-            reply = await self._send(block)
-            for waiting, (outputs, result) in zip(members, reply.per_entry(block), strict=True):
-                if waiting.answer.done():
-                    continue
-                if outputs is None:
-                    waiting.answer.set_exception(result.error or ReplicaLost(self._release))
-                else:
-                    waiting.answer.set_result(Coalesced(outputs, result, sent - waiting.since))
-        except Exception as error:  # every request of the block must hear what happened to it
+            groups = self._by_shape(members)
+            blocks = tuple(self._block(group) for group in groups)
+            replies = await self._send(blocks)
+            self._latency.observe(rows, time.perf_counter() - sent)
+            for group, block, reply in zip(groups, blocks, replies, strict=True):
+                self._hand_out(group, block, reply, sent)
+        except Exception as error:  # every request of the call must hear what happened to it
             _fail(members, error)
             if isinstance(error, ReplicaLost):
                 self._on_lost(self._release)
+
+    def _hand_out(self, members: list[_Waiting], block: Block, reply: BlockReply, sent: float) -> None:
+        for waiting, (outputs, result) in zip(members, reply.per_entry(block), strict=True):
+            if waiting.answer.done():
+                continue
+            if outputs is None:
+                waiting.answer.set_exception(result.error or ReplicaLost(self._release))
+            else:
+                waiting.answer.set_result(Coalesced(outputs, result, sent - waiting.since))
+
+    def _by_shape(self, members: list[_Waiting]) -> list[list[_Waiting]]:
+        if not self._ragged:
+            return [members]
+        groups: dict[Shapes, list[_Waiting]] = {}
+        for waiting in members:
+            groups.setdefault(shapes_of(waiting.request.inputs), []).append(waiting)
+        return list(groups.values())
 
     def _block(self, members: list[_Waiting]) -> Block:
         now = time.perf_counter()
@@ -226,15 +287,20 @@ class Coalescer:
             BlockEntry(
                 waiting.rows,
                 waiting.request.request_id,
-                max(0.0, waiting.timeout_s - (now - waiting.since)),
+                max(0.0, waiting.deadline - now),
                 waiting.request.parameters,
+                waiting.priority,
             )
             for waiting in members
         )
-        return Block(join([waiting.request.inputs for waiting in members]), entries)
+        return Block(join([waiting.request.inputs for waiting in members]), entries, SENDER, self.queued_rows)
 
 
-def _fail(members: list[_Waiting], error: Exception) -> None:
+def _urgency(waiting: _Waiting) -> tuple[int, float]:
+    return waiting.priority, waiting.deadline
+
+
+def _fail(members: Iterable[_Waiting], error: Exception) -> None:
     for waiting in members:
         if not waiting.answer.done():
             waiting.answer.set_exception(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,20 +13,33 @@ from serve_app.types import Array, Block, BlockReply, EntryResult, Tensors, Timi
 Shapes = tuple[tuple[str, str, tuple[int, ...]], ...]
 """What two blocks must agree on to be executed together: name, dtype and axes beyond 0 of every input."""
 
+NEVER = float("inf")
+
 
 def shapes_of(tensors: Tensors) -> Shapes:
     """The part of the tensors' shapes that rows of one batch share."""
     return tuple(sorted((name, array.dtype.str, array.shape[1:]) for name, array in tensors.items()))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Piece:
-    """Rows `start` to `stop` of a job's block, all of one entry, to be executed in one batch."""
+    """Rows `start` to `stop` of a job's block, all of one entry, to be executed in one batch.
+
+    Attributes:
+        priority: Level; the lowest goes first.
+        deadline: Clock reading at which the answer is of no more use; infinite for never.
+        nbytes: Of the rows' inputs and outputs.
+        waits: Whether it is in a queue.
+    """
 
     job: Job
     entry: int
     start: int
     stop: int
+    priority: int
+    deadline: float
+    nbytes: int
+    waits: bool = True
 
     @property
     def rows(self) -> int:
@@ -42,6 +55,11 @@ class Run:
     start: int
     stop: int
 
+    @property
+    def rows(self) -> int:
+        """Rows of the run."""
+        return self.stop - self.start
+
     def inputs(self) -> Tensors:
         """The run's rows, as views of the block's tensors."""
         return {name: array[self.start : self.stop] for name, array in self.job.block.inputs.items()}
@@ -51,29 +69,48 @@ class Job:
     """One submitted block and the future that its reply resolves.
 
     Attributes:
-        pending: Pieces that are neither executed nor given up.
-        deadlines: Clock reading at which each entry's answer is of no more use; None for never.
+        pieces: What is to be executed, every entry's rows cut to pieces of at most the given rows.
     """
 
-    def __init__(self, block: Block, now: float, release: str = "model") -> None:
+    def __init__(self, block: Block, now: float, release: str = "model", *, max_rows: int, row_bytes: int = 0) -> None:
+        """Cut a block into pieces.
+
+        Args:
+            block: What was submitted.
+            now: The clock's reading, in seconds.
+            release: Name for errors.
+            max_rows: Most rows of a piece.
+            row_bytes: Bytes of one row's inputs and outputs.
+        """
         self.block, self._release = block, release
-        self.shapes = shapes_of(block.inputs)
         self.submitted = now
-        self.pending = 0
-        self.deadlines = [None if entry.timeout_s is None else now + entry.timeout_s for entry in block.entries]
         self.reply: asyncio.Future[BlockReply] = asyncio.get_running_loop().create_future()
         self._errors: dict[int, ServeAppError] = {}
-        self._timings: dict[int, Timings] = {}
+        self._results: dict[int, EntryResult] = {}
         self._parts: list[tuple[int, Tensors]] = []
-
-    def pieces(self, max_rows: int) -> list[Piece]:
-        """Every entry's rows, those of entries over `max_rows` cut into several pieces."""
-        pieces, start = [], 0
-        for index, entry in enumerate(self.block.entries):
+        self.pieces: list[Piece] = []
+        start = 0
+        for index, entry in enumerate(block.entries):
             end = start + entry.rows
-            pieces += [Piece(self, index, at, min(at + max_rows, end)) for at in range(start, end, max_rows)]
+            deadline = NEVER if entry.timeout_s is None else now + entry.timeout_s
+            for at in range(start, end, max_rows):
+                stop = min(at + max_rows, end)
+                piece = Piece(self, index, at, stop, entry.priority, deadline, (stop - at) * row_bytes)
+                self.pieces.append(piece)
             start = end
-        return pieces
+        self._pending = len(self.pieces)
+
+    def cut(self, piece: Piece, max_rows: int) -> list[Piece]:
+        """The piece's rows in pieces of at most `max_rows`, which take its place."""
+        row_bytes = piece.nbytes // piece.rows
+        parts = [
+            replace(piece, start=at, stop=stop, nbytes=(stop - at) * row_bytes, waits=True)
+            for at in range(piece.start, piece.stop, max_rows)
+            for stop in (min(at + max_rows, piece.stop),)
+        ]
+        self.pieces += parts
+        self._pending += len(parts) - 1
+        return parts
 
     def has_failed(self, entry: int) -> bool:
         """Whether a piece of the entry has ended with an error, so that the others are executed in vain."""
@@ -84,17 +121,20 @@ class Job:
         self._errors.setdefault(piece.entry, error)
         self._finish_piece()
 
-    def executed(self, piece: Piece, timings: Timings) -> None:
+    def executed(self, piece: Piece, result: EntryResult) -> None:
         """End a piece whose rows a part brings; an entry in several batches reports the sum of their times."""
-        before = self._timings.get(piece.entry)
+        before = self._results.get(piece.entry)
         if before is not None:
-            timings = Timings(
-                before.queue_s,
-                before.batch_s + timings.batch_s,
-                before.compute_s + timings.compute_s,
-                max(before.batch_rows, timings.batch_rows),
+            then, now = before.timings, result.timings
+            result = EntryResult(
+                timings=Timings(
+                    then.queue_s,
+                    then.batch_s + now.batch_s,
+                    then.compute_s + now.compute_s,
+                    max(then.batch_rows, now.batch_rows),
+                )
             )
-        self._timings[piece.entry] = timings
+        self._results[piece.entry] = result
         self._finish_piece()
 
     def add_part(self, start: int, outputs: Tensors) -> None:
@@ -102,8 +142,8 @@ class Job:
         self._parts.append((start, outputs))
 
     def _finish_piece(self) -> None:
-        self.pending -= 1
-        if self.pending == 0 and not self.reply.done():
+        self._pending -= 1
+        if self._pending == 0 and not self.reply.done():
             try:
                 self.reply.set_result(self._reply())
             except ValueError:  # NumPy cannot join them: the model's outputs differ beyond axis 0 from batch to batch
@@ -112,7 +152,9 @@ class Job:
 
     def _reply(self) -> BlockReply:
         count = len(self.block.entries)
-        results = tuple(EntryResult(self._errors.get(i), self._timings.get(i, Timings())) for i in range(count))
+        results = tuple(
+            EntryResult(self._errors[i]) if i in self._errors else self._results.get(i, NO_RESULT) for i in range(count)
+        )
         parts = [self._kept(start, outputs) for start, outputs in sorted(self._parts, key=lambda part: part[0])]
         return BlockReply(join(parts), results)
 
@@ -123,6 +165,9 @@ class Job:
         owner = np.repeat(np.arange(len(self.block.entries)), [entry.rows for entry in self.block.entries])
         failed = np.isin(owner, list(self._errors))
         return {name: array[~failed[start : start + len(array)]] for name, array in outputs.items()}
+
+
+NO_RESULT = EntryResult()
 
 
 def runs_of(pieces: list[Piece]) -> list[Run]:

@@ -79,12 +79,12 @@ class ReleaseClient(Protocol):
     async def describe(self) -> ReleaseInfo:
         """What the release says about itself; it only answers once it is loaded, warm and checked."""
 
-    async def infer(self, block: Block, by_reference: bool) -> BlockReply:
-        """Have a replica execute a block.
+    async def infer(self, blocks: tuple[Block, ...], by_reference: bool) -> tuple[BlockReply, ...]:
+        """Have a replica execute blocks, which differ in their tensors' shapes.
 
         Args:
-            block: Rows and their owners.
-            by_reference: Whether block and reply are too big to travel inside the call's messages.
+            blocks: Rows and their owners.
+            by_reference: Whether blocks and replies are too big to travel inside the call's messages.
 
         Raises:
             ReplicaLost: The replica died before it answered.

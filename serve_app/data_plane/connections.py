@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from serve_app.batching.coalescer import Bounds, Coalescer
 from serve_app.data_plane.cluster import Cluster, ReleaseState, ReleaseStatus
@@ -33,6 +34,7 @@ class Connections:
         self.routes: dict[str, Route] = {}
         self._statuses: Mapping[str, ReleaseStatus] = {}
         self._connecting: dict[str, asyncio.Task[None]] = {}
+        self._renewing: dict[str, asyncio.Task[None]] = {}
         self._faults: dict[str, str] = {}
         self._leaving: list[tuple[str, Coalescer]] = []
 
@@ -84,9 +86,10 @@ class Connections:
 
     async def close(self) -> None:
         """Stop connecting."""
-        for task in self._connecting.values():
+        tasks = [*self._connecting.values(), *self._renewing.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._connecting.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _leave(self, release: str) -> None:
         """Give up a route. What waits on a release that still runs is answered by it, else it goes elsewhere."""
@@ -113,6 +116,25 @@ class Connections:
         if new:
             await asyncio.wait([self._connecting[release] for release in new], timeout=CONNECT_WAIT_S)
 
+    def _renew(self, release: str) -> None:
+        """Have a release that was tuned describe itself once more."""
+        self._renewing[release] = asyncio.get_running_loop().create_task(self._describe_again(release))
+
+    async def _describe_again(self, release: str) -> None:
+        route = self.routes.get(release)
+        if route is None:
+            return
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                info = await route.client.describe()
+        except Exception as error:  # as in `_connect`; what is known serves on
+            logger.warning("%s was tuned but does not describe itself: %r", release, error)
+            return
+        if self.routes.get(release) is route:
+            route.coalescer.bounds = replace(route.coalescer.bounds, queue_rows=info.max_queue_rows)
+            self.routes[release] = replace(route, info=info)
+            logger.info("%s was tuned", release)
+
     async def _connect(self, release: str) -> None:
         client = self._cluster.client(release)
         try:
@@ -123,13 +145,13 @@ class Connections:
             logger.warning("%s: %s", release, self._faults[release])
             return
         coalescer = Coalescer(
-            Sender(client, info, self._look),
+            Sender(client, info, self._look, lambda: self._renew(release)),
             release=release,
             bounds=Bounds(info.max_queue_rows, BY_REFERENCE_BYTES),
             ragged=any(-1 in spec.shape[1:] for spec in info.inputs),
             slots=max(1, self.status(release).replicas),
             on_lost=self.lost,
         )
-        self.routes[release] = Route(info, coalescer)
+        self.routes[release] = Route(info, coalescer, client)
         self._changed()
         logger.info("%s is taken into use on %s", release, info.device)

@@ -16,8 +16,8 @@ class BlockExecutor(Protocol):
     def info(self) -> ReleaseInfo:
         """What the release says about itself."""
 
-    async def infer(self, block: Block) -> BlockReply:
-        """Execute a block's rows."""
+    async def infer(self, *blocks: Block) -> tuple[BlockReply, ...]:
+        """Execute the rows of blocks."""
 
 
 class LocalCluster:
@@ -52,6 +52,6 @@ class LocalClient:
         """What the release says about itself."""
         return self._executor.info
 
-    async def infer(self, block: Block, by_reference: bool) -> BlockReply:
-        """Execute a block; nothing travels, so `by_reference` makes no difference."""
-        return await self._executor.infer(block)
+    async def infer(self, blocks: tuple[Block, ...], by_reference: bool) -> tuple[BlockReply, ...]:
+        """Execute blocks; nothing travels, so `by_reference` makes no difference."""
+        return await self._executor.infer(*blocks)

@@ -21,6 +21,7 @@ class Route:
 
     info: ReleaseInfo
     coalescer: Coalescer
+    client: ReleaseClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +68,35 @@ class Sender:
     that takes long has the directory look at the cluster out of turn.
     """
 
-    def __init__(self, client: ReleaseClient, info: ReleaseInfo, look: Callable[[], None]) -> None:
-        self._client, self._look = client, look
+    def __init__(
+        self,
+        client: ReleaseClient,
+        info: ReleaseInfo,
+        look: Callable[[], None],
+        tuned: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Send to one release.
+
+        Args:
+            client: The way to it.
+            info: What it says about itself.
+            look: Has the cluster looked at.
+            tuned: Called when a reply shows that the release's settings have changed.
+        """
+        self._client, self._look, self._tuned = client, look, tuned
+        self._revision = info.revision
         self._output_row_bytes = sum(spec.row_bytes for spec in info.outputs)
 
-    async def __call__(self, block: Block) -> BlockReply:
-        """Have the release execute a block.
+    async def __call__(self, blocks: tuple[Block, ...]) -> tuple[BlockReply, ...]:
+        """Have the release execute blocks.
 
         Raises:
             ReplicaLost: The replica died before it answered.
         """
-        largest = max(nbytes_of(block.inputs), block.rows * self._output_row_bytes)
+        inputs, outputs = 0, 0
+        for block in blocks:
+            inputs += nbytes_of(block.inputs)
+            outputs += block.rows * self._output_row_bytes
         loop = asyncio.get_running_loop()
 
         timers: list[asyncio.TimerHandle] = []
@@ -93,6 +112,10 @@ class Sender:
 
         look_again()
         try:
-            return await self._client.infer(block, largest > BY_REFERENCE_BYTES)
+            replies = await self._client.infer(blocks, max(inputs, outputs) > BY_REFERENCE_BYTES)
         finally:
             timers[0].cancel()
+        if replies and replies[0].revision not in (0, self._revision):
+            self._revision = replies[0].revision
+            self._tuned()
+        return replies

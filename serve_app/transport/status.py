@@ -9,6 +9,7 @@ from serve_app.errors import (
     ArtifactMismatch,
     CheckFailed,
     DeadlineExceeded,
+    DeadlineUnreachable,
     InvalidInput,
     InvalidTable,
     MalformedBody,
@@ -43,6 +44,7 @@ STATUS: dict[type[ServeAppError], tuple[HTTPStatus, str]] = {
     ModelNotReady: (HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE"),
     ReplicaLost: (HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE"),
     DeadlineExceeded: (HTTPStatus.GATEWAY_TIMEOUT, "DEADLINE_EXCEEDED"),
+    DeadlineUnreachable: (HTTPStatus.TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
     ModelRaised: (HTTPStatus.INTERNAL_SERVER_ERROR, "INTERNAL"),
     WrongAnswer: (HTTPStatus.INTERNAL_SERVER_ERROR, "INTERNAL"),
 }

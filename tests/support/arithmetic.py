@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from dataclasses import replace
 
 import numpy as np
 
-from serve_app.batching.batcher import Batcher
-from serve_app.batching.policy import FixedPolicy
+from serve_app.batching.batcher import Batcher, Traits
+from serve_app.batching.policy import AdaptivePolicy
+from serve_app.config.release import BatchingConfig
 from serve_app.datatypes import Datatype
 from serve_app.types import Block, BlockEntry, BlockReply, ReleaseInfo, Tensors, TensorSpec
 
@@ -69,9 +71,9 @@ class Executor:
 
     def __init__(self, version: str = "v1", call=predict, **changes: object) -> None:
         self.info = replace(INFO, version=version, **changes)
-        self.batcher = Batcher(
-            call, FixedPolicy(self.info.max_rows), release=self.info.release, max_queue_rows=self.info.max_queue_rows
-        )
+        config = BatchingConfig(max_rows=self.info.max_rows, max_queue_rows=self.info.max_queue_rows)
+        self.batcher = Batcher((call,), AdaptivePolicy(config), traits=Traits(self.info.release))
 
-    async def infer(self, block: Block) -> BlockReply:
-        return await self.batcher.submit(block)
+    async def infer(self, *blocks: Block) -> tuple[BlockReply, ...]:
+        replies = await asyncio.gather(*map(self.batcher.submit, blocks))
+        return tuple(replace(reply, revision=self.info.revision) for reply in replies)

@@ -9,14 +9,19 @@ import pytest
 from support.arithmetic import Recording, block, predict, rows
 from support.waiting import until
 
-from serve_app.batching.batcher import Batcher
-from serve_app.batching.policy import FixedPolicy
+from serve_app.batching.batcher import Batcher, Traits
+from serve_app.batching.latency import LatencyModel
+from serve_app.batching.policy import AdaptivePolicy
+from serve_app.batching.ragged import Ragged
+from serve_app.config.release import BatchingConfig, RaggedConfig
 from serve_app.errors import DeadlineExceeded, ModelRaised, Overloaded
 from serve_app.types import Block, BlockEntry
 
 
-def batcher(model, max_rows=8, **options) -> Batcher:
-    return Batcher(model, FixedPolicy(max_rows), release="arithmetic-v1", **options)
+def batcher(*models, max_rows=8, max_queue_rows=4096, **options) -> Batcher:
+    config = BatchingConfig(max_rows=max_rows, max_queue_rows=max_queue_rows)
+    clock = {"clock": options["clock"]} if "clock" in options else {}
+    return Batcher(models, AdaptivePolicy(config, **clock), traits=Traits("arithmetic-v1"), **options)
 
 
 def totals(reply, sent) -> list[list[int] | str]:
@@ -119,7 +124,7 @@ async def test_a_model_that_raises_fails_its_batch_and_the_next_one_runs(caplog)
 
 async def test_rows_beyond_the_queue_are_refused_at_once_with_the_limit():
     model = Recording(held=True)
-    subject = batcher(model, max_queue_rows=4)
+    subject = batcher(model, max_rows=4, max_queue_rows=4)
     running = asyncio.create_task(subject.submit(block(rows(0))))
     await until(model.started.is_set)
     sent = block(rows(1, 1, 1), rows(2, 2), rows(3))
@@ -271,3 +276,131 @@ async def test_an_observer_that_raises_does_not_stop_the_queue(caplog):
 async def test_a_block_without_rows_is_answered():
     reply = await batcher(predict).submit(Block({"x": rows()}, (BlockEntry(0), BlockEntry(0))))
     assert [result.error for result in reply.results] == [None, None]
+
+
+async def test_two_instances_execute_side_by_side():
+    first, second = Recording(held=True), Recording(held=True)
+    subject = batcher(first, second)
+    tasks = [asyncio.create_task(subject.submit(block(rows(1))))]
+    await until(first.started.is_set)
+    tasks.append(asyncio.create_task(subject.submit(block(rows(2)))))
+    await until(second.started.is_set)
+    first.release()
+    second.release()
+    await asyncio.gather(*tasks)
+    assert (first.batches, second.batches) == ([[1]], [[2]])
+
+
+async def test_urgent_requests_overtake_those_that_wait():
+    model = Recording(held=True)
+    subject = batcher(model, max_rows=1)
+    tasks = [asyncio.create_task(subject.submit(block(rows(1))))]
+    await until(model.started.is_set)
+    for entry in (BlockEntry(1, timeout_s=20), BlockEntry(1, timeout_s=10), BlockEntry(1, timeout_s=20, priority=1)):
+        tasks.append(asyncio.create_task(subject.submit(Block({"x": rows(len(tasks) + 1)}, (entry,)))))
+    await until(lambda: subject.queued_rows == 3)
+    model.release()
+    await asyncio.gather(*tasks)
+    assert model.batches == [[1], [4], [3], [2]]
+
+
+async def test_a_row_over_the_bytes_of_a_batch_is_refused_with_the_limit():
+    subject = Batcher((predict,), AdaptivePolicy(BatchingConfig(max_batch_bytes=20)), traits=Traits("m", 9))
+    (result,) = (await subject.submit(block(rows(1)))).results
+    assert str(result.error) == "one row with its outputs has 21 bytes, the limit is 20"
+
+
+async def test_a_batch_stays_within_its_bytes():
+    model = Recording()
+    subject = Batcher((model,), AdaptivePolicy(BatchingConfig(max_batch_bytes=50)))
+    reply = await subject.submit(block(rows(*range(10))))
+    assert reply.outputs["total"].tolist() == [3 * i for i in range(10)]
+    assert max(model.batch_rows) == 4
+
+
+async def test_only_allowed_sizes_are_executed():
+    model = Recording()
+    subject = Batcher((model,), AdaptivePolicy(BatchingConfig(max_rows=8, allowed_rows=(2, 8))))
+    for size in range(1, 20):
+        reply = await subject.submit(block(rows(*range(size))))
+        assert reply.outputs["total"].tolist() == [3 * i for i in range(size)]
+    assert set(model.batch_rows) == {2, 8}
+
+
+async def test_a_model_that_cannot_batch_runs_row_by_row():
+    model = Recording()
+    reply = await batcher(model, max_rows=1).submit(block(rows(1, 2), rows(3)))
+    assert model.batches == [[1], [2], [3]]
+    assert reply.outputs["total"].tolist() == [3, 6, 9]
+
+
+async def test_texts_of_other_lengths_share_a_batch_and_get_their_own_length_back():
+    shapes = []
+
+    def model(inputs):
+        shapes.append(inputs["ids"].shape)
+        return {"tokens": inputs["ids"] * 10, "count": inputs["mask"].sum(axis=1)}
+
+    ragged = Ragged(RaggedConfig(lengths=(4, 8), pad={"ids": 0}, mask="mask"), np.dtype(np.int64))
+    traits = Traits("m", ragged=ragged, ragged_outputs=frozenset({"tokens"}))
+    subject = Batcher((model,), AdaptivePolicy(BatchingConfig()), traits=traits)
+    texts = [np.arange(1, length + 1)[None] for length in (2, 4, 3, 7)]
+    replies = await asyncio.gather(*(subject.submit(Block({"ids": text}, (BlockEntry(1),))) for text in texts))
+    assert [reply.outputs["tokens"].tolist() for reply in replies] == [(10 * text).tolist() for text in texts]
+    assert [reply.outputs["count"].tolist() for reply in replies] == [[2], [4], [3], [7]]
+    assert sorted(shapes) == [(1, 8), (3, 4)]
+    (result,) = (await subject.submit(Block({"ids": np.ones((1, 9))}, (BlockEntry(1),)))).results
+    assert "has 9 elements, the limit is 8" in str(result.error)
+
+
+async def test_smaller_limits_hold_for_what_waits_already():
+    model = Recording(held=True)
+    subject = batcher(model)
+    tasks = [asyncio.create_task(subject.submit(block(rows(1))))]
+    await until(model.started.is_set)
+    tasks.append(asyncio.create_task(subject.submit(block(rows(1, 2, 3, 4, 5)))))
+    await until(lambda: subject.queued_rows == 5)
+    subject.configure(BatchingConfig(max_rows=2))
+    model.release()
+    replies = await asyncio.gather(*tasks)
+    assert replies[1].outputs["total"].tolist() == [3, 6, 9, 12, 15]
+    assert model.batches == [[1], [1, 2], [3, 4], [5]]
+
+
+async def test_a_full_batch_is_merged_while_the_one_before_runs():
+    model, threads = Recording(held=True), []
+
+    def slow_looking(inputs):
+        threads.append(inputs["x"].shape)
+        return model(inputs)
+
+    latency = LatencyModel({1: 0.1, 8: 0.1})
+    subject = Batcher((slow_looking,), AdaptivePolicy(BatchingConfig(max_rows=8), latency))
+    tasks = [asyncio.create_task(subject.submit(block(rows(1))))]
+    await until(model.started.is_set)
+    tasks += [asyncio.create_task(subject.submit(block(rows(*[n] * 4)))) for n in (2, 3, 4)]
+    await until(lambda: len(subject._ahead) == 1)
+    assert subject.queued_rows == 12
+    assert (await subject._ahead[0].inputs)["x"].shape == (8, 3)
+    model.release()
+    replies = await asyncio.gather(*tasks)
+    assert model.batch_rows == [1, 8, 4]
+    assert [reply.outputs["total"].tolist()[0] for reply in replies] == [3, 6, 9, 12]
+
+
+async def test_callers_that_leave_early_cost_no_execution_and_the_next_one_is_served():
+    model = Recording(held=True)
+    subject = batcher(model, max_rows=64)
+    first = asyncio.create_task(subject.submit(block(rows(0))))
+    await until(model.started.is_set)
+    leaving = [asyncio.create_task(subject.submit(block(rows(i)))) for i in range(1, 81)]
+    staying = [asyncio.create_task(subject.submit(block(rows(i)))) for i in range(100, 120)]
+    await until(lambda: subject.queued_rows == 100)
+    for task in leaving:
+        task.cancel()
+    await asyncio.gather(*leaving, return_exceptions=True)
+    model.release()
+    await asyncio.gather(first, *staying)
+    assert (await subject.submit(block(rows(7)))).outputs["total"].tolist() == [21]
+    assert [value for batch in model.batches for value in batch] == [0, *range(100, 120), 7]
+    assert subject.queued_rows == 0

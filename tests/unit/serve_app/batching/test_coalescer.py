@@ -10,12 +10,12 @@ from support.arithmetic import Executor, rows
 from support.waiting import until
 
 from serve_app.batching.coalescer import Bounds, Coalescer
-from serve_app.errors import DeadlineExceeded, InvalidInput, Overloaded, ReplicaLost
+from serve_app.errors import DeadlineExceeded, DeadlineUnreachable, InvalidInput, Overloaded, ReplicaLost
 from serve_app.types import BlockReply, EntryResult, InferenceRequest
 
 
-def request(*values: float, request_id: str = "r") -> InferenceRequest:
-    return InferenceRequest("arithmetic", {"x": rows(*values)}, request_id=request_id)
+def request(*values: float, **changes) -> InferenceRequest:
+    return InferenceRequest("arithmetic", {"x": rows(*values)}, request_id="r", **changes)
 
 
 class Link:
@@ -25,19 +25,22 @@ class Link:
         self.executor = Executor()
         self.blocks: list[list[float]] = []
         self.timeouts: list[float | None] = []
+        self.backlogs: list[tuple[str, int]] = []
         self.losses = losses
         self.gate = asyncio.Event()
         if not held:
             self.gate.set()
 
-    async def __call__(self, block) -> BlockReply:
-        self.blocks.append(block.inputs["x"][:, 0].tolist())
-        self.timeouts += [entry.timeout_s for entry in block.entries]
+    async def __call__(self, blocks) -> tuple[BlockReply, ...]:
+        for block in blocks:
+            self.blocks.append(block.inputs["x"][:, 0].tolist())
+            self.timeouts += [entry.timeout_s for entry in block.entries]
+            self.backlogs.append((block.sender, block.backlog_rows))
         await self.gate.wait()
         if self.losses:
             self.losses -= 1
             raise ReplicaLost("arithmetic-v1")
-        return await self.executor.infer(block)
+        return await self.executor.infer(*blocks)
 
 
 async def ask(subject: Coalescer, *values: float, timeout_s: float = 20) -> list[int]:
@@ -139,9 +142,9 @@ async def test_a_dead_replica_is_told_to_its_requests_and_to_the_owner_before_th
 
 
 async def test_one_bad_entry_fails_alone():
-    async def send(block):
+    async def send(blocks):
         results = [EntryResult(), EntryResult(InvalidInput("input 'x'", "is bad")), EntryResult()]
-        return BlockReply({"total": np.array([1, 3])}, tuple(results))
+        return (BlockReply({"total": np.array([1, 3])}, tuple(results)),)
 
     subject = Coalescer(send)
     replies = await asyncio.gather(*(subject.submit(request(i), 20) for i in range(3)), return_exceptions=True)
@@ -150,27 +153,30 @@ async def test_one_bad_entry_fails_alone():
     assert replies[2].outputs["total"].tolist() == [3]
 
 
-async def test_a_block_stops_growing_at_its_bytes():
+async def test_a_call_stops_growing_at_its_bytes():
     link = Link(held=True)
-    subject = Coalescer(link, bounds=Bounds(block_bytes=3 * 12))  # three rows of three floats
+    subject = Coalescer(link, bounds=Bounds(call_bytes=3 * 12))  # three rows of three floats
     tasks = [asyncio.create_task(ask(subject, float(i))) for i in range(7)]
     link.gate.set()
     await asyncio.gather(*tasks)
     assert [len(block) for block in link.blocks] == [3, 3, 1]
 
 
-async def test_only_like_shapes_share_a_block():
+async def test_other_shapes_go_in_the_same_call_as_a_block_of_their_own():
     seen = []
 
-    async def send(block):
-        seen.append(block.inputs["x"].shape)
-        return BlockReply({"total": block.inputs["x"].sum(axis=1)}, tuple(EntryResult() for _ in block.entries))
+    async def send(blocks):
+        seen.append([block.inputs["x"].shape for block in blocks])
+        return tuple(
+            BlockReply({"total": block.inputs["x"].sum(axis=1)}, tuple(EntryResult() for _ in block.entries))
+            for block in blocks
+        )
 
     subject = Coalescer(send)
     requests = [InferenceRequest("m", {"x": np.ones((1, width))}) for width in (2, 4, 2)]
     replies = await asyncio.gather(*(subject.submit(one, 20) for one in requests))
     assert [reply.outputs["total"].tolist() for reply in replies] == [[2], [4], [2]]
-    assert seen == [(2, 2), (1, 4)]
+    assert seen == [[(2, 2), (1, 4)]]
 
 
 async def test_five_hundred_callers_get_exactly_their_own():
@@ -191,3 +197,95 @@ async def test_more_slots_send_what_waits():
     link.gate.set()
     assert await asyncio.gather(flying, waiting) == [[3], [6]]
     await until(lambda: subject.is_idle)
+
+
+async def test_the_most_urgent_of_what_waits_comes_first_in_the_block():
+    link = Link(held=True)
+    subject = Coalescer(link)
+    flying = asyncio.create_task(ask(subject, 1))
+    await until(lambda: link.blocks == [[1]])
+    asked = [(request(2, priority=9), 20), (request(3), 20), (request(4), 10), (request(5, priority=1), 20)]
+    tasks = [asyncio.create_task(subject.submit(one, timeout_s)) for one, timeout_s in asked]
+    await until(lambda: subject.queued_rows == 4)
+    link.gate.set()
+    await asyncio.gather(flying, *tasks)
+    assert link.blocks == [[1], [5, 4, 3, 2]]
+
+
+async def test_a_request_that_what_is_ahead_makes_late_is_refused_at_once():
+    link = Link(held=True)
+    subject = Coalescer(link)
+    for _ in range(10):
+        subject._latency.observe(1, 0.5)  # calls were seen to take half a second
+    flying = asyncio.create_task(ask(subject, 1))
+    await until(lambda: link.blocks == [[1]])
+    with pytest.raises(DeadlineUnreachable, match=r"work ahead for about \d+ ms, the request allows 400 ms") as caught:
+        await subject.submit(request(2), 0.4)
+    assert 0.4 < caught.value.forecast_s <= 1.0
+    assert subject.queued_rows == 0
+    waiting = asyncio.create_task(ask(subject, 3, timeout_s=20))
+    await until(lambda: subject.queued_rows == 1)
+    link.gate.set()
+    assert await asyncio.gather(flying, waiting) == [[3], [9]]
+
+
+async def test_an_idle_release_is_asked_whatever_the_forecast_says():
+    subject = Coalescer(Link())
+    for _ in range(10):
+        subject._latency.observe(1, 5.0)
+    assert subject.forecast_s(1, 5) == 0.0
+    assert (await subject.submit(request(2), 1.0)).outputs["total"].tolist() == [6]
+
+
+async def test_what_is_less_urgent_does_not_count_as_ahead():
+    link = Link(held=True)
+    subject = Coalescer(link)
+    for rows_ in (1, 2, 4, 8):
+        subject._latency.observe(rows_, 0.1 * rows_)
+    tasks = [asyncio.create_task(ask(subject, 1))]
+    await until(lambda: link.blocks == [[1]])
+    tasks.append(asyncio.create_task(subject.submit(request(*range(7), priority=9), 20)))
+    await until(lambda: subject.queued_rows == 7)
+    assert subject.forecast_s(1, 9) - subject.forecast_s(1, 1) == pytest.approx(0.7, abs=0.05)
+    link.gate.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_a_full_queue_makes_the_greedy_tenant_give_way():
+    link = Link(held=True)
+    subject = Coalescer(link, bounds=Bounds(queue_rows=4))
+    flying = asyncio.create_task(ask(subject, 1))
+    await until(lambda: link.blocks == [[1]])
+    greedy = [asyncio.create_task(subject.submit(request(float(i), tenant="a"), 20)) for i in range(4)]
+    await until(lambda: subject.queued_rows == 4)
+    modest = asyncio.create_task(subject.submit(request(9, tenant="b"), 20))
+    with pytest.raises(Overloaded):
+        await greedy[3]
+    with pytest.raises(Overloaded):
+        await subject.submit(request(9, tenant="a"), 20)
+    link.gate.set()
+    await asyncio.gather(flying, modest, *greedy[:3])
+    assert sorted(link.blocks[1]) == [0, 1, 2, 9]
+
+
+async def test_tenants_take_turns_when_not_all_fit_a_call():
+    link = Link(held=True)
+    subject = Coalescer(link, bounds=Bounds(call_bytes=4 * 12))
+    flying = asyncio.create_task(ask(subject, 0))
+    await until(lambda: link.blocks == [[0]])
+    tasks = [asyncio.create_task(subject.submit(request(float(i), tenant="a"), 20)) for i in range(1, 7)]
+    tasks += [asyncio.create_task(subject.submit(request(float(i), tenant="b"), 20)) for i in (8, 9)]
+    await until(lambda: subject.queued_rows == 8)
+    link.gate.set()
+    await asyncio.gather(flying, *tasks)
+    assert link.blocks[1:] == [[1, 8, 2, 9], [3, 4, 5, 6]]
+
+
+async def test_a_block_tells_what_still_waits():
+    link = Link(held=True)
+    subject = Coalescer(link, bounds=Bounds(call_bytes=12))
+    tasks = [asyncio.create_task(ask(subject, float(i))) for i in range(3)]
+    link.gate.set()
+    await asyncio.gather(*tasks)
+    assert [rows_ for _, rows_ in link.backlogs] == [2, 1, 0]
+    assert len({sender for sender, _ in link.backlogs}) == 1

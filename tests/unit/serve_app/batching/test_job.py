@@ -7,12 +7,12 @@ from support.arithmetic import block, rows
 
 from serve_app.batching.job import Job, join, runs_of, shapes_of
 from serve_app.errors import ModelRaised
-from serve_app.types import Timings
+from serve_app.types import Block, BlockEntry, EntryResult, Timings
 
 
 async def test_entries_over_the_limit_are_cut():
-    job = Job(block(rows(1), rows(*range(5))), now=0.0)
-    assert [(piece.entry, piece.start, piece.stop) for piece in job.pieces(2)] == [
+    job = Job(block(rows(1), rows(*range(5))), now=0.0, max_rows=2)
+    assert [(piece.entry, piece.start, piece.stop) for piece in job.pieces] == [
         (0, 0, 1),
         (1, 1, 3),
         (1, 3, 5),
@@ -21,8 +21,8 @@ async def test_entries_over_the_limit_are_cut():
 
 
 async def test_neighbouring_pieces_are_one_run_without_a_copy():
-    job = Job(block(rows(1), rows(2), rows(3)), now=0.0)
-    pieces = job.pieces(8)
+    job = Job(block(rows(1), rows(2), rows(3)), now=0.0, max_rows=8)
+    pieces = job.pieces
     (run,) = runs_of(pieces)
     assert (run.start, run.stop) == (0, 3)
     assert np.shares_memory(run.inputs()["x"], job.block.inputs["x"])
@@ -31,27 +31,25 @@ async def test_neighbouring_pieces_are_one_run_without_a_copy():
 
 async def test_an_entry_that_failed_in_part_gives_no_rows_and_shifts_nobody():
     sent = block(rows(1), rows(2, 2, 2), rows(3))
-    job = Job(sent, now=0.0)
-    pieces = job.pieces(2)  # entry 1 in two pieces
-    job.pending = len(pieces)
+    job = Job(sent, now=0.0, max_rows=2)
+    pieces = list(job.pieces)  # entry 1 in two
     job.add_part(0, {"total": np.array([10, 20, 20])})  # rows 0..2
-    job.executed(pieces[0], Timings())
-    job.executed(pieces[1], Timings())
+    job.executed(pieces[0], EntryResult(timings=Timings()))
+    job.executed(pieces[1], EntryResult(timings=Timings()))
     job.fail(pieces[2], ModelRaised("m-v1", "it raised"))
     job.add_part(4, {"total": np.array([30])})
-    job.executed(pieces[3], Timings())
+    job.executed(pieces[3], EntryResult(timings=Timings()))
     answers = list((await job.reply).per_entry(sent))
     assert [None if outputs is None else outputs["total"].tolist() for outputs, _ in answers] == [[10], None, [30]]
 
 
 async def test_an_entry_in_several_batches_reports_all_their_time():
-    job = Job(block(rows(1, 2, 3)), now=0.0)
-    first, second = job.pieces(2)
-    job.pending = 2
+    job = Job(block(rows(1, 2, 3)), now=0.0, max_rows=2)
+    first, second = job.pieces
     job.add_part(2, {"y": np.array([3])})
-    job.executed(second, Timings(0.1, 0.2, 0.3, 1))
+    job.executed(second, EntryResult(timings=Timings(0.1, 0.2, 0.3, 1)))
     job.add_part(0, {"y": np.array([1, 2])})
-    job.executed(first, Timings(0.5, 0.2, 0.4, 2))
+    job.executed(first, EntryResult(timings=Timings(0.5, 0.2, 0.4, 2)))
     reply = await job.reply
     assert reply.outputs["y"].tolist() == [1, 2, 3]
     timings = reply.results[0].timings
@@ -70,3 +68,20 @@ def test_shapes_ignore_rows_and_order():
     b = {"m": np.zeros((9,), bool), "x": np.zeros((9, 2))}
     assert shapes_of(a) == shapes_of(b)
     assert shapes_of(a) != shapes_of({**a, "x": np.zeros((1, 3))})
+
+
+async def test_a_piece_has_its_entrys_deadline_priority_and_share_of_the_bytes():
+    sent = Block({"x": rows(1, 2, 3)}, (BlockEntry(2, timeout_s=4.0, priority=1), BlockEntry(1)))
+    first, second = Job(sent, now=10.0, max_rows=8, row_bytes=12).pieces
+    assert (first.deadline, first.priority, first.nbytes) == (14.0, 1, 24)
+    assert (second.deadline, second.priority, second.nbytes) == (float("inf"), 5, 12)
+
+
+async def test_a_piece_can_be_cut_again_while_it_waits():
+    job = Job(block(rows(1, 2, 3, 4, 5)), now=0.0, max_rows=8, row_bytes=3)
+    parts = job.cut(job.pieces[0], 2)
+    assert [(part.start, part.stop, part.nbytes) for part in parts] == [(0, 2, 6), (2, 4, 6), (4, 5, 3)]
+    for part in parts:
+        job.add_part(part.start, {"y": np.arange(part.start, part.stop)})
+        job.executed(part, EntryResult())
+    assert (await job.reply).outputs["y"].tolist() == [0, 1, 2, 3, 4]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from support.arithmetic import rows
@@ -147,3 +148,15 @@ async def test_a_cluster_that_never_answers_is_an_error(monkeypatch):
     cluster.statuses = asyncio.Event().wait
     with pytest.raises(TimeoutError):
         await connected(cluster)
+
+
+async def test_a_release_that_was_tuned_describes_itself_again_under_the_same_queue():
+    cluster = Changing("v1")
+    subject = await connected(cluster)
+    before = subject.routes[V1]
+    executor = cluster.ready[V1]
+    executor.info = replace(executor.info, max_rows=2, max_queue_rows=5)
+    await ask(subject, 1)
+    await until(lambda: subject.routes[V1].info.max_rows == 2)
+    assert subject.routes[V1].coalescer is before.coalescer
+    assert before.coalescer.bounds.queue_rows == 5

@@ -18,4 +18,5 @@ async def test_loaded_releases_are_ready_and_failures_say_why():
 async def test_a_client_reaches_its_release():
     client = LocalCluster(Executor("v1"), Executor("v2")).client("arithmetic-v2")
     assert (await client.describe()).version == "v2"
-    assert (await client.infer(block(rows(5)), by_reference=False)).outputs["total"].tolist() == [15]
+    (reply,) = await client.infer((block(rows(5)),), by_reference=False)
+    assert reply.outputs["total"].tolist() == [15]

@@ -102,7 +102,8 @@ async def test_one_line_a_request_without_payload(caplog):
         await subject.infer(request(12345, model_version="v1", request_id="r1"))
         with pytest.raises(InvalidInput):
             await subject.infer(InferenceRequest("arithmetic", {"y": rows(1)}, request_id="r2"))
-    lines = [json.loads(record.message) for record in caplog.records if record.name == "serve_app.request"]
+    (record,) = [record for record in caplog.records if record.name == "serve_app.request"]
+    lines = [json.loads(line) for line in record.message.splitlines()]
     assert [(line["request_id"], line["outcome"], line["rows"]) for line in lines] == [
         ("r1", "ok", 1),
         ("r2", "InvalidInput", 1),

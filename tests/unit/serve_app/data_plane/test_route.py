@@ -48,7 +48,7 @@ async def test_big_blocks_travel_by_reference():
     client = Recording()
     send = Sender(client, INFO, lambda: None)
     for count in (1, BY_REFERENCE_BYTES // 12 + 1):
-        reply = await send(block(rows(*[1.0] * count)))
+        (reply,) = await send((block(rows(*[1.0] * count)),))
         assert len(reply.outputs["y"]) == count
     assert client.by_reference == [False, True]
 
@@ -56,7 +56,7 @@ async def test_big_blocks_travel_by_reference():
 async def test_so_do_small_blocks_with_a_big_answer():
     client = Recording()
     wide = replace(INFO, outputs=(replace(INFO.outputs[0], shape=(-1, 2**20)),))
-    await Sender(client, wide, lambda: None)(block(rows(1)))
+    await Sender(client, wide, lambda: None)((block(rows(1)),))
     assert client.by_reference == [True]
 
 
@@ -64,10 +64,22 @@ async def test_a_call_that_takes_long_has_the_cluster_looked_at(monkeypatch):
     monkeypatch.setattr("serve_app.data_plane.route.STALL_S", 0.01)
     looks: list[int] = []
     client = Recording(held=True)
-    call = asyncio.create_task(Sender(client, INFO, lambda: looks.append(1))(block(rows(1))))
+    call = asyncio.create_task(Sender(client, INFO, lambda: looks.append(1))((block(rows(1)),)))
     await until(lambda: len(looks) >= 3)
     client.gate.set()
     await call
     seen = len(looks)
     await asyncio.sleep(0.03)
     assert len(looks) == seen
+
+
+async def test_a_release_that_was_tuned_is_noticed_once():
+    class Tuned(Recording):
+        async def infer(self, sent, by_reference):
+            return tuple(replace(reply, revision=77) for reply in await super().infer(sent, by_reference))
+
+    tuned: list[int] = []
+    send = Sender(Tuned(), INFO, lambda: None, lambda: tuned.append(1))
+    for _ in range(3):
+        await send((block(rows(1)),))
+    assert tuned == [1]

@@ -1,0 +1,110 @@
+"""One batch in a worker thread: rows merged and padded, executed, checked, and cut back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from serve_app.batching.job import Piece, Run, join, runs_of
+from serve_app.batching.ragged import Ragged
+from serve_app.errors import WrongAnswer
+from serve_app.types import Array, Tensors, rows_of
+
+Predict = Callable[[Tensors], Tensors]
+"""Executes one batch, blocking; gives back every output with as many rows as it was given."""
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Pieces to be executed together.
+
+    Attributes:
+        rows: Of the pieces.
+        executed_rows: The same with padding.
+        bucket: Length that ragged inputs are padded to; 0 where there are none.
+        ragged: How they are padded; None where they are not.
+        inputs: The merged inputs, once they have been prepared ahead.
+    """
+
+    pieces: list[Piece]
+    rows: int
+    executed_rows: int
+    bucket: int = 0
+    ragged: Ragged | None = None
+    inputs: asyncio.Future[Tensors] | None = None
+
+    def runs(self) -> list[Run]:
+        """Neighbouring pieces of the same block as one."""
+        return runs_of(self.pieces)
+
+    def merged(self) -> Tensors:
+        """The rows one behind the other, padded to the bucket and the executed size by repeating the last row."""
+        parts = [run.inputs() for run in self.runs()]
+        if self.ragged is not None:
+            parts = [self.ragged.pad(part, self.bucket) for part in parts]
+        missing = self.executed_rows - self.rows
+        if missing:
+            parts.append({name: _repeated(array[-1:], missing) for name, array in parts[-1].items()})
+        return join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A batch's outputs, padding removed from axis 0, and the seconds spent around and in the model."""
+
+    outputs: Tensors
+    batch_s: float
+    compute_s: float
+
+
+class Instance:
+    """One loaded copy of the model with a thread of its own.
+
+    Attributes:
+        ends_at: Clock reading at which its running batch is expected to end.
+        is_busy: Whether a batch runs.
+    """
+
+    def __init__(self, predict: Predict, release: str, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._predict, self._release, self._clock = predict, release, clock
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"batch-{release}")
+        self.is_busy, self.ends_at = False, 0.0
+
+    async def execute(self, batch: Batch) -> Answer:
+        """Execute a batch in the instance's thread.
+
+        Raises:
+            WrongAnswer: The model's outputs do not have as many rows as its inputs.
+            Exception: Whatever the model raised.
+        """
+        ready = await batch.inputs if batch.inputs is not None else None
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, batch, ready)
+
+    def close(self) -> None:
+        """End the thread once the running batch is done."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, batch: Batch, ready: Tensors | None) -> Answer:
+        begin = self._clock()
+        inputs = batch.merged() if ready is None else ready
+        merged = self._clock()
+        outputs = self._predict(inputs)
+        done = self._clock()
+        for name, array in outputs.items():
+            if len(array) != batch.executed_rows:
+                reason = f"output {name!r} has {len(array)} rows for {batch.executed_rows} rows of input"
+                raise WrongAnswer(self._release, reason)
+        if rows_of(outputs) != batch.executed_rows:
+            raise WrongAnswer(self._release, f"it gave no output for {batch.executed_rows} rows of input")
+        if batch.executed_rows != batch.rows:
+            outputs = {name: array[: batch.rows] for name, array in outputs.items()}
+        return Answer(outputs, merged - begin, done - merged)
+
+
+def _repeated(row: Array, count: int) -> Array:
+    return np.broadcast_to(row, (count, *row.shape[1:]))

@@ -1,0 +1,54 @@
+"""One batch in a thread: merged, padded, checked and cut back."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+from support.arithmetic import block, predict, rows
+
+from serve_app.batching.execution import Batch, Instance
+from serve_app.batching.job import Job
+from serve_app.batching.ragged import Ragged
+from serve_app.config.release import RaggedConfig
+from serve_app.errors import WrongAnswer
+from serve_app.types import Block, BlockEntry
+
+
+def batch(*blocks, executed_rows=0) -> Batch:
+    pieces = [piece for one in blocks for piece in Job(one, 0.0, max_rows=64).pieces]
+    total = sum(piece.rows for piece in pieces)
+    return Batch(pieces, total, executed_rows or total)
+
+
+async def test_rows_are_padded_by_the_last_one_and_padding_comes_back_to_nobody():
+    seen = []
+
+    def model(inputs):
+        seen.append(inputs["x"][:, 0].tolist())
+        return predict(inputs)
+
+    answer = await Instance(model, "m").execute(batch(block(rows(1, 2)), block(rows(3)), executed_rows=5))
+    assert seen == [[1, 2, 3, 3, 3]]
+    assert answer.outputs["total"].tolist() == [3, 6, 9]
+
+
+async def test_as_many_rows_as_asked_for_is_the_wrong_answer_if_more_were_executed():
+    with pytest.raises(WrongAnswer, match="has 3 rows for 5 rows"):
+        await Instance(lambda inputs: {"y": np.zeros(3)}, "m").execute(batch(block(rows(1, 2, 3)), executed_rows=5))
+
+
+async def test_lengths_are_brought_to_the_bucket_before_rows_are_merged():
+    ragged = Ragged(RaggedConfig(lengths=(4,), pad={"ids": 0}))
+    texts = [Block({"ids": np.ones((1, length), np.int64)}, (BlockEntry(1),)) for length in (2, 3)]
+    subject = batch(*texts)
+    subject.ragged, subject.bucket = ragged, 4
+    assert subject.merged()["ids"].tolist() == [[1, 1, 0, 0], [1, 1, 1, 0]]
+
+
+async def test_inputs_that_were_prepared_ahead_are_used():
+    subject = batch(block(rows(1)))
+    subject.inputs = asyncio.get_running_loop().create_future()
+    subject.inputs.set_result({"x": rows(7)})
+    assert (await Instance(predict, "m").execute(subject)).outputs["total"].tolist() == [21]

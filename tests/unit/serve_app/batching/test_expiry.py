@@ -1,0 +1,29 @@
+"""Many deadlines at little cost."""
+
+from __future__ import annotations
+
+from support.waiting import until
+
+from serve_app.batching.expiry import Expiry
+
+
+async def test_an_item_is_called_for_once_its_time_is_over_and_not_before_others():
+    over: list[str] = []
+    expiry = Expiry[str](over.append)
+    expiry.add("later", 0.03)
+    expiry.add("sooner", 0.005)
+    expiry.add("never", 60)
+    await until(lambda: len(over) == 2)
+    assert over == ["sooner", "later"]
+    assert len(expiry) == 1
+
+
+async def test_an_item_taken_back_is_not_called_for():
+    over: list[str] = []
+    expiry = Expiry[str](over.append)
+    tick = expiry.add("back", 0.005)
+    expiry.add("stays", 0.006)
+    expiry.discard("back", tick)
+    expiry.discard("back", tick)
+    await until(lambda: over != [])
+    assert (over, len(expiry)) == (["stays"], 0)
