@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import ray
+
 from deployments.logs import use_serve_log
 from deployments.metrics import RayMetrics
+from serve_app.autoscaling.stats import Meter
 from serve_app.config.release import ReleaseArgs
 from serve_app.dataflow.block_server import BlockServer
 from serve_app.types import Block, BlockReply, ReleaseInfo
@@ -14,12 +20,22 @@ class Model:
 
     def __init__(self, args: ReleaseArgs) -> None:
         use_serve_log()
-        self._server = BlockServer.load(args, RayMetrics())
+        cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0)
+        self._server = BlockServer.load(args, RayMetrics(), cpus)
+        self._meter = Meter()
+
+    async def reconfigure(self, user_config: Mapping[str, object]) -> None:
+        """Take other batching limits into use; nothing restarts, not even for those that are wrong."""
+        self._server.configure(user_config)
 
     def describe(self) -> ReleaseInfo:
         """What a gateway must know about this release."""
         return self._server.info
 
-    async def infer(self, block: Block) -> BlockReply:
-        """Execute a block's rows."""
-        return await self._server.infer(block)
+    async def infer(self, *blocks: Block) -> tuple[BlockReply, ...]:
+        """Execute the rows of blocks."""
+        return await self._server.infer(*blocks)
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """What the autoscaling policy goes by; Ray asks where the release has an `autoscaling_config`."""
+        return asdict(self._meter.read(self._server.totals, self._server.info))

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from serve_app.config.base import NO_BOOLEAN, Integer, Number, Sha256, StrictModel
+from serve_app.config.base import NO_BOOLEAN, Integer, Number, PositiveFloat, PositiveInt, Sha256, StrictModel
 from serve_app.config.release import MAX_ROWS, BatchingConfig
 from serve_app.datatypes import Datatype
 from serve_app.types import TensorSpec
@@ -74,6 +74,16 @@ class WarmupConfig(StrictModel):
     rows: tuple[Rows, ...] = Field(default=(1,), description="Batch sizes to execute with.")
 
 
+class ProfileConfig(StrictModel):
+    """How long executions took where the version was added: what is assumed of a batch size until it is measured."""
+
+    device: str = Field(pattern=r"^(cpu|cuda:[0-9]+)$", description="Where it was measured, as `cpu` or `cuda:0`.")
+    threads: PositiveInt = Field(description="CPU threads that one execution used.")
+    ms_by_rows: Mapping[
+        Annotated[int, Field(strict=True, gt=0, le=MAX_ROWS)], Annotated[PositiveFloat, Field(allow_inf_nan=False)]
+    ] = Field(min_length=1, description="Median milliseconds of one execution by its rows.")
+
+
 class GoldenConfig(StrictModel):
     """Inputs whose outputs are known; a version that answers otherwise never becomes ready."""
 
@@ -100,6 +110,7 @@ class Manifest(StrictModel):
     warmup: WarmupConfig = WarmupConfig()
     golden: tuple[GoldenConfig, ...] = ()
     metrics: Mapping[str, Number] = Field(default={}, description="Measured on held-out data, e.g. accuracy.")
+    profile: ProfileConfig | None = None
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Manifest:

@@ -20,5 +20,5 @@ def useless_runtime_settings(runtime: RuntimeConfig, fmt: Format) -> Iterator[Fi
     """As `useless_settings`, of the section `runtime` alone: what a runtime itself knows of its release."""
     if runtime.precision != "fp32" and fmt not in TORCH_FORMATS:
         yield ("runtime", "precision"), f"{runtime.precision} has no effect on format {fmt}, only on PyTorch models"
-    if runtime.threads != 1 and fmt is Format.PYTHON:
+    if runtime.threads is not None and fmt is Format.PYTHON:
         yield ("runtime", "threads"), "has no effect on format python: the class itself starts its threads"

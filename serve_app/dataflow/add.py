@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,15 +10,18 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from serve_app.config.manifest import Format, GoldenConfig, Manifest, TensorConfig
+from serve_app.config.manifest import Format, GoldenConfig, Manifest, ProfileConfig, TensorConfig
 from serve_app.config.release import ReleaseArgs
-from serve_app.dataflow.model import load_model, release_args
+from serve_app.dataflow.model import LoadedModel, load_model, release_args
+from serve_app.dataflow.profile import Clock
 from serve_app.errors import CheckFailed, ConfigError, ManifestError, UntrustedArtifact
 from serve_app.repository.add import copy_artifact, format_of, staged_version
 from serve_app.repository.files import sha256_of
 from serve_app.repository.manifest_file import MANIFEST_NAME, write_manifest
 from serve_app.repository.store import ModelVersion, open_version
-from serve_app.runtimes.registry import infer_signature
+from serve_app.runtimes.fixed_rows import batching_of
+from serve_app.runtimes.registry import infer_fixed_rows, infer_signature
+from serve_app.runtimes.signature import Signature
 
 _Tensors = tuple[TensorConfig, ...]
 
@@ -54,8 +58,10 @@ class NewVersion:
     trusted_sha256: tuple[str, ...] = ()
 
 
-def add_version(root: Path, new: NewVersion) -> ModelVersion:
+def add_version(root: Path, new: NewVersion, clock: Clock = time.perf_counter) -> ModelVersion:
     """Copy the artifact into the repository at `root`, describe it, load and check it, and only then publish it.
+
+    The manifest gets the batching that a fixed batch axis needs, and how long executions took here.
 
     Raises:
         ConfigError: The version exists, the format is unknown or its library not installed, the signature is unknown,
@@ -72,8 +78,10 @@ def add_version(root: Path, new: NewVersion) -> ModelVersion:
             copy_artifact(new.artifact, artifact)
             for file in new.extra_files:
                 copy_artifact(file, directory / file.name)
-            write_manifest(directory, _manifest(new, fmt, artifact))
-            load_model(args)
+            manifest = _manifest(new, fmt, artifact)
+            write_manifest(directory, manifest)
+            model = load_model(args, clock=clock)
+            write_manifest(directory, manifest.model_copy(update={"profile": _profile(model)}))
     return open_version(str(root / new.model / new.version))
 
 
@@ -101,7 +109,7 @@ def _callers_paths(new: NewVersion, artifact: Path, final: Path) -> Iterator[Non
 
 
 def _manifest(new: NewVersion, fmt: Format, artifact: Path) -> Manifest:
-    inputs, outputs = _signature(new, fmt, artifact)
+    signature = _signature(new, fmt, artifact)
     try:
         return Manifest(
             format=fmt,
@@ -109,9 +117,10 @@ def _manifest(new: NewVersion, fmt: Format, artifact: Path) -> Manifest:
             sha256=sha256_of(artifact),
             extra_files={file.name: sha256_of(artifact.parent / file.name) for file in new.extra_files},
             description=new.description,
-            inputs=inputs,
-            outputs=_labelled(outputs, new.labels),
+            inputs=signature.inputs,
+            outputs=_labelled(signature.outputs, new.labels),
             prediction=new.prediction,
+            batching=batching_of(signature.fixed_rows),
             golden=new.golden,
             metrics=new.metrics,
         )
@@ -120,13 +129,20 @@ def _manifest(new: NewVersion, fmt: Format, artifact: Path) -> Manifest:
         raise ConfigError(f"{new.model} {new.version} cannot be added: {faults}") from None
 
 
-def _signature(new: NewVersion, fmt: Format, artifact: Path) -> tuple[_Tensors, _Tensors]:
+def _signature(new: NewVersion, fmt: Format, artifact: Path) -> Signature:
     if new.inputs and new.outputs:
-        return new.inputs, new.outputs
+        named = (*new.inputs, *new.outputs)
+        return Signature(new.inputs, new.outputs, infer_fixed_rows(artifact, fmt, named, new.trusted_sha256))
     inferred = infer_signature(artifact, fmt, new.trusted_sha256)
     if inferred is None:
         raise ConfigError(f"format {fmt} does not say what it takes and gives; name every input and every output")
-    return new.inputs or inferred.inputs, new.outputs or inferred.outputs
+    return Signature(new.inputs or inferred.inputs, new.outputs or inferred.outputs, inferred.fixed_rows)
+
+
+def _profile(model: LoadedModel) -> ProfileConfig | None:
+    """Milliseconds to four digits; None from a clock that did not move."""
+    ms = {rows: float(f"{1000 * taken.median_s:.4g}") for rows, taken in model.profile.items() if taken.median_s > 0}
+    return ProfileConfig(device=model.info.device, threads=model.threads, ms_by_rows=ms) if ms else None
 
 
 def _labelled(outputs: _Tensors, labels: Mapping[str, tuple[str, ...]]) -> _Tensors:

@@ -2,46 +2,141 @@
 
 from __future__ import annotations
 
-from serve_app.batching.batcher import Batcher, Execution
-from serve_app.batching.policy import FixedPolicy
-from serve_app.config.release import ReleaseArgs
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+
+from pydantic import ValidationError
+
+from serve_app.batching.batcher import Batcher, Execution, Traits
+from serve_app.batching.latency import LatencyModel
+from serve_app.batching.policy import AdaptivePolicy
+from serve_app.batching.ragged import Ragged
+from serve_app.batching.totals import Totals
+from serve_app.config.release import BatchingConfig, ReleaseArgs, ReleaseTuning, merged
 from serve_app.dataflow.model import LoadedModel, load_model
+from serve_app.errors import ConfigError
 from serve_app.observability.metrics import BATCH_ROWS, COMPUTE, MetricSink
+from serve_app.runtimes.fixed_rows import check_fixed_rows
 from serve_app.types import Block, BlockReply, ReleaseInfo
+
+logger = logging.getLogger("serve_app.release")
 
 
 class BlockServer:
     """One loaded, warm and checked model behind its batcher."""
 
     def __init__(self, model: LoadedModel, metrics: MetricSink) -> None:
-        self.info: ReleaseInfo = model.info
-        self._metrics = metrics
+        self._model, self._metrics = model, metrics
+        self._info, self._is_tuned = model.info, False
+        self._revision = model.info.revision
+        self._latency = LatencyModel({rows: ms / 1000 for rows, ms in model.info.profile.items()})
         self._batcher = Batcher(
-            model.predict,
-            FixedPolicy(model.info.max_rows),
-            release=model.info.release,
-            max_queue_rows=model.info.max_queue_rows,
+            model.predicts,
+            AdaptivePolicy(model.batching, self._latency),
+            traits=_traits(model),
             observe=self._observe,
         )
 
     @classmethod
-    def load(cls, args: ReleaseArgs, metrics: MetricSink) -> BlockServer:
+    def load(cls, args: ReleaseArgs, metrics: MetricSink, cpus: float = 1.0) -> BlockServer:
         """Load a release; it has passed its warm-up and golden checks when this returns.
+
+        Args:
+            args: What to load, and how.
+            metrics: Told about every executed batch.
+            cpus: CPUs that belong to this replica.
 
         Raises:
             ConfigError: Whatever keeps the release from serving, in a sentence for the operator.
         """
-        return cls(load_model(args), metrics)
+        return cls(load_model(args, cpus), metrics)
 
-    async def infer(self, block: Block) -> BlockReply:
-        """Execute a block's rows; every entry gets its own rows or its own error."""
-        return await self._batcher.submit(block)
+    @property
+    def info(self) -> ReleaseInfo:
+        """What the release says about itself now, with the latencies it has learned."""
+        profile = {rows: round(1000 * seconds, 4) for rows, seconds in self._latency.usual_by_rows().items()}
+        return replace(self._info, profile=profile)
+
+    @property
+    def totals(self) -> Totals:
+        """What was done so far, and what waits now."""
+        return self._batcher.totals
+
+    async def infer(self, *blocks: Block) -> tuple[BlockReply, ...]:
+        """Execute the rows of blocks; every entry gets its own rows or its own error."""
+        replies = await asyncio.gather(*map(self._batcher.submit, blocks))
+        return tuple(BlockReply(reply.outputs, reply.results, self._revision) for reply in replies)
+
+    def configure(self, user_config: Mapping[str, object]) -> None:
+        """Take other limits into use without a restart, or keep the old ones and say why in `info`.
+
+        Args:
+            user_config: As `ReleaseTuning`; a field left out is as in the release's args.
+
+        Raises:
+            ConfigError: It cannot take effect and it is the first one, so that there is nothing to go on with.
+        """
+        try:
+            tuning, batching = self._checked(user_config)
+        except ConfigError as error:
+            if not self._is_tuned:
+                raise
+            self._set_info(replace(self._info, tuning_fault=f"user_config is not taken into use: {error}"))
+            logger.error("%s: %s", self._info.release, self._info.tuning_fault)
+            return
+        self._is_tuned = True
+        self._batcher.configure(batching)
+        self._set_info(
+            replace(
+                self._info,
+                max_rows=batching.max_rows,
+                max_queue_rows=batching.max_queue_rows,
+                max_batch_bytes=batching.max_batch_bytes,
+                allowed_rows=batching.allowed_rows,
+                slo_ms=tuning.slo_ms or self._model.info.slo_ms,
+                tuning_fault="",
+            )
+        )
+        logger.info("%s runs with %s", self._info.release, batching)
 
     def close(self) -> None:
-        """End the worker thread."""
+        """End the worker threads."""
         self._batcher.close()
 
+    def _checked(self, user_config: Mapping[str, object]) -> tuple[ReleaseTuning, BatchingConfig]:
+        loaded = self._model.batching
+        try:
+            tuning = ReleaseTuning.model_validate(user_config)
+        except ValidationError as error:
+            faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+            raise ConfigError("; ".join(faults)) from None
+        batching = merged(tuning.batching, loaded)
+        if batching.max_rows > loaded.max_rows:
+            raise ConfigError(
+                f"batching.max_rows {batching.max_rows} is over the {loaded.max_rows} that were warmed up at load; "
+                "raise it in the args of a new version"
+            )
+        check_fixed_rows(self._model.fixed_rows, batching, self._info.release)
+        if batching.ragged != loaded.ragged:
+            raise ConfigError("batching.ragged is part of the signature; change it in the args of a new version")
+        return tuning, batching
+
+    def _set_info(self, info: ReleaseInfo) -> None:
+        self._info, self._revision = info, info.revision
+
     def _observe(self, execution: Execution) -> None:
-        labels = (self.info.model, self.info.version)
+        labels = (self._info.model, self._info.version)
         self._metrics.add(BATCH_ROWS, execution.rows, *labels)
         self._metrics.add(COMPUTE, 1000 * execution.compute_s, *labels)
+
+
+def _traits(model: LoadedModel) -> Traits:
+    ragged = model.batching.ragged
+    return Traits(
+        release=model.info.release,
+        output_row_bytes=sum(spec.row_bytes for spec in model.info.outputs),
+        ragged=None if ragged is None else Ragged(ragged, model.mask_dtype),
+        ragged_outputs=frozenset(spec.name for spec in model.info.outputs if -1 in spec.shape[1:2]),
+    )

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from serve_app.config.manifest import GoldenConfig, Manifest
+from serve_app.config.manifest import GoldenConfig, Manifest, TensorConfig
+from serve_app.config.release import BatchingConfig, RaggedConfig
 from serve_app.datatypes import Datatype
-from serve_app.errors import CheckFailed, WrongAnswer
-from serve_app.types import Array, Tensors, TensorSpec
+from serve_app.errors import CheckFailed, ConfigError, WrongAnswer
+from serve_app.types import Array, Tensors, TensorSpec, rows_of
 
 Predict = Callable[[Tensors], Tensors]
 
@@ -54,13 +55,54 @@ def check_answer(answer: Tensors, outputs: Sequence[TensorSpec], rows: int, rele
     return checked
 
 
-def warmup_inputs(manifest: Manifest, rows: int) -> dict[str, Array]:
-    """A batch of `rows` rows: the first golden rows over and over, or zeros (empty BYTES) where there are none."""
+def warmup_batches(manifest: Manifest, ragged: RaggedConfig | None = None) -> Callable[[int], dict[str, Array]]:
+    """What makes a batch of so many rows: the first golden rows over and over, or zeros (empty BYTES) without golden.
+
+    Ragged inputs are as traffic has them at most: of the longest length, with a mask of ones.
+
+    Raises:
+        ValueError: The golden rows do not fit the signature.
+    """
+    if ragged is not None:
+        return lambda rows: {config.name: _longest(config.spec, rows, ragged) for config in manifest.inputs}
     if not manifest.golden:
-        return {config.name: _zeros(config.spec, rows) for config in manifest.inputs}
+        return lambda rows: {config.name: _zeros(config.spec, rows) for config in manifest.inputs}
     golden = manifest.golden[0].inputs
     known = {config.name: rows_to_array(golden[config.name], config.spec) for config in manifest.inputs}
-    return {name: np.take(array, np.arange(rows) % len(array), axis=0) for name, array in known.items()}
+    return lambda rows: {name: np.take(array, np.arange(rows) % len(array), axis=0) for name, array in known.items()}
+
+
+def check_ragged(ragged: RaggedConfig, inputs: Sequence[TensorConfig]) -> None:
+    """Check that the inputs which are to be padded, and their mask, can be.
+
+    Raises:
+        ConfigError: There is no such input, it is BYTES, or its axis 1 is not free; the message names it.
+    """
+    known = {config.name: config for config in inputs}
+    for name in (*ragged.pad, *([ragged.mask] if ragged.mask is not None else [])):
+        config = known.get(name)
+        if config is None:
+            raise ConfigError(f"batching.ragged names an input {name!r}; the model has {', '.join(known)}")
+        if config.shape[1:2] != (-1,) or (name == ragged.mask and len(config.shape) != 2):
+            wanted = "[-1, -1]" if name == ragged.mask else "[-1, -1, ...]"
+            raise ConfigError(f"batching.ragged: input {name!r} has shape {list(config.shape)}, it must be {wanted}")
+        if config.datatype is Datatype.BYTES:
+            raise ConfigError(f"batching.ragged: input {name!r} is BYTES, which cannot be padded with a number")
+
+
+def in_batches(predict: Predict, batching: BatchingConfig) -> Predict:
+    """Execute any number of rows as traffic is executed: at most `max_rows` at once, padded to a size allowed."""
+
+    def predict_all(inputs: Tensors) -> Tensors:
+        rows, answers = rows_of(inputs), []
+        for start in range(0, rows, batching.max_rows):
+            stop = min(rows, start + batching.max_rows)
+            taken = np.minimum(start + np.arange(batching.executed_rows(stop - start)), stop - 1)
+            answer = predict({name: array[taken] for name, array in inputs.items()})
+            answers.append({name: array[: stop - start] for name, array in answer.items()})
+        return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+
+    return predict_all
 
 
 def check_golden(manifest: Manifest, predict: Predict, release: str) -> None:
@@ -127,6 +169,13 @@ def _zeros(spec: TensorSpec, rows: int) -> Array:
     if spec.datatype is Datatype.BYTES:
         return np.full(shape, b"", dtype=object)
     return np.zeros(shape, dtype=spec.datatype.dtype)
+
+
+def _longest(spec: TensorSpec, rows: int, ragged: RaggedConfig) -> Array:
+    array = _zeros(spec, rows)
+    if spec.name in ragged.pad or spec.name == ragged.mask:
+        array = np.repeat(array, ragged.lengths[-1], axis=1)
+    return np.ones_like(array) if spec.name == ragged.mask else array
 
 
 def _compare(subject: str, name: str, pair: tuple[Array, Array], golden: GoldenConfig) -> None:

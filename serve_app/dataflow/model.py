@@ -3,86 +3,93 @@
 from __future__ import annotations
 
 import logging
-import re
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+import numpy as np
 from pydantic import ValidationError
 
 from serve_app.config.manifest import Manifest
 from serve_app.config.release import BatchingConfig, ReleaseArgs, merged
-from serve_app.dataflow.checks import check_answer, check_golden, warmup_inputs
-from serve_app.errors import (
-    AcceleratorMissing,
-    CheckFailed,
-    ConfigError,
-    ModelFailure,
-    ModelRaised,
-    RequestError,
-    ServeAppError,
-)
+from serve_app.dataflow.checked_runtime import CheckedRuntime, short_reason
+from serve_app.dataflow.checks import check_ragged
+from serve_app.dataflow.profile import Clock, Profile
+from serve_app.dataflow.rehearsal import Rehearsal
+from serve_app.errors import AcceleratorMissing, ConfigError, ServeAppError
 from serve_app.repository.store import ModelVersion, open_version
 from serve_app.runtimes.base import Runtime, RuntimeSource
 from serve_app.runtimes.device import choose_device
+from serve_app.runtimes.fixed_rows import check_fixed_rows
 from serve_app.runtimes.registry import load_runtime
-from serve_app.types import ReleaseInfo, Tensors, rows_of
+from serve_app.types import ReleaseInfo, Tensors
 
-_REASON_LENGTH = 200
-_PATH = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][\w.@+-]+){2,}")
+Predict = Callable[[Tensors], Tensors]
+"""As `CheckedRuntime.predict`."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A release's model, ready for traffic. `predict` blocks: call it in a worker thread, one call at a time.
+    """A release's model, ready for traffic.
 
     Attributes:
         info: What the release says about itself.
-        runtime: The model in memory.
+        predicts: One for each instance, to be called in a thread of its own, one call at a time. What a library has
+            once a process the instances share: the number of threads in PyTorch and in BLAS, the GPU's memory.
+        batching: The manifest's limits with what the release sets itself.
+        profile: How long an execution takes by its rows, from the smallest size to the largest.
+        threads: CPU threads of one execution.
+        fixed_rows: Rows that every execution must have; None takes any number.
+        mask_dtype: Of the mask that the server makes for ragged inputs; None where there is none.
     """
 
     info: ReleaseInfo
-    runtime: Runtime
+    predicts: tuple[Predict, ...]
+    batching: BatchingConfig
+    profile: Profile
+    threads: int
+    fixed_rows: int | None = None
+    mask_dtype: np.dtype[np.generic] | None = None
 
-    def predict(self, inputs: Tensors) -> Tensors:
-        """Execute one batch and check the answer.
-
-        Args:
-            inputs: Every input of the signature, all with the same rows, at least 1.
-
-        Returns:
-            Every output of the signature, in its order, with its datatype and as many rows as the inputs.
-
-        Raises:
-            ModelRaised: The model raised.
-            WrongAnswer: Its answer breaks the signature.
-            RequestError: The runtime found an element that it cannot take, such as text that is not UTF-8.
-        """
-        try:
-            answer = self.runtime.predict(inputs)
-        except RequestError:
-            raise
-        except Exception as error:  # foreign code raises anything; its trace is for the log, never for the client
-            logger.exception("%s failed on a batch of %d rows", self.info.release, rows_of(inputs))
-            raise ModelRaised(self.info.release, short_reason(error)) from error
-        return check_answer(answer, self.info.outputs, rows_of(inputs), self.info.release)
+    @property
+    def predict(self) -> Predict:
+        """The first instance's."""
+        return self.predicts[0]
 
 
-def load_model(args: ReleaseArgs) -> LoadedModel:
-    """Open, load, warm up and check the model of a release.
+def load_model(args: ReleaseArgs, cpus: float = 1.0, clock: Clock = time.perf_counter) -> LoadedModel:
+    """Open, load, warm up, check and measure the model of a release.
+
+    Args:
+        args: What to load, and how.
+        cpus: CPUs that belong to this replica; may be a part of one.
+        clock: Seconds from any origin, monotonic.
 
     Raises:
         ConfigError: Every way in which the release cannot take traffic; the message names the release or the file.
             Among them `ManifestError`, `ArtifactMismatch`, `UntrustedArtifact`, `AcceleratorMissing`, `CheckFailed`.
     """
     version = open_version(args.source)
-    batching = _batching(args, version.manifest)
-    runtime = _load(args, version)
-    model = LoadedModel(_info(args, version.manifest, batching, runtime.device), runtime)
-    _warm_up(model, version.manifest)
-    _check_golden(model, version.manifest)
-    logger.info("%s runs on %s with format %s", args.release, runtime.device, version.manifest.format)
-    return model
+    manifest, batching = version.manifest, _batching(args, version.manifest)
+    source, runtimes = _load(args, version, cpus)
+    check_fixed_rows(runtimes[0].fixed_rows, batching, args.release)
+    info = _info(args, manifest, batching, runtimes[0].device)
+    predicts = tuple(CheckedRuntime(runtime, info.outputs, info.release).predict for runtime in runtimes)
+    rehearsal = Rehearsal(manifest, batching, args.release, clock)
+    warmup_s = [rehearsal.check(predict) for predict in predicts]
+    profile = rehearsal.measure(predicts[0], warmup_s[0], info.device)
+    logger.info("%s runs on %s with format %s", args.release, info.device, manifest.format)
+    return LoadedModel(
+        info=replace(info, profile={rows: round(1000 * time_s.median_s, 4) for rows, time_s in profile.items()}),
+        predicts=predicts,
+        batching=batching,
+        profile=profile,
+        threads=source.threads,
+        fixed_rows=runtimes[0].fixed_rows,
+        mask_dtype=_mask_dtype(manifest, batching),
+    )
 
 
 def release_args(**fields: object) -> ReleaseArgs:
@@ -100,37 +107,32 @@ def release_args(**fields: object) -> ReleaseArgs:
         raise ConfigError("; ".join(faults)) from None
 
 
-def short_reason(error: BaseException) -> str:
-    """The error's class and its message's first line, cut to 200 characters, without paths: fit for a client."""
-    first = _PATH.sub("<path>", str(error).strip().partition("\n")[0].strip())
-    return f"{type(error).__name__}: {first}"[:_REASON_LENGTH] if first else type(error).__name__
-
-
-def _load(args: ReleaseArgs, version: ModelVersion) -> Runtime:
+def _load(args: ReleaseArgs, version: ModelVersion, cpus: float) -> tuple[RuntimeSource, tuple[Runtime, ...]]:
+    """Every instance of the model, and what they were made of."""
+    source = RuntimeSource(
+        manifest=version.manifest,
+        directory=version.directory,
+        config=args.runtime,
+        python_class=args.python_class,
+        trusted_sha256=args.trusted_sha256,
+        cpus=cpus,
+    )
     try:
         device = choose_device(args.accelerator, version.manifest.format)
         try:
-            return _load_on(device, args, version)
+            return _load_all(args, replace(source, device=device))
         except AcceleratorMissing as error:
             if args.accelerator != "auto":
                 raise
             logger.warning("%s: a GPU is there but %s cannot use it; running on the CPU", args.release, error.subject)
-            return _load_on("cpu", args, version)
+            return _load_all(args, replace(source, device="cpu"))
     except AcceleratorMissing:
         raise AcceleratorMissing(args.release) from None
 
 
-def _load_on(device: str, args: ReleaseArgs, version: ModelVersion) -> Runtime:
-    source = RuntimeSource(
-        manifest=version.manifest,
-        directory=version.directory,
-        device=device,
-        config=args.runtime,
-        python_class=args.python_class,
-        trusted_sha256=args.trusted_sha256,
-    )
+def _load_all(args: ReleaseArgs, source: RuntimeSource) -> tuple[RuntimeSource, tuple[Runtime, ...]]:
     try:
-        return load_runtime(source)
+        return source, tuple(load_runtime(source) for _ in range(args.runtime.instances))
     except ServeAppError:
         raise
     except Exception as error:  # foreign code: an operator's class or a library that met an artifact it cannot load
@@ -140,9 +142,20 @@ def _load_on(device: str, args: ReleaseArgs, version: ModelVersion) -> Runtime:
 def _batching(args: ReleaseArgs, manifest: Manifest) -> BatchingConfig:
     """The manifest's batching with every field that the release sets itself."""
     try:
-        return merged(args.batching, manifest.batching)
+        batching = merged(args.batching, manifest.batching)
+        if batching.ragged is not None:
+            check_ragged(batching.ragged, manifest.inputs)
+        return batching
     except ConfigError as error:
         raise ConfigError(f"{args.release}: {error}") from None
+
+
+def _mask_dtype(manifest: Manifest, batching: BatchingConfig) -> np.dtype[np.generic] | None:
+    return next((config.datatype.dtype for config in manifest.inputs if config.name == _mask_of(batching)), None)
+
+
+def _mask_of(batching: BatchingConfig) -> str | None:
+    return batching.ragged.mask if batching.ragged else None
 
 
 def _info(args: ReleaseArgs, manifest: Manifest, batching: BatchingConfig, device: str) -> ReleaseInfo:
@@ -151,28 +164,13 @@ def _info(args: ReleaseArgs, manifest: Manifest, batching: BatchingConfig, devic
         version=args.version,
         platform=manifest.format,
         device=device,
-        inputs=tuple(config.spec for config in manifest.inputs),
+        inputs=tuple(config.spec for config in manifest.inputs if config.name != _mask_of(batching)),
         outputs=tuple(config.spec for config in manifest.outputs),
         prediction=manifest.predicted_output,
         max_rows=batching.max_rows,
         max_queue_rows=batching.max_queue_rows,
         slo_ms=args.slo_ms,
         metrics=dict(manifest.metrics),
+        max_batch_bytes=batching.max_batch_bytes,
+        allowed_rows=batching.allowed_rows,
     )
-
-
-def _warm_up(model: LoadedModel, manifest: Manifest) -> None:
-    release = model.info.release
-    for rows in sorted({*manifest.warmup.rows, model.info.max_rows}):
-        try:
-            model.predict(warmup_inputs(manifest, rows))
-        except (ModelFailure, RequestError, ValueError, MemoryError) as error:
-            reason = error.reason if isinstance(error, ModelFailure) else str(error) or type(error).__name__
-            raise CheckFailed(f"{release}: warm-up with {rows} rows", reason) from error
-
-
-def _check_golden(model: LoadedModel, manifest: Manifest) -> None:
-    try:
-        check_golden(manifest, model.predict, model.info.release)
-    except (ModelFailure, RequestError) as error:
-        raise CheckFailed(f"{model.info.release}: golden", str(error)) from error

@@ -84,6 +84,8 @@ def parse_manifest(data: bytes, path: str) -> Manifest:
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Write `manifest` as the `model.yaml` of `directory`, leaving defaults out."""
     document = manifest.model_dump(mode="json", exclude_defaults=True)
+    if manifest.profile is not None:
+        document["profile"]["ms_by_rows"] = dict(manifest.profile.ms_by_rows)  # JSON has no integer keys, YAML has
     text = yaml.dump(document, None, _Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
     (directory / MANIFEST_NAME).write_text(text, encoding="utf-8")
 

@@ -18,6 +18,10 @@ class Runtime(Protocol):
     def device(self) -> str:
         """Where it executes: `cpu` or `cuda:N`."""
 
+    @property
+    def fixed_rows(self) -> int | None:
+        """Rows that every execution must have; None takes any number."""
+
     def predict(self, inputs: Tensors) -> Tensors:
         """Execute one batch.
 
@@ -38,9 +42,10 @@ class RuntimeSource:
         manifest: The version's signature and format.
         directory: Where its files are, all of them verified against the manifest.
         device: `cpu` or `cuda`.
-        config: Threads and precision.
+        config: Threads, instances and precision.
         python_class: `module:Class` from the operator's configuration, for format python.
         trusted_sha256: Digests of artifacts that may run code when loaded.
+        cpus: CPUs that the replica was given; may be a part of one.
     """
 
     manifest: Manifest
@@ -49,6 +54,12 @@ class RuntimeSource:
     config: RuntimeConfig = RuntimeConfig()  # noqa: RUF009 - frozen, so sources may share it
     python_class: str | None = None
     trusted_sha256: tuple[str, ...] = ()
+    cpus: float = 1.0
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of one execution: what the release says, else an instance's share of the CPUs, at least 1."""
+        return self.config.threads or max(1, int(self.cpus / self.config.instances))
 
     @property
     def artifact(self) -> Path:

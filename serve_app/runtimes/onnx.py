@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from serve_app.datatypes import Datatype
 from serve_app.errors import AcceleratorMissing, ConfigError, ManifestError
 from serve_app.runtimes.answer import bytes_of, texts_of
 from serve_app.runtimes.base import RuntimeSource
+from serve_app.runtimes.fixed_rows import fixed_rows
 from serve_app.runtimes.signature import Signature, tensor
 from serve_app.types import Array, Tensors
 
@@ -38,10 +40,11 @@ _TYPES = {
 
 
 class OnnxRuntime:
-    """One ONNX Runtime session.
+    """One ONNX Runtime session with threads of its own.
 
     Attributes:
         device: `cpu` or `cuda:0`.
+        fixed_rows: Rows that every execution must have, where the graph fixes its axis 0.
     """
 
     def __init__(self, source: RuntimeSource, *, bind_io: bool | None = None) -> None:
@@ -53,20 +56,25 @@ class OnnxRuntime:
                 `session.run` has no NumPy dtype for. BYTES cannot be bound, so models with them are never bound.
 
         Raises:
-            ManifestError: The file is no ONNX model, or its signature is not the manifest's.
+            ManifestError: The file is no ONNX model, its signature is not the manifest's, or it fixes its batch axis
+                to other rows than the release's batching gives it.
             AcceleratorMissing: CUDA was asked for and the session does not have it.
             ConfigError: The model has BF16 and BYTES tensors.
         """
         path, manifest = source.artifact, source.manifest
-        self._session = _open_session(path, source.device, source.config.threads)
+        self._session = _open_session(path, source.device, source.threads)
         self._inputs, self._outputs = manifest.inputs, manifest.outputs
+        self._feeds = tuple((config.name, _source(config)) for config in manifest.inputs)
+        self._names = tuple(config.name for config in manifest.outputs)
+        self._fetches = [_source(config) for config in manifest.outputs]
         self.device = "cuda:0" if source.device == "cuda" else "cpu"
-        _check_signature(self._session, source)
+        self.fixed_rows = fixed_rows(_fixed_lengths(_checked_arguments(self._session, source)), path)
         datatypes = {config.datatype for config in (*self._inputs, *self._outputs)}
         if {Datatype.BF16, Datatype.BYTES} <= datatypes:
             raise ConfigError(f"{path}: ONNX Runtime's Python API has no way to pass BF16 and BYTES to one model")
         wanted = source.device == "cuda" or Datatype.BF16 in datatypes if bind_io is None else bind_io
-        self._bind_io = wanted and Datatype.BYTES not in datatypes
+        self._binding = self._session.io_binding() if wanted and Datatype.BYTES not in datatypes else None
+        self._has_texts = Datatype.BYTES in datatypes
 
     def predict(self, inputs: Tensors) -> Tensors:
         """Execute one batch; see `Runtime.predict`.
@@ -74,46 +82,74 @@ class OnnxRuntime:
         Raises:
             InvalidInput: A BYTES element is not UTF-8: ONNX strings are texts.
         """
-        return self._run_bound(inputs) if self._bind_io else self._run(inputs)
+        if self._binding is not None:
+            return self._run_bound(self._binding, inputs)
+        if self._has_texts:
+            return self._run_texts(inputs)
+        answer = self._session.run(self._fetches, {source: inputs[name] for name, source in self._feeds})
+        return dict(zip(self._names, answer, strict=True))
 
-    def _run(self, inputs: Tensors) -> Tensors:
+    def _run_texts(self, inputs: Tensors) -> Tensors:
         feed = {_source(config): _fed(inputs[config.name], config) for config in self._inputs}
-        answer = self._session.run([_source(config) for config in self._outputs], feed)
-        pairs = zip(self._outputs, answer, strict=True)
+        pairs = zip(self._outputs, self._session.run(self._fetches, feed), strict=True)
         return {config.name: bytes_of(a) if config.datatype is Datatype.BYTES else a for config, a in pairs}
 
-    def _run_bound(self, inputs: Tensors) -> Tensors:
-        binding = self._session.io_binding()
-        for config in self._inputs:
-            binding.bind_ortvalue_input(_source(config), self._value(inputs[config.name]))
-        for config in self._outputs:
-            binding.bind_output(_source(config), "cpu")  # ONNX Runtime copies from the device as part of the run
+    def _run_bound(self, binding: Any, inputs: Tensors) -> Tensors:  # noqa: ANN401 - onnxruntime ships without types
+        """Execute through the one binding; outputs are bound anew, or ONNX Runtime would write into the last answer."""
+        for name, source in self._feeds:
+            array = inputs[name]
+            if array.dtype == ml_dtypes.bfloat16:
+                value = ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), _BFLOAT16)
+                binding.bind_ortvalue_input(source, value)
+            else:
+                binding.bind_cpu_input(source, array)  # copied to the session's device
+        for source in self._fetches:
+            binding.bind_output(source, "cpu")  # ONNX Runtime copies from the device as part of the run
         self._session.run_with_iobinding(binding)
-        return {c.name: _array(value) for c, value in zip(self._outputs, binding.get_outputs(), strict=True)}
-
-    def _value(self, array: Array) -> Any:  # noqa: ANN401 - onnxruntime ships without types
-        if array.dtype == ml_dtypes.bfloat16:
-            return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), _BFLOAT16)
-        kind, _, index = self.device.partition(":")
-        return ort.OrtValue.ortvalue_from_numpy(array, kind, int(index or 0))
+        return {name: _array(value) for name, value in zip(self._names, binding.get_outputs(), strict=True)}
 
 
 def infer(file: Path) -> Signature:
     """The inputs and outputs of the ONNX graph; every axis without a fixed length is -1.
 
     Raises:
-        ManifestError: The file is no ONNX model or has a tensor that V2 has no datatype for.
-        ConfigError: A tensor's axis 0 has a fixed length other than 1, so rows cannot be batched.
+        ManifestError: The file is no ONNX model, has a tensor that V2 has no datatype for, or one without axes, or
+            axis 0 is fixed to different lengths.
     """
     session = _open_session(file, "cpu", 1)
-    inputs = tuple(_tensor_of(argument, file) for argument in session.get_inputs())
-    return Signature(inputs, tuple(_tensor_of(argument, file) for argument in session.get_outputs()))
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    return Signature(
+        tuple(_tensor_of(argument, file) for argument in inputs),
+        tuple(_tensor_of(argument, file) for argument in outputs),
+        fixed_rows(_fixed_lengths([*inputs, *outputs]), file),
+    )
+
+
+def infer_fixed_rows(file: Path, tensors: Collection[TensorConfig]) -> int | None:
+    """Rows that every execution of the ONNX graph has; None where the batch axes of `tensors` are free.
+
+    Raises:
+        ManifestError: The file is no ONNX model, or axis 0 is fixed to different lengths.
+    """
+    session, sources = _open_session(file, "cpu", 1), {_source(config) for config in tensors}
+    arguments = [*session.get_inputs(), *session.get_outputs()]
+    return fixed_rows(_fixed_lengths(argument for argument in arguments if argument.name in sources), file)
+
+
+def _fixed_lengths(arguments: Iterable[Any]) -> dict[str, int]:
+    return {
+        argument.name: argument.shape[0]
+        for argument in arguments
+        if argument.shape and isinstance(argument.shape[0], int)
+    }
 
 
 def _open_session(path: Path, device: str, threads: int) -> Any:  # noqa: ANN401 - onnxruntime ships without types
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # A waiting thread sleeps: by default it spins for milliseconds after every execution, on other replicas' CPUs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors: what fails is raised too
     providers = ["CPUExecutionProvider"]
     if device == "cuda":
@@ -128,8 +164,10 @@ def _open_session(path: Path, device: str, threads: int) -> Any:  # noqa: ANN401
     return session
 
 
-def _check_signature(session: Any, source: RuntimeSource) -> None:  # noqa: ANN401 - onnxruntime ships without types
+def _checked_arguments(session: Any, source: RuntimeSource) -> list[Any]:  # noqa: ANN401 - onnxruntime has no types
+    """The graph's inputs and outputs that the manifest names; refused if they are not as it says."""
     manifest, path = source.manifest, str(source.artifact)
+    known: list[Any] = []
     for kind, configs, arguments in (
         ("input", manifest.inputs, session.get_inputs()),
         ("output", manifest.outputs, session.get_outputs()),
@@ -137,6 +175,7 @@ def _check_signature(session: Any, source: RuntimeSource) -> None:  # noqa: ANN4
         graph = {argument.name: argument for argument in arguments}
         for config in configs:
             argument = graph.pop(_source(config), None)
+            known.append(argument)
             if argument is None:
                 raise ManifestError(path, f"the graph has no {kind} {_source(config)!r}; set the {kind}'s source")
             if _TYPES.get(argument.type) is not config.datatype:
@@ -145,13 +184,14 @@ def _check_signature(session: Any, source: RuntimeSource) -> None:  # noqa: ANN4
                 raise ManifestError(path, f"{kind} {config.name!r} is {argument.shape}, not {list(config.shape)}")
         if kind == "input" and graph:
             raise ManifestError(path, f"the graph's input {next(iter(graph))!r} is not in the manifest")
+    return known
 
 
 def _fits(declared: tuple[int, ...], actual: list[int | str | None]) -> bool:
-    """Whether every row count and the declared fixed axes are possible; an output of unknown rank has no axes."""
+    """Whether the declared fixed axes are possible, axis 0 left aside; an output of unknown rank has no axes."""
     if not actual:
         return True
-    if len(declared) != len(actual) or isinstance(actual[0], int):
+    if len(declared) != len(actual):
         return False
     return all(not isinstance(b, int) or a == b for a, b in zip(declared[1:], actual[1:], strict=True))
 
@@ -160,11 +200,8 @@ def _tensor_of(argument: Any, file: Path) -> TensorConfig:  # noqa: ANN401 - onn
     datatype = _TYPES.get(argument.type)
     if datatype is None:
         raise ManifestError(str(file), f"tensor {argument.name!r} is {argument.type}, which V2 has no datatype for")
-    if not argument.shape or isinstance(argument.shape[0], int):
-        raise ConfigError(
-            f"{file}: axis 0 of {argument.name!r} {argument.shape} is no free batch axis; "
-            "export the model with a dynamic axis 0"
-        )
+    if not argument.shape:
+        raise ManifestError(str(file), f"tensor {argument.name!r} has no axes, and axis 0 is the batch axis")
     return tensor(argument.name, datatype, tuple(axis if isinstance(axis, int) else -1 for axis in argument.shape))
 
 

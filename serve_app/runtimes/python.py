@@ -34,6 +34,8 @@ class PythonRuntime:
         device: `cpu` or `cuda:0`; what the class does with it is its own business.
     """
 
+    fixed_rows = None
+
     def __init__(self, source: RuntimeSource) -> None:
         """Import the class, construct it and set it up; what it raises passes through.
 

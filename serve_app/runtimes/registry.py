@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import cast
 
-from serve_app.config.manifest import Format
+from serve_app.config.manifest import Format, TensorConfig
 from serve_app.config.useless_settings import useless_runtime_settings
 from serve_app.errors import ConfigError
 from serve_app.runtimes.base import Runtime, RuntimeSource
@@ -53,6 +53,21 @@ def infer_signature(file: Path, fmt: Format, trusted_sha256: Collection[str] = (
         return cast(Signature, module.infer(file, trusted_sha256))
     if fmt in (Format.SKOPS, Format.JOBLIB, Format.PICKLE):
         return cast(Signature, module.infer(file, fmt, trusted_sha256))
+    return None
+
+
+def infer_fixed_rows(
+    file: Path, fmt: Format, tensors: Collection[TensorConfig], trusted_sha256: Collection[str] = ()
+) -> int | None:
+    """Rows that every execution has, where the artifact says so and fixes them, of `tensors` that somebody named.
+
+    Raises:
+        ConfigError: As `infer_signature`.
+    """
+    if fmt is Format.ONNX:
+        return cast("int | None", _module(fmt, "onnx").infer_fixed_rows(file, tensors))
+    if fmt is Format.TORCH_EXPORT:
+        return cast("int | None", _module(fmt, "torch_export").infer_fixed_rows(file, trusted_sha256))
     return None
 
 

@@ -10,10 +10,15 @@ from serve_app.datatypes import Datatype
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a model takes and gives, in the artifact's order."""
+    """What a model takes and gives, in the artifact's order.
+
+    Attributes:
+        fixed_rows: Rows that every execution has, where the artifact fixes them.
+    """
 
     inputs: tuple[TensorConfig, ...]
     outputs: tuple[TensorConfig, ...]
+    fixed_rows: int | None = None
 
 
 def tensor(name: str, datatype: Datatype, shape: tuple[int, ...], source: str | None = None) -> TensorConfig:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +17,7 @@ from typing import Any, cast
 import joblib
 import numpy as np
 import skops.io
+from sklearn.base import BaseEstimator
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # ships without types
 
 from serve_app.config.manifest import Format, TensorConfig
@@ -40,6 +42,7 @@ class SklearnRuntime:
     """
 
     device = "cpu"
+    fixed_rows = None
 
     def __init__(self, source: RuntimeSource) -> None:
         """Load the verified artifact.
@@ -58,14 +61,25 @@ class SklearnRuntime:
         self._input = manifest.inputs[0].name
         self._outputs = manifest.outputs
         self._methods = {config.name: _method(estimator, config, path) for config in manifest.outputs}
-        self._threads = source.config.threads
+        self._threads = source.threads
         self._pools = ThreadpoolController()
+        self._limited = threading.local()
+        _set_jobs(estimator, source.threads)
 
     def predict(self, inputs: Tensors) -> Tensors:
         """Execute one batch; see `Runtime.predict`. Widths of numbers are brought to the signature's."""
         rows = inputs[self._input]
-        with self._pools.limit(limits=self._threads):
-            return {config.name: _cast(self._methods[config.name](rows), config) for config in self._outputs}
+        self._limit_threads()
+        return {config.name: _cast(self._methods[config.name](rows), config) for config in self._outputs}
+
+    def _limit_threads(self) -> None:
+        """Limit the calling thread's OpenMP threads, and the whole process' BLAS threads, once for good.
+
+        To limit and give back on each call costs 20 us, and with two instances one would give back the other's limit.
+        """
+        if not getattr(self._limited, "is_done", False):
+            self._pools.limit(limits=self._threads)
+            self._limited.is_done = True
 
 
 def load_estimator(file: Path, fmt: Format, trusted: Collection[str]) -> object:
@@ -130,6 +144,18 @@ def _method(estimator: object, config: TensorConfig, path: str) -> Method:
     if not callable(method):
         raise ManifestError(path, f"output {config.name!r}: {type(estimator).__name__} has no method {name!r}")
     return cast(Method, method)
+
+
+def _set_jobs(estimator: object, threads: int) -> None:
+    """Have every part that was trained with an `n_jobs` of its own, such as -1 for all CPUs, use `threads`."""
+    if not isinstance(estimator, BaseEstimator):
+        return
+    jobs = [key for key, value in estimator.get_params().items() if _is_jobs(key) and value is not None]
+    estimator.set_params(**dict.fromkeys(jobs, threads))
+
+
+def _is_jobs(parameter: str) -> bool:
+    return parameter == "n_jobs" or parameter.endswith("__n_jobs")
 
 
 def _cast(answer: object, config: TensorConfig) -> Array:

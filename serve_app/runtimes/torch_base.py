@@ -42,22 +42,30 @@ class TorchRuntime:
 
     Attributes:
         device: `cpu` or `cuda:0`.
+        fixed_rows: As given.
     """
 
-    def __init__(self, module: Module, source: RuntimeSource, keywords: Sequence[str] = ()) -> None:
+    def __init__(
+        self, module: Module, source: RuntimeSource, keywords: Sequence[str] = (), fixed_rows: int | None = None
+    ) -> None:
         """Wrap a module that is on its device already.
 
         Args:
             module: Called with the inputs in the signature's order.
             source: The signature, the device and the configuration.
             keywords: Names under which the last inputs are passed by keyword; the others go by position.
+            fixed_rows: Rows that every execution must have, where the module says so.
         """
-        self._module = module
+        self._module, self.fixed_rows = module, fixed_rows
         self._inputs, self._outputs = source.manifest.inputs, source.manifest.outputs
         self._positional = len(self._inputs) - len(keywords)
         self._keywords = tuple(keywords)
         self._precision = _PRECISIONS.get(source.config.precision)
         self.device = device_of(source)
+        # A stream of its own lets one instance copy while another computes; weights came on the default stream.
+        self._stream = None if self.device == "cpu" else torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        if self._stream is not None:
+            torch.cuda.synchronize(self.device)
 
     def predict(self, inputs: Tensors) -> Tensors:
         """Execute one batch; see `Runtime.predict`. Writable inputs are not copied on the CPU.
@@ -66,24 +74,37 @@ class TorchRuntime:
             ValueError: The module's answer does not fit the signature.
             TypeError: The module answered with something that is no tensor.
         """
-        tensors = [to_tensor(inputs[config.name]).to(self.device) for config in self._inputs]
-        by_keyword = dict(zip(self._keywords, tensors[self._positional :], strict=True))
-        with torch.inference_mode(), self._autocast():
-            answer = self._module(*tensors[: self._positional], **by_keyword)
-        named = by_name(answer, self._outputs)
-        return {config.name: self._array(named[config.name], config) for config in self._outputs}
+        with self._on_stream():
+            tensors = [self._to_device(to_tensor(inputs[config.name])) for config in self._inputs]
+            by_keyword = dict(zip(self._keywords, tensors[self._positional :], strict=True))
+            with torch.inference_mode(), self._autocast():
+                answer = self._module(*tensors[: self._positional], **by_keyword)
+            named = by_name(answer, self._outputs)
+            values = {config.name: self._to_host(named[config.name], config) for config in self._outputs}
+        if self._stream is not None:
+            self._stream.synchronize()  # once for all outputs
+        return {name: to_array(value) for name, value in values.items()}
+
+    def _on_stream(self) -> AbstractContextManager[object]:
+        return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
+
+    def _to_device(self, value: torch.Tensor) -> torch.Tensor:
+        """The tensor itself on the CPU, else its copy under way, from pinned memory, which the GPU reads by itself."""
+        return value if self._stream is None else value.pin_memory().to(self.device, non_blocking=True)
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self._precision is None:
             return nullcontext()
         return torch.autocast(self.device.partition(":")[0], dtype=self._precision)
 
-    def _array(self, value: object, config: TensorConfig) -> Array:
+    def _to_host(self, value: object, config: TensorConfig) -> torch.Tensor:
+        """A copy, contiguous: a model may use its buffer again while we still hand out rows of it."""
         if not isinstance(value, torch.Tensor):
             raise TypeError(f"output {config.name!r} is a {type(value).__name__}, not a tensor")
         if self._precision is not None and value.is_floating_point():
             value = value.to(_DTYPES[config.datatype])  # autocast changed it; the signature does not change
-        return to_array(value)
+        # From a GPU this only begins the copy, to pinned memory.
+        return value.detach().contiguous().to("cpu", non_blocking=self._stream is not None, copy=True)
 
 
 def device_of(source: RuntimeSource) -> str:
@@ -108,7 +129,7 @@ def prepare(source: RuntimeSource) -> None:
     for config in (*source.manifest.inputs, *source.manifest.outputs):
         if config.datatype not in _DTYPES:
             raise ConfigError(f"{source.artifact}: {config.name!r} is {config.datatype}, which PyTorch does not have")
-    torch.set_num_threads(source.config.threads)
+    torch.set_num_threads(source.threads)  # wins over the OMP_NUM_THREADS that Ray sets, in threads to come too
 
 
 def to_tensor(array: Array) -> torch.Tensor:
@@ -120,8 +141,7 @@ def to_tensor(array: Array) -> torch.Tensor:
 
 
 def to_array(value: torch.Tensor) -> Array:
-    """A copy of the tensor as an array: a model may use its buffer again while we still hand out rows of it."""
-    value = value.detach().to("cpu", copy=True).contiguous()
+    """The CPU tensor as an array over the same memory."""
     if value.dtype == torch.bfloat16:
         return value.view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
     array: Array = value.numpy()

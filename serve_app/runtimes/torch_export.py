@@ -10,8 +10,9 @@ from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
 from serve_app.config.manifest import TensorConfig
-from serve_app.errors import ConfigError, ManifestError
+from serve_app.errors import ManifestError
 from serve_app.runtimes.base import RuntimeSource
+from serve_app.runtimes.fixed_rows import fixed_rows
 from serve_app.runtimes.signature import Signature, tensor
 from serve_app.runtimes.torch_base import DATATYPES, TorchRuntime, device_of, prepare
 from serve_app.runtimes.torch_trust import check_export
@@ -22,7 +23,8 @@ def load(source: RuntimeSource) -> TorchRuntime:
 
     Raises:
         UntrustedArtifact: Loading it could run code, and the operator does not trust its digest.
-        ManifestError: The file is no exported program or takes another number of inputs than the manifest says.
+        ManifestError: The file is no exported program, takes another number of inputs than the manifest says, or axis
+            0 is fixed to different lengths.
         AcceleratorMissing: CUDA was chosen and PyTorch sees none.
         ConfigError: A tensor of the signature is BYTES.
     """
@@ -31,11 +33,12 @@ def load(source: RuntimeSource) -> TorchRuntime:
     program = _load_program(source.artifact, source.trusted_sha256)
     if device != "cpu":
         program = move_to_device_pass(program, device)
+    rows = fixed_rows(_fixed_lengths(program), source.artifact)
     positional, keywords = _call_of(program)
     wanted, given = positional + len(keywords), len(source.manifest.inputs)
     if wanted != given:
         raise ManifestError(str(source.artifact), f"the program takes {wanted} inputs, the manifest names {given}")
-    return TorchRuntime(program.module(), source, keywords)
+    return TorchRuntime(program.module(), source, keywords, rows)
 
 
 def infer(file: Path, trusted: Collection[str] = ()) -> Signature:
@@ -45,29 +48,51 @@ def infer(file: Path, trusted: Collection[str] = ()) -> Signature:
 
     Raises:
         UntrustedArtifact: Loading it could run code, and its digest is not in `trusted`.
-        ManifestError: The file is no exported program.
-        ConfigError: A tensor's axis 0 has a fixed length, so rows cannot be batched.
+        ManifestError: The file is no exported program, has a tensor that V2 has no datatype for, or one without axes,
+            or axis 0 is fixed to different lengths.
     """
     program = _load_program(file, trusted)
     signature = program.graph_signature
     spec = program.call_spec.out_spec
     keys = list(spec.context) if spec is not None and spec.type is dict else []
     names = keys or [f"output{index}" for index in range(len(signature.user_outputs))]
-    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
-    inputs = tuple(_tensor_of(name, values.get(name), file) for name in map(str, signature.user_inputs))
+    values = _values_of(program)
+    inputs = tuple(_tensor_of(name, values[name], file) for name in map(str, signature.user_inputs))
     pairs = zip(names, map(str, signature.user_outputs), strict=True)
-    return Signature(inputs, tuple(_tensor_of(name, values.get(node), file) for name, node in pairs))
+    outputs = tuple(_tensor_of(name, values[node], file) for name, node in pairs)
+    return Signature(inputs, outputs, fixed_rows(_fixed_lengths(program), file))
+
+
+def infer_fixed_rows(file: Path, trusted: Collection[str] = ()) -> int | None:
+    """Rows that every execution of the program has; None where its batch axes are free.
+
+    Raises:
+        UntrustedArtifact: As `infer`.
+        ManifestError: The file is no exported program, or axis 0 is fixed to different lengths.
+    """
+    return fixed_rows(_fixed_lengths(_load_program(file, trusted)), file)
+
+
+def _values_of(program: ExportedProgram) -> dict[str, object]:
+    """What the graph recorded of its inputs and outputs: fake tensors, by the names of their nodes."""
+    signature = program.graph_signature
+    known = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    return {name: known.get(name) for name in map(str, (*signature.user_inputs, *signature.user_outputs))}
+
+
+def _fixed_lengths(program: ExportedProgram) -> dict[str, int]:
+    """Length of axis 0 of every tensor for which the program fixes it."""
+    values = _values_of(program).items()
+    shapes = {name: value.shape for name, value in values if isinstance(value, torch.Tensor) and value.ndim}
+    return {name: length for name, shape in shapes.items() if (length := _length(shape[0])) != -1}
 
 
 def _tensor_of(name: str, value: object, file: Path) -> TensorConfig:
     if not isinstance(value, torch.Tensor) or value.dtype not in DATATYPES:
         raise ManifestError(str(file), f"{name!r} is no tensor of a dtype that V2 has a datatype for")
     shape = tuple(_length(axis) for axis in value.shape)
-    if not shape or shape[0] != -1:
-        raise ConfigError(
-            f"{file}: axis 0 of {name!r} {list(value.shape)} is no free batch axis; "
-            "export with dynamic_shapes, axis 0 of every tensor being torch.export.Dim.DYNAMIC"
-        )
+    if not shape:
+        raise ManifestError(str(file), f"tensor {name!r} has no axes, and axis 0 is the batch axis")
     return tensor(name, DATATYPES[value.dtype], shape)
 
 

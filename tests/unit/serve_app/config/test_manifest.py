@@ -80,3 +80,34 @@ def test_a_batch_is_of_a_size_that_can_be_warmed_up():
         manifest(warmup={"rows": [2**20 + 1]})
     with pytest.raises(ValidationError, match="less than or equal to 1048576"):
         manifest(batching={"max_rows": 2**20 + 1, "max_queue_rows": 2**21})
+
+
+PROFILE = {"device": "cpu", "threads": 1, "ms_by_rows": {1: 0.05, 64: 0.5}}
+
+
+def test_a_profile_says_where_it_was_measured():
+    profile = manifest(profile=PROFILE).profile
+    assert (profile.device, profile.threads, profile.ms_by_rows) == ("cpu", 1, {1: 0.05, 64: 0.5})
+    assert manifest(profile=PROFILE | {"device": "cuda:1"}).profile.device == "cuda:1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"device": "gpu"}, "device"),
+        ({"threads": 0}, "threads"),
+        ({"ms_by_rows": {}}, "ms_by_rows"),
+        ({"ms_by_rows": {0: 1.0}}, "ms_by_rows"),
+        ({"ms_by_rows": {2**20 + 1: 1.0}}, "ms_by_rows"),
+        ({"ms_by_rows": {"1": 1.0}}, "ms_by_rows"),
+        ({"ms_by_rows": {1.0: 1.0}}, "ms_by_rows"),
+        ({"ms_by_rows": {True: 1.0}}, "ms_by_rows"),
+        ({"ms_by_rows": {1: 0}}, "ms_by_rows"),
+        ({"ms_by_rows": {1: float("inf")}}, "ms_by_rows"),
+        ({"ms_by_rows": {1: True}}, "ms_by_rows"),
+        ({"cpu": "fast"}, "cpu"),
+    ],
+)
+def test_a_profile_that_was_never_measured_is_refused(changes, field):
+    with pytest.raises(ValidationError, match=rf"profile\.{field}"):
+        manifest(profile=PROFILE | changes)

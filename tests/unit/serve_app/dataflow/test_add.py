@@ -1,3 +1,4 @@
+import itertools
 import pickle
 from pathlib import Path
 
@@ -5,10 +6,11 @@ import numpy as np
 import pytest
 import skops.io
 import torch
+from onnx import TensorProto
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from support.torch_models import Doubling, save_export, save_script
-from support.versions import doubling, sha256
+from support.versions import doubling, identity, sha256
 
 from serve_app.config.manifest import GoldenConfig, TensorConfig
 from serve_app.config.release import ReleaseArgs
@@ -146,3 +148,33 @@ def test_messages_name_the_final_path(tmp_path, monkeypatch):
         add_version(Path("models"), NewVersion(tmp_path / "m.onnx", "m", "v1", inputs=inputs))
     assert ".tmp" not in str(raised.value)
     assert str(raised.value).startswith(f"{tmp_path}/m.onnx")
+
+
+def test_what_executions_took_is_in_the_manifest(tmp_path):
+    (tmp_path / "m.onnx").write_bytes(doubling())
+    ticks = itertools.count()  # every reading of the clock is a millisecond after the last
+    new = NewVersion(tmp_path / "m.onnx", "m", "v1")
+    profile = add_version(tmp_path / "models", new, lambda: next(ticks) * 0.001).manifest.profile
+    assert (profile.device, profile.threads) == ("cpu", 1)
+    assert profile.ms_by_rows == dict.fromkeys((1, 2, 4, 8, 16, 32, 64), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("rows", "max_rows", "allowed_rows"), [("n", 64, ()), (1, 1, ()), (4, 4, (4,))], ids=["free", "one", "four"]
+)
+@pytest.mark.parametrize("is_named", [False, True], ids=["inferred", "named"])
+def test_a_fixed_batch_axis_gets_its_batching(tmp_path, rows, max_rows, allowed_rows, is_named):
+    (tmp_path / "m.onnx").write_bytes(identity(TensorProto.FLOAT, [rows, 2]))
+    x, y = (TensorConfig(name=name, datatype="FP32", shape=(-1, 2)) for name in "xy")
+    golden = GoldenConfig(inputs={"x": [[1, 2], [3, 4]]}, outputs={"y": [[1, 2], [3, 4]]})
+    tensors = {"inputs": (x,), "outputs": (y,)} if is_named else {}
+    new = NewVersion(tmp_path / "m.onnx", "m", "v1", golden=(golden,), **tensors)
+    batching = add_version(tmp_path / "models", new).manifest.batching
+    assert (batching.max_rows, batching.allowed_rows) == (max_rows, allowed_rows)
+
+
+@pytest.mark.parametrize("is_named", [False, True], ids=["inferred", "named"])
+def test_a_program_exported_for_so_many_rows_gets_its_batching(tmp_path, is_named):
+    torch.export.save(torch.export.export(Doubling(), (torch.ones(2, 2),)), tmp_path / "m.pt2")
+    new = NewVersion(tmp_path / "m.pt2", "m", "v1", **(TENSORS if is_named else {}))
+    assert add_version(tmp_path / "models", new).manifest.batching.allowed_rows == (2,)

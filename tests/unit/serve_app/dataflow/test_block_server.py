@@ -16,7 +16,7 @@ from support.versions import doubling, write_version
 from serve_app.config.release import BatchingConfig, ReleaseArgs
 from serve_app.data_plane.local import LocalCluster
 from serve_app.dataflow.block_server import BlockServer
-from serve_app.errors import ArtifactMismatch
+from serve_app.errors import ArtifactMismatch, ConfigError
 from serve_app.observability.metrics import BATCH_ROWS, COMPUTE
 from serve_app.transport.asgi import GatewayAsgi
 from serve_app.transport.http import InferHandler
@@ -41,7 +41,7 @@ async def test_blocks_are_batched_and_executed(args):
     metrics = Metrics()
     server = BlockServer.load(args, metrics)
     x = np.arange(12, dtype=np.float32).reshape(6, 2)
-    reply = await server.infer(Block({"x": x}, (BlockEntry(1), BlockEntry(5))))
+    (reply,) = await server.infer(Block({"x": x}, (BlockEntry(1), BlockEntry(5))))
     server.close()
     np.testing.assert_array_equal(reply.outputs["y"], 2 * x)
     rows = [value for name, value, _ in metrics if name == BATCH_ROWS.name]
@@ -78,3 +78,50 @@ async def test_gateway_and_release_run_in_one_process_under_uvicorn(args):
             await running
     server.close()
     assert [answer.json()["outputs"][0]["data"] for answer in answers] == [[2, 4]] * 9
+
+
+def config(**batching) -> dict:
+    return {"batching": batching}
+
+
+async def test_batching_is_tuned_without_a_restart_and_shown(args):
+    server = BlockServer.load(args, metrics := Metrics())
+    before = server.info.revision
+    server.configure({"slo_ms": 70, **config(max_rows=2, max_queue_rows=9)})
+    assert (server.info.max_rows, server.info.max_queue_rows, server.info.slo_ms) == (2, 9, 70)
+    (reply,) = await server.infer(Block({"x": np.ones((6, 2), np.float32)}, (BlockEntry(6),)))
+    assert max(value for name, value, _ in metrics if name == BATCH_ROWS.name) == 2
+    assert reply.revision == server.info.revision != before
+    server.configure({})
+    assert (server.info.max_rows, server.info.slo_ms, server.info.revision) == (4, 5000, before)
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (config(max_rows=5), "max_rows 5 is over the 4 that were warmed up"),
+        (config(max_rows=4, max_queue_rows=3), "a batch could never fill"),
+        (config(max_row=4), "batching.max_row: Extra inputs are not permitted"),
+        (config(ragged={"lengths": [1], "pad": {"x": 0}}), "ragged is part of the signature"),
+    ],
+)
+async def test_a_wrong_user_config_is_refused_at_the_start_and_kept_out_later(args, wrong, reason):
+    server = BlockServer.load(args, Metrics())
+    with pytest.raises(ConfigError, match=reason):
+        server.configure(wrong)
+    server.configure(config(max_rows=2))
+    server.configure(wrong)
+    assert server.info.max_rows == 2
+    assert reason in server.info.tuning_fault
+    server.configure(config(max_rows=3))
+    assert (server.info.max_rows, server.info.tuning_fault) == (3, "")
+    server.close()
+
+
+async def test_the_latencies_it_learns_are_part_of_what_it_says(args):
+    server = BlockServer.load(args, Metrics())
+    await server.infer(Block({"x": np.ones((3, 2), np.float32)}, (BlockEntry(3),)))
+    assert {1, 2, 4} <= set(server.info.profile)
+    assert min(server.info.profile.values()) > 0
+    server.close()

@@ -3,9 +3,17 @@ import pytest
 from support.versions import doubling, onnx_document
 
 from serve_app.config.manifest import Manifest
-from serve_app.dataflow.checks import check_answer, check_golden, rows_to_array, warmup_inputs
+from serve_app.config.release import BatchingConfig, RaggedConfig
+from serve_app.dataflow.checks import (
+    check_answer,
+    check_golden,
+    check_ragged,
+    in_batches,
+    rows_to_array,
+    warmup_batches,
+)
 from serve_app.datatypes import Datatype
-from serve_app.errors import CheckFailed, ModelFailure
+from serve_app.errors import CheckFailed, ConfigError, ModelFailure
 from serve_app.types import TensorSpec
 
 OUTPUTS = (TensorSpec("p", Datatype.FP32, (-1, 2)), TensorSpec("label", Datatype.INT64, (-1,)))
@@ -45,15 +53,72 @@ def manifest(*golden, datatype="FP32", shape=(-1, 2)) -> Manifest:
 
 
 def test_warm_up_rows_are_zeros_with_free_axes_of_length_1():
-    rows = warmup_inputs(manifest(shape=(-1, -1, 3)), 5)["x"]
+    rows = warmup_batches(manifest(shape=(-1, -1, 3)))(5)["x"]
     assert (rows.shape, rows.dtype, rows.any()) == ((5, 1, 3), np.float32, False)
-    texts = warmup_inputs(manifest(datatype="BYTES"), 2)["x"]
+    texts = warmup_batches(manifest(datatype="BYTES"))(2)["x"]
     assert texts.tolist() == [[b"", b""], [b"", b""]]
 
 
 def test_warm_up_repeats_golden_rows_where_there_are_some():
     golden = {"inputs": {"x": [[1, 2], [3, 4]]}, "outputs": {"y": [[2, 4], [6, 8]]}}
-    assert warmup_inputs(manifest(golden), 3)["x"].tolist() == [[1, 2], [3, 4], [1, 2]]
+    assert warmup_batches(manifest(golden))(3)["x"].tolist() == [[1, 2], [3, 4], [1, 2]]
+
+
+TOKENS = {"name": "tokens", "datatype": "INT64", "shape": [-1, -1]}
+MASK = {"name": "mask", "datatype": "INT64", "shape": [-1, -1]}
+AGE = {"name": "age", "datatype": "FP32", "shape": [-1]}
+
+
+def ragged_manifest(*inputs):
+    return Manifest.model_validate(onnx_document(doubling()) | {"inputs": list(inputs)})
+
+
+def test_warm_up_rows_of_ragged_inputs_are_of_the_longest_length():
+    ragged = RaggedConfig(lengths=(2, 3), pad={"tokens": 0}, mask="mask")
+    rows = warmup_batches(ragged_manifest(TOKENS, MASK, AGE), ragged)(2)
+    assert {name: array.tolist() for name, array in rows.items()} == {
+        "tokens": [[0, 0, 0], [0, 0, 0]],
+        "mask": [[1, 1, 1], [1, 1, 1]],
+        "age": [0, 0],
+    }
+
+
+@pytest.mark.parametrize(
+    ("inputs", "reason"),
+    [
+        ([TOKENS], "names an input 'mask'; the model has tokens"),
+        ([MASK], "names an input 'tokens'; the model has mask"),
+        ([MASK, TOKENS | {"shape": [-1, 7]}], r"input 'tokens' has shape \[-1, 7\], it must be \[-1, -1, ...\]"),
+        ([MASK | {"shape": [-1, -1, 2]}, TOKENS], r"input 'mask' has shape \[-1, -1, 2\], it must be \[-1, -1\]"),
+        ([MASK, TOKENS | {"datatype": "BYTES"}], "input 'tokens' is BYTES, which cannot be padded"),
+    ],
+)
+def test_inputs_that_cannot_be_padded_are_refused(inputs, reason):
+    ragged = RaggedConfig(lengths=(4,), pad={"tokens": 0}, mask="mask")
+    check_ragged(ragged, ragged_manifest(TOKENS, MASK).inputs)
+    with pytest.raises(ConfigError, match=reason):
+        check_ragged(ragged, ragged_manifest(*inputs).inputs)
+
+
+@pytest.mark.parametrize(
+    ("batching", "executed"),
+    [
+        (BatchingConfig(max_rows=8), [[1, 2, 3, 4, 5]]),
+        (BatchingConfig(max_rows=2), [[1, 2], [3, 4], [5]]),
+        (BatchingConfig(max_rows=1), [[1], [2], [3], [4], [5]]),
+        (BatchingConfig(max_rows=4, allowed_rows=(2, 4)), [[1, 2, 3, 4], [5, 5]]),
+    ],
+)
+def test_rows_are_checked_in_the_batches_that_traffic_has(batching, executed):
+    seen = []
+
+    def predict(inputs):
+        seen.append(inputs["x"].tolist())
+        return {"y": 2 * inputs["x"]}
+
+    answer = in_batches(predict, batching)({"x": np.arange(1, 6)})
+    assert seen == executed
+    assert answer["y"].tolist() == [2, 4, 6, 8, 10]
 
 
 def doubled(inputs):

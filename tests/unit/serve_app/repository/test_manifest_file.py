@@ -18,6 +18,14 @@ def test_what_is_written_is_read_back(tmp_path):
     assert parse_manifest((tmp_path / "model.yaml").read_bytes(), "m") == manifest
 
 
+def test_a_profile_is_written_with_numbers_of_rows(tmp_path):
+    profile = {"device": "cpu", "threads": 1, "ms_by_rows": {1: 0.05, 64: 0.5}}
+    manifest = parse_manifest(text(profile=profile), "m")
+    write_manifest(tmp_path, manifest)
+    assert "ms_by_rows: {1: 0.05, 64: 0.5}" in (tmp_path / "model.yaml").read_text()
+    assert parse_manifest((tmp_path / "model.yaml").read_bytes(), "m") == manifest
+
+
 def test_all_faults_are_told_at_once():
     with pytest.raises(ManifestError) as raised:
         parse_manifest(text(format="onxx", colour="red", warmup={"rows": [0]}), "a/model.yaml")

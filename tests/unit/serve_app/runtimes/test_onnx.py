@@ -4,12 +4,12 @@ import pytest
 from onnx import TensorProto, helper
 from support.versions import doubling, identity, onnx_document, onnx_model, write_version
 
-from serve_app.config.manifest import Manifest
+from serve_app.config.manifest import Manifest, TensorConfig
 from serve_app.config.release import RuntimeConfig
 from serve_app.datatypes import Datatype
 from serve_app.errors import AcceleratorMissing, ConfigError, InvalidInput, ManifestError
 from serve_app.runtimes.base import RuntimeSource
-from serve_app.runtimes.onnx import OnnxRuntime, infer
+from serve_app.runtimes.onnx import OnnxRuntime, infer, infer_fixed_rows
 
 VALUES = [[0.0, 1.5], [-2.0, 4.0], [1.0, 0.0]]
 BOTH_WAYS = pytest.mark.parametrize("bind_io", [False, True])
@@ -104,9 +104,22 @@ def test_an_input_that_the_manifest_leaves_out_is_named(tmp_path):
         OnnxRuntime(source(tmp_path, artifact))
 
 
-def test_a_graph_that_takes_one_row_only_is_refused(tmp_path):
-    with pytest.raises(ManifestError, match=r"is \[1, 2\], not \[-1, 2\]"):
-        OnnxRuntime(source(tmp_path, identity(TensorProto.FLOAT, [1, 2])))
+@pytest.mark.parametrize(("axis", "rows"), [("rows", None), (1, 1), (4, 4)])
+def test_a_fixed_batch_axis_is_told(tmp_path, axis, rows):
+    runtime = OnnxRuntime(source(tmp_path, identity(TensorProto.FLOAT, [axis, 2])))
+    assert runtime.fixed_rows == rows
+    x = np.ones((rows or 3, 2), np.float32)
+    assert runtime.predict({"x": x})["y"].tolist() == x.tolist()
+
+
+def test_a_second_answer_leaves_the_first_alone_though_the_binding_is_the_same(tmp_path):
+    runtime = OnnxRuntime(source(tmp_path, doubling()), bind_io=True)
+    first = runtime.predict({"x": np.ones((2, 2), np.float32)})["y"]
+    second = runtime.predict({"x": np.zeros((2, 2), np.float32)})["y"]
+    third = runtime.predict({"x": np.full((1, 2), 3, np.float32)})["y"]
+    assert first.tolist() == [[2, 2], [2, 2]]
+    assert second.tolist() == [[0, 0], [0, 0]]
+    assert third.tolist() == [[6, 6]]
 
 
 def test_what_is_no_onnx_is_refused(tmp_path):
@@ -144,6 +157,9 @@ def test_threads_reach_the_session(tmp_path):
     runtime = OnnxRuntime(RuntimeSource(cpu.manifest, cpu.directory, config=RuntimeConfig(threads=2)))
     options = runtime._session.get_session_options()
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (2, 1)
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    runtime = OnnxRuntime(RuntimeSource(cpu.manifest, cpu.directory, cpus=3.5))
+    assert runtime._session.get_session_options().intra_op_num_threads == 3
 
 
 def test_the_graph_tells_its_signature(tmp_path):
@@ -151,12 +167,32 @@ def test_the_graph_tells_its_signature(tmp_path):
     signature = infer(tmp_path / "m.onnx")
     assert [(t.name, t.datatype, t.shape) for t in signature.inputs] == [("x", "FP16", (-1, 3, -1))]
     assert [(t.name, t.datatype, t.shape) for t in signature.outputs] == [("y", "FP16", (-1, 3, -1))]
+    assert signature.fixed_rows is None
 
 
-def test_a_fixed_batch_axis_and_a_foreign_type_have_no_signature(tmp_path):
-    (tmp_path / "fixed.onnx").write_bytes(identity(TensorProto.FLOAT, [1, 3]))
-    with pytest.raises(ConfigError, match="no free batch axis"):
-        infer(tmp_path / "fixed.onnx")
+def test_a_fixed_batch_axis_is_free_in_the_signature_and_told_beside_it(tmp_path):
+    (tmp_path / "m.onnx").write_bytes(identity(TensorProto.FLOAT, [4, 3]))
+    signature = infer(tmp_path / "m.onnx")
+    assert (signature.inputs[0].shape, signature.outputs[0].shape, signature.fixed_rows) == ((-1, 3), (-1, 3), 4)
+
+
+def test_only_the_tensors_named_fix_the_batch_axis(tmp_path):
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 2])
+    total = helper.make_tensor_value_info("total", TensorProto.FLOAT, [1, 1])
+    nodes = [helper.make_node("Identity", ["x"], ["y"]), helper.make_node("ReduceSum", ["x"], ["total"], keepdims=1)]
+    (tmp_path / "m.onnx").write_bytes(onnx_model(nodes, [x], [y, total]))
+    named = {name: TensorConfig(name=name, datatype="FP32", shape=(-1, 2)) for name in ("x", "y", "total")}
+    assert infer_fixed_rows(tmp_path / "m.onnx", [named["x"], named["y"]]) is None
+    assert infer_fixed_rows(tmp_path / "m.onnx", list(named.values())) == 1
+
+
+def test_what_v2_has_no_word_for_has_no_signature(tmp_path):
+    scalars = [helper.make_tensor_value_info(name, TensorProto.FLOAT, []) for name in "xy"]
+    node = helper.make_node("Identity", ["x"], ["y"])
+    (tmp_path / "scalar.onnx").write_bytes(onnx_model([node], scalars[:1], scalars[1:]))
+    with pytest.raises(ManifestError, match="tensor 'x' has no axes, and axis 0 is the batch axis"):
+        infer(tmp_path / "scalar.onnx")
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])
     y = helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, ["n"])
     (tmp_path / "list.onnx").write_bytes(onnx_model([helper.make_node("SequenceConstruct", ["x"], ["y"])], [x], [y]))

@@ -3,13 +3,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.versions import doubling, onnx_document, write_version
+from onnx import TensorProto
+from support.versions import doubling, identity, onnx_document, write_version
 
 from serve_app.config.manifest import Format, Manifest
 from serve_app.config.release import RuntimeConfig
 from serve_app.errors import ConfigError
 from serve_app.runtimes.base import RuntimeSource
-from serve_app.runtimes.registry import infer_signature, load_runtime
+from serve_app.runtimes.registry import infer_fixed_rows, infer_signature, load_runtime
 
 LIBRARIES = ("onnxruntime", "torch", "sklearn", "skops", "joblib")
 
@@ -62,3 +63,9 @@ def test_a_format_that_does_not_tell_its_signature_has_none(tmp_path):
     (tmp_path / "m.onnx").write_bytes(doubling())
     assert infer_signature(tmp_path / "m.onnx", Format.ONNX).inputs[0].name == "x"
     assert infer_signature(tmp_path / "m.pt", Format.TORCHSCRIPT) is None
+
+
+def test_only_graphs_say_that_their_rows_are_fixed(tmp_path):
+    (tmp_path / "m.onnx").write_bytes(identity(TensorProto.FLOAT, [4, 2]))
+    assert infer_fixed_rows(tmp_path / "m.onnx", Format.ONNX, manifest().inputs) == 4
+    assert infer_fixed_rows(tmp_path / "m.pt", Format.TORCHSCRIPT, manifest().inputs) is None

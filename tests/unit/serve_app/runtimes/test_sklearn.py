@@ -1,5 +1,7 @@
 import io
 import pickle
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -8,9 +10,12 @@ import pytest
 import skops.io
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from support.versions import sha256
+from threadpoolctl import ThreadpoolController
 
 from serve_app.config.manifest import Format, Manifest
 from serve_app.errors import ManifestError, UntrustedArtifact
@@ -160,6 +165,34 @@ def test_a_classifier_tells_its_classes(tmp_path):
         ("probabilities", "FP64", (-1, 3), "predict_proba", labels),
         ("label", "BYTES", (-1,), "predict", labels),
     ]
+
+
+def test_parts_that_were_trained_on_all_cpus_use_the_release_s_threads(tmp_path):
+    def jobs_once_loaded(forest):
+        data = pickle.dumps(make_pipeline(StandardScaler(), forest).fit(X, Y))
+        trusted = replace(source(tmp_path, data, "pickle", (sha256(data),)), cpus=3.0)
+        return SklearnRuntime(trusted)._methods["label"].__self__.named_steps["randomforestclassifier"].n_jobs
+
+    assert jobs_once_loaded(RandomForestClassifier(2, n_jobs=-1)) == 3
+    assert jobs_once_loaded(RandomForestClassifier(2)) is None
+
+
+def threads_seen(rows):
+    return {pool["user_api"]: pool["num_threads"] for pool in ThreadpoolController().info()}
+
+
+def test_every_thread_that_executes_has_the_release_s_limit(tmp_path):
+    seen = []
+    runtime = SklearnRuntime(replace(source(tmp_path, skops.io.dumps(fitted())), cpus=2.0))
+    method = runtime._methods["label"]
+    runtime._methods["label"] = lambda rows: seen.append(threads_seen(rows)) or method(rows)
+    for _ in range(2):
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(runtime.predict, {"features": X[:1].astype(np.float32)}).result()
+    one = SklearnRuntime(source(tmp_path, skops.io.dumps(fitted())))
+    one._methods["label"] = lambda rows: seen.append(threads_seen(rows)) or method(rows)
+    one.predict({"features": X[:1].astype(np.float32)})
+    assert seen == [{"openmp": 2, "blas": 2}] * 2 + [{"openmp": 1, "blas": 1}]
 
 
 def test_a_regressor_has_a_prediction(tmp_path):

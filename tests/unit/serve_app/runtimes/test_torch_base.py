@@ -1,4 +1,6 @@
-import ml_dtypes
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -27,12 +29,14 @@ def test_every_datatype_goes_there_and_back(datatype):
     assert back.tolist() == array.tolist()
 
 
-@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
-def test_answers_are_copies_because_a_model_may_use_its_buffer_again(dtype):
-    buffer = to_tensor(np.ones((2, 2), dtype))
-    answer = to_array(buffer)
+@pytest.mark.parametrize("datatype", ["FP32", "BF16"])
+def test_answers_are_copies_because_a_model_may_use_its_buffer_again(file, datatype):
+    buffer = to_tensor(np.array([[1, 2], [3, 4]], Datatype(datatype).dtype)).T  # not contiguous
+    source = source_of(file, "torchscript", X, tensors(f"y {datatype} -1,2"))
+    answer = TorchRuntime(lambda x: buffer, source).predict({"x": np.ones((2, 2), np.float32)})["y"]
     buffer.zero_()
-    assert answer.tolist() == [[1, 1], [1, 1]]
+    assert answer.tolist() == [[1, 3], [2, 4]]
+    assert answer.flags.c_contiguous
 
 
 def test_writable_inputs_are_not_copied_and_read_only_ones_are():
@@ -96,8 +100,12 @@ def test_bytes_have_no_tensor(file):
 def test_threads_are_set(file):
     prepare(source_of(file, "torchscript", X, X, threads=2))
     assert torch.get_num_threads() == 2
+    prepare(replace(source_of(file, "torchscript", X, X), cpus=2.5))
+    assert torch.get_num_threads() == 2
     prepare(source_of(file, "torchscript", X, X))
     assert torch.get_num_threads() == 1
+    with ThreadPoolExecutor(1) as thread:  # a worker thread that starts later has the same limit
+        assert thread.submit(torch.get_num_threads).result() == 1
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -3,8 +3,8 @@ import pytest
 import torch
 from support.torch_models import Dictionary, Doubling, Identity, save_export, source_of, tensors
 
-from serve_app.errors import ConfigError, ManifestError
-from serve_app.runtimes.torch_export import infer, load
+from serve_app.errors import ManifestError
+from serve_app.runtimes.torch_export import infer, infer_fixed_rows, load
 
 X, Y = tensors("x FP32 -1,2"), tensors("twice FP32 -1,2", "total INT64 -1")
 EXAMPLE = torch.ones(2, 2)
@@ -43,9 +43,20 @@ def test_the_graph_tells_its_signature(tmp_path):
     assert signature.outputs[0].datatype == "BF16"
 
 
-def test_a_fixed_batch_axis_is_told_with_its_remedy(tmp_path):
+def test_a_fixed_batch_axis_is_free_in_the_signature_and_told_beside_it(tmp_path):
     torch.export.save(torch.export.export(Doubling(), (EXAMPLE,)), tmp_path / "m.pt2")
-    with pytest.raises(ConfigError, match="no free batch axis; export with dynamic_shapes"):
+    signature = infer(tmp_path / "m.pt2")
+    assert ([t.shape for t in signature.inputs], signature.fixed_rows) == ([(-1, 2)], 2)
+    assert infer_fixed_rows(tmp_path / "m.pt2") == 2
+    runtime = load(source_of(tmp_path / "m.pt2", "torch_export", X, Y))
+    assert runtime.fixed_rows == 2
+    assert runtime.predict({"x": np.ones((2, 2), np.float32)})["total"].tolist() == [2, 2]
+    assert infer_fixed_rows(save_export(Doubling(), tmp_path / "free.pt2", EXAMPLE)) is None
+
+
+def test_a_scalar_has_no_batch_axis(tmp_path):
+    torch.export.save(torch.export.export(Identity(), (torch.tensor(1.0),)), tmp_path / "m.pt2")
+    with pytest.raises(ManifestError, match="'x' has no axes"):
         infer(tmp_path / "m.pt2")
 
 

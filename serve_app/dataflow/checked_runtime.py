@@ -1,0 +1,66 @@
+"""One copy of a release's model: executes batches and answers for the form of what comes back."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+from serve_app.dataflow.checks import check_answer
+from serve_app.errors import ModelRaised, RequestError
+from serve_app.runtimes.base import Runtime
+from serve_app.types import Tensors, TensorSpec, rows_of
+
+_REASON_LENGTH = 200
+_PATH = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][\w.@+-]+){2,}")
+
+logger = logging.getLogger(__name__)
+
+
+class CheckedRuntime:
+    """A runtime behind the checks of its answers.
+
+    Args:
+        runtime: The model in memory.
+        outputs: The signature.
+        release: Name for errors, `{model}-{version}`.
+    """
+
+    def __init__(self, runtime: Runtime, outputs: tuple[TensorSpec, ...], release: str) -> None:
+        self._runtime, self._outputs, self._release = runtime, outputs, release
+        self._form = tuple((spec.name, spec.datatype.dtype, spec.shape[1:]) for spec in outputs)
+
+    def predict(self, inputs: Tensors) -> Tensors:
+        """Execute one batch and check the answer. Blocks: call it in a worker thread, one call at a time.
+
+        Args:
+            inputs: Every input of the signature, all with the same rows, at least 1.
+
+        Returns:
+            Every output of the signature, in its order, with its datatype and as many rows as the inputs.
+
+        Raises:
+            ModelRaised: The model raised.
+            WrongAnswer: Its answer breaks the signature.
+            RequestError: The runtime found an element that it cannot take, such as text that is not UTF-8.
+        """
+        try:
+            answer = self._runtime.predict(inputs)
+        except RequestError:
+            raise
+        except Exception as error:  # foreign code raises anything; its trace is for the log, never for the client
+            logger.exception("%s failed on a batch of %d rows", self._release, rows_of(inputs))
+            raise ModelRaised(self._release, short_reason(error)) from error
+        rows = rows_of(inputs)
+        checked = {}
+        for name, dtype, axes in self._form:  # the usual case, fast; all others are told by `check_answer`
+            array = answer.get(name)
+            if array is None or array.dtype != dtype or array.shape != (rows, *axes):
+                return check_answer(answer, self._outputs, rows, self._release)
+            checked[name] = array
+        return checked
+
+
+def short_reason(error: BaseException) -> str:
+    """The error's class and its message's first line, cut to 200 characters, without paths: fit for a client."""
+    first = _PATH.sub("<path>", str(error).strip().partition("\n")[0].strip())
+    return f"{type(error).__name__}: {first}"[:_REASON_LENGTH] if first else type(error).__name__
