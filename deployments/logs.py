@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 import logging
+import logging.handlers
 import threading
 import time
+from pathlib import Path
+
+from ray import serve
+from ray.serve._private.logging_utils import get_serve_logs_dir
 
 FLUSH_S = 1.0
+REQUEST_LOG_BYTES, REQUEST_LOG_FILES = 2**27, 5  # of one replica, before the oldest lines are dropped
+
+
+def use_request_log() -> None:
+    """Have the lines of `serve_app.request` written to a file of their own beside Serve's: one JSON object a line."""
+    directory = Path(get_serve_logs_dir())
+    directory.mkdir(parents=True, exist_ok=True)
+    file = directory / f"requests_{serve.get_replica_context().replica_id.unique_id}.jsonl"
+    handler = logging.handlers.RotatingFileHandler(file, maxBytes=REQUEST_LOG_BYTES, backupCount=REQUEST_LOG_FILES)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("serve_app.request")
+    logger.addHandler(handler)
+    logger.propagate = False
 
 
 def use_serve_log() -> None:

@@ -2,31 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Mapping
 
 import ray
 from ray.util import metrics as ray_metrics
 
+from serve_app.observability.aggregate import Aggregates, Sample
 from serve_app.observability.metrics import METRICS, Kind, Metric
 from serve_app.observability.scrape import bracketed, scrape_nodes
 
+EXPORT_S = 1.0
+
 
 class RayMetrics:
-    """A metric sink that registers every row of the table once in this process."""
+    """A metric sink that counts in this process and hands the numbers to Ray once a second.
+
+    A histogram's parts are gauges of the names that Prometheus gives them (`_bucket` with `le`, `_sum`, `_count`),
+    because Ray's own histogram takes single observations only; queries are the same, and `/metrics` shows a histogram.
+    """
 
     def __init__(self) -> None:
-        self._add: dict[str, Callable[[float, dict[str, str]], None]] = {}
+        self._counted = Aggregates()
+        self.add = self._counted.add
+        self._exported: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._series: dict[str, ray_metrics.Counter | ray_metrics.Gauge] = {}
         for metric in METRICS:
-            if metric.kind is Kind.COUNTER:
-                self._add[metric.name] = ray_metrics.Counter(metric.name, metric.help, metric.labels).inc
-            else:
-                self._add[metric.name] = ray_metrics.Histogram(
-                    metric.name, metric.help, list(metric.buckets), metric.labels
-                ).observe
+            self._series.update(_series_of(metric))
+        threading.Thread(target=self._export_for_ever, name="export-metrics", daemon=True).start()
 
-    def add(self, metric: Metric, value: float, *labels: str) -> None:
-        """Count or observe `value` under `labels`."""
-        self._add[metric.name](value, dict(zip(metric.labels, labels, strict=True)))
+    def export(self) -> None:
+        """Hand over what changed."""
+        for sample in self._counted.samples():
+            key = (sample.name, tuple(sample.labels.values()))
+            before = self._exported.get(key)
+            if sample.value != before:
+                self._exported[key] = sample.value
+                self._hand_over(sample, before or 0.0)
+
+    def _hand_over(self, sample: Sample, before: float) -> None:
+        series = self._series[sample.name]
+        labels = dict(sample.labels)
+        if isinstance(series, ray_metrics.Counter):
+            series.inc(sample.value - before, labels)
+        else:
+            series.set(sample.value, labels)
+
+    def _export_for_ever(self) -> None:
+        while True:
+            time.sleep(EXPORT_S)
+            self.export()
+
+
+def _series_of(metric: Metric) -> Mapping[str, ray_metrics.Counter | ray_metrics.Gauge]:
+    if metric.kind is Kind.COUNTER:
+        return {metric.name: ray_metrics.Counter(metric.name, metric.help, metric.labels)}
+    parts = {"_bucket": (*metric.labels, "le"), "_sum": metric.labels, "_count": metric.labels}
+    return {
+        metric.name + part: ray_metrics.Gauge(metric.name + part, metric.help, labels) for part, labels in parts.items()
+    }
 
 
 async def scrape_cluster() -> bytes:

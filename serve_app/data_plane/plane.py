@@ -25,6 +25,8 @@ from serve_app.types import InferenceRequest, InferenceResponse, ReleaseInfo, Te
 
 logger = logging.getLogger("serve_app.data_plane")
 
+DESCRIBE_TIMEOUT_S = 2.0
+
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -81,7 +83,8 @@ class DataPlane:
             self.set_table(table)
 
     async def close(self) -> None:
-        """Stop watching the cluster."""
+        """Stop watching the cluster and write what the log holds back."""
+        self._log.flush()
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
@@ -106,6 +109,20 @@ class DataPlane:
             ModelNotReady: No release of it is ready.
         """
         return self.directory.resolve(model, version, 0.0).info
+
+    async def describe(self, model: str, version: str = "") -> ReleaseInfo:
+        """As `signature`, asked of the release itself, so that what it has learned since is in it.
+
+        Raises:
+            RequestError, ModelNotReady: As `signature`.
+        """
+        route = self.directory.resolve(model, version, 0.0)
+        try:
+            async with asyncio.timeout(DESCRIBE_TIMEOUT_S):
+                return await route.client.describe()
+        except Exception as error:  # Ray's errors have no common base; what it said when it was connected is still true
+            logger.warning("%s does not describe itself: %r", route.info.release, error)
+            return route.info
 
     async def infer(self, request: InferenceRequest) -> InferenceResponse:
         """Answer one decoded request.

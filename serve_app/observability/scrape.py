@@ -12,10 +12,19 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
+from serve_app.observability.metrics import METRICS, Kind
+
 logger = logging.getLogger("serve_app.scrape")
 
 PREFIXES = ("ray_serve_", "serve_")
 TIMEOUT_S = 5.0
+_HISTOGRAM_PARTS = {
+    f"ray_{metric.name}_{part}": (f"ray_{metric.name}", "histogram")
+    for metric in METRICS
+    if metric.kind is Kind.HISTOGRAM
+    for part in ("bucket", "sum", "count")
+}
+"""Our histograms reach the nodes' exporters as three gauges each (see `aggregate.py`); here they are one family."""
 
 
 async def scrape_nodes(exporters: Sequence[str], prefixes: tuple[str, ...] = PREFIXES) -> bytes:
@@ -47,7 +56,8 @@ def merge(texts: Iterable[str], prefixes: tuple[str, ...] = PREFIXES) -> bytes:
             continue
         for family in parsed:
             if family.name.startswith(prefixes):
-                known = families.setdefault(family.name, Family(family.name, family.documentation, family.type))
+                name, kind = _HISTOGRAM_PARTS.get(family.name, (family.name, family.type))
+                known = families.setdefault(name, Family(name, family.documentation, kind))
                 known.samples.extend(family.samples)
     registry = CollectorRegistry()
     registry.register(_Families(families.values()))

@@ -74,3 +74,16 @@ def test_addresses_become_hosts():
 
 def test_merging_keeps_every_sample():
     assert samples(merge([node("a", 1), node("b", 2)], ("ray_serve",))) == {"a": 1, "b": 2}
+
+
+def test_the_parts_of_our_histograms_are_one_family():
+    text = """# TYPE ray_serve_app_batch_rows_bucket gauge
+ray_serve_app_batch_rows_bucket{le="1.0"} 3
+ray_serve_app_batch_rows_bucket{le="+Inf"} 4
+# TYPE ray_serve_app_batch_rows_sum gauge
+ray_serve_app_batch_rows_sum 9
+# TYPE ray_serve_app_batch_rows_count gauge
+ray_serve_app_batch_rows_count 4
+"""
+    (family,) = text_string_to_metric_families(merge([text]).decode())
+    assert (family.name, family.type, len(family.samples)) == ("ray_serve_app_batch_rows", "histogram", 4)
