@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-WINDOW = 64  # executions that say how fast the model is now
+WINDOW = 32  # executions of about one size that say how fast it is now
 QUANTILE = 0.95
-LEARNING_RATE = 0.1  # of one anchor of the curve, in favour of one execution
-OUTLIER = 4.0  # times the usual: counts for the quantile, but does not bend the curve
+FRESH = 256  # executions of any size after which a size that was not among them is judged by its neighbours
 
 
 class LatencyModel:
     """Seconds that executing a batch takes, by its rows.
 
-    A curve over batch sizes gives the usual time; the ratios of the last executions to it give the spread and follow
-    drift at all sizes at once, whichever was executed. So a clock that drops, or a neighbour that takes half of the
-    machine, is known after a few batches, while a single slow one among 64 changes nothing. Predicting by a high
+    A curve over batch sizes, fixed from the start, gives the shape. The last executions of about each size (within a
+    power of two) give the factor by which that size is slower now; sizes not executed lately take the factor of their
+    neighbours, so a clock that drops, or a neighbour that takes half of the machine, is known at all sizes after a few
+    batches. Medians and a high quantile of rolling windows: a single slow execution changes nothing. Predicting by a
     quantile of a rolling window is Clockwork's way (Gujarati et al., OSDI 2020, section 5.2).
 
     Args:
@@ -28,8 +28,11 @@ class LatencyModel:
         known = {rows: seconds for rows, seconds in (seed or {}).items() if seconds > 0}
         self._rows = sorted(known)
         self._seconds = [known[rows] for rows in self._rows]
-        self._recent: deque[float] = deque(maxlen=WINDOW)
-        self._ratios: list[float] = []
+        self._windows: dict[int, _Window] = {}
+        self._count = 0
+        self._sizes: list[int] = []
+        self._usual: list[float] = []
+        self._most: list[float] = []
 
     @property
     def is_known(self) -> bool:
@@ -42,51 +45,67 @@ class LatencyModel:
             return
         if not self._rows:
             self._rows, self._seconds = [rows], [seconds]
-        ratio = seconds / self._curve(rows)
-        if len(self._recent) == WINDOW:
-            del self._ratios[bisect_left(self._ratios, self._recent[0])]
-        self._recent.append(ratio)
-        insort(self._ratios, ratio)
-        usual = self._ratio(0.5)
-        if 1 / OUTLIER < ratio / usual < OUTLIER:
-            self._bend(rows, seconds / usual)
+        self._count += 1
+        size = 1 << (rows - 1).bit_length()
+        window = self._windows.get(size)
+        if window is None:
+            window = self._windows[size] = _Window()
+        window.add(seconds / self._curve(rows), self._count)
+        fresh = sorted(size for size, one in self._windows.items() if self._count - one.last < FRESH)
+        self._sizes = fresh
+        self._usual = [self._windows[size].quantile(0.5) for size in fresh]
+        self._most = [self._windows[size].quantile(QUANTILE) for size in fresh]
 
     def usual_s(self, rows: int) -> float:
         """Median of what a batch of `rows` takes; 0 if nothing is known."""
-        return self._curve(rows) * self._ratio(0.5) if self._rows else 0.0
+        return self._curve(rows) * self._factor(self._usual, rows) if self._rows else 0.0
 
     def most_s(self, rows: int) -> float:
         """What 95% of the batches of `rows` take at most; 0 if nothing is known."""
-        return self._curve(rows) * self._ratio(QUANTILE) if self._rows else 0.0
+        return self._curve(rows) * self._factor(self._most, rows) if self._rows else 0.0
 
     def usual_by_rows(self) -> Mapping[int, float]:
-        """`usual_s` at every size that the curve has an anchor for."""
-        return {rows: self.usual_s(rows) for rows in self._rows}
+        """`usual_s` at every size that was seeded or executed lately."""
+        return {rows: self.usual_s(rows) for rows in sorted({*self._rows, *self._sizes})}
 
-    def _ratio(self, quantile: float) -> float:
-        return self._ratios[int(quantile * (len(self._ratios) - 1))] if self._ratios else 1.0
+    def _factor(self, factors: Sequence[float], rows: int) -> float:
+        """How much slower than the curve a size is: between two sizes on a straight line, outside as the nearest."""
+        if not factors:
+            return 1.0
+        sizes = self._sizes
+        high = bisect_left(sizes, rows)
+        if high == 0:
+            return factors[0]
+        if high == len(sizes):
+            return factors[-1]
+        share = (rows - sizes[high - 1]) / (sizes[high] - sizes[high - 1])
+        return factors[high - 1] + share * (factors[high] - factors[high - 1])
 
     def _curve(self, rows: int) -> float:
-        """Between two anchors a straight line; outside them the outermost line, never shrinking with rows."""
+        """Between two seeds a straight line; outside them the outermost line, never shrinking with rows."""
         anchors, seconds = self._rows, self._seconds
         if len(anchors) == 1:
             return seconds[0]
         high = min(max(bisect_left(anchors, rows), 1), len(anchors) - 1)
         low = high - 1
         slope = max(0.0, (seconds[high] - seconds[low]) / (anchors[high] - anchors[low]))
-        if rows >= anchors[low]:
-            return seconds[low] + slope * (rows - anchors[low])
-        return max(seconds[low] + slope * (rows - anchors[low]), seconds[low] * rows / anchors[low])
+        return max(seconds[low] + slope * (rows - anchors[low]), seconds[0] * min(1.0, rows / anchors[0]))
 
-    def _bend(self, rows: int, seconds: float) -> None:
-        """Move the nearest anchor towards an execution, or set a new one halfway between two that are far apart."""
-        at = bisect_right(self._rows, rows)
-        low = self._rows[at - 1] if at else 0
-        high = self._rows[at] if at < len(self._rows) else 0
-        if (low and rows < 1.5 * low) or (high and rows * 1.5 > high):
-            near = at - 1 if low and (not high or rows - low <= high - rows) else at
-            expected = self._curve(rows)
-            self._seconds[near] += LEARNING_RATE * (seconds - expected) * self._seconds[near] / expected
-        else:
-            self._rows.insert(at, rows)
-            self._seconds.insert(at, seconds)
+
+class _Window:
+    """The factors of the last executions of one size, in order of time and of size."""
+
+    def __init__(self) -> None:
+        self._recent: deque[float] = deque(maxlen=WINDOW)
+        self._sorted: list[float] = []
+        self.last = 0
+
+    def add(self, factor: float, count: int) -> None:
+        if len(self._recent) == WINDOW:
+            del self._sorted[bisect_left(self._sorted, self._recent[0])]
+        self._recent.append(factor)
+        insort(self._sorted, factor)
+        self.last = count
+
+    def quantile(self, share: float) -> float:
+        return self._sorted[int(share * (len(self._sorted) - 1))]

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from serve_app.batching.latency import WINDOW, LatencyModel
+from serve_app.batching.latency import FRESH, WINDOW, LatencyModel
 
 SEED = {1: 0.010, 2: 0.011, 4: 0.013, 8: 0.017}
 
@@ -48,6 +48,22 @@ def test_drift_back_is_followed_within_a_window():
             model.observe(4, factor * 0.013)
     assert model.usual_s(4) == pytest.approx(0.013, rel=0.01)
     assert model.most_s(4) == pytest.approx(0.013, rel=0.01)
+
+
+def test_years_of_skewed_noise_at_one_size_move_no_other_size():
+    draw, model = random.Random(5), LatencyModel(SEED)
+    for _ in range(20_000):
+        model.observe(1, 0.010 * draw.lognormvariate(0, 1.0))
+    assert 0.005 < model.usual_s(1) < 0.02
+    assert 0.008 < model.usual_s(8) < 0.034
+
+
+def test_a_size_that_was_not_executed_for_long_is_judged_by_its_neighbour():
+    model = LatencyModel(SEED)
+    model.observe(8, 10 * 0.017)
+    for _ in range(FRESH):
+        model.observe(1, 0.010)
+    assert model.usual_s(8) == pytest.approx(0.017)
 
 
 def test_one_slow_execution_among_many_changes_nothing():
