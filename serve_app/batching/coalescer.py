@@ -101,7 +101,8 @@ class Coalescer:
         self.bounds, self._ragged = bounds, ragged
         self._slots, self._on_lost = slots, on_lost
         self._queue: dict[_Waiting, None] = {}  # a set with an order: any member leaves in O(1)
-        self._rows, self._bytes = Counter[int](), 0
+        self._rows_by_level = Counter[int]()
+        self._rows = self._bytes = 0
         self._expiry = Expiry[_Waiting](self._expire)
         self._latency = LatencyModel()
         self._flights: dict[asyncio.Task[None], _Flight] = {}
@@ -128,7 +129,7 @@ class Coalescer:
     @property
     def queued_rows(self) -> int:
         """Rows that wait for a slot."""
-        return self._rows.total()
+        return self._rows
 
     async def submit(self, request: InferenceRequest, timeout_s: float) -> Coalesced:
         """Answer one validated request.
@@ -155,7 +156,7 @@ class Coalescer:
         """Seconds until an answer to `rows` that arrive now, of which few take longer; 0 where a slot is free."""
         if len(self._flights) < self._slots and not self._queue:
             return 0.0
-        ahead = sum(waiting for level, waiting in self._rows.items() if level <= priority) + rows
+        ahead = rows + sum(waiting for level, waiting in self._rows_by_level.items() if level <= priority)
         next_slot = min((flight.ends_at for flight in self._flights.values()), default=0.0)
         calls = 1 + self._bytes // self.bounds.call_bytes // self._slots
         return max(0.0, next_slot - time.perf_counter()) + calls * self._latency.most_s(max(1, ahead // calls))
@@ -165,14 +166,15 @@ class Coalescer:
         forecast_s = self.forecast_s(rows, priority)
         if forecast_s > timeout_s:
             raise DeadlineUnreachable(self._release, forecast_s, timeout_s)
-        if self.queued_rows + rows > self.bounds.queue_rows:
+        if self._rows + rows > self.bounds.queue_rows:
             self._make_room(request.tenant, rows)
         now, answer = time.perf_counter(), asyncio.get_running_loop().create_future()
         nbytes = nbytes_of(request.inputs)
         waiting = _Waiting(request, rows, nbytes, request.tenant, priority, now, now + timeout_s, answer)
         waiting.tick = self._expiry.add(waiting, timeout_s)
         self._queue[waiting] = None
-        self._rows[priority] += rows
+        self._rows_by_level[priority] += rows
+        self._rows += rows
         self._bytes += nbytes
         self._pump_soon()
         return waiting
@@ -209,7 +211,8 @@ class Coalescer:
     def _leave_queue(self, waiting: _Waiting) -> None:
         if waiting in self._queue:
             del self._queue[waiting]
-            self._rows[waiting.priority] -= waiting.rows
+            self._rows_by_level[waiting.priority] -= waiting.rows
+            self._rows -= waiting.rows
             self._bytes -= waiting.nbytes
 
     def _pump_soon(self) -> None:
@@ -236,8 +239,8 @@ class Coalescer:
         members = sorted(self._queue, key=_urgency)
         if self._bytes <= self.bounds.call_bytes:
             self._queue.clear()
-            self._rows.clear()
-            self._bytes = 0
+            self._rows_by_level.clear()
+            self._rows = self._bytes = 0
             return members
         taken: list[_Waiting] = []
         nbytes = 0
@@ -293,7 +296,7 @@ class Coalescer:
             )
             for waiting in members
         )
-        return Block(join([waiting.request.inputs for waiting in members]), entries, SENDER, self.queued_rows)
+        return Block(join([waiting.request.inputs for waiting in members]), entries, SENDER, self._rows)
 
 
 def _urgency(waiting: _Waiting) -> tuple[int, float]:

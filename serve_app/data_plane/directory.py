@@ -31,6 +31,7 @@ class Directory:
     def __init__(self, cluster: Cluster) -> None:
         self._table: TrafficTable | None = None
         self._splits: dict[str, Split] = {}
+        self._tags: dict[tuple[str, str], str] = {}
         self._answered: dict[str, dict[str, float]] = {}
         self._wake, self._news = asyncio.Event(), asyncio.Event()
         self._connections = Connections(cluster, self._update_splits, self._wake.set)
@@ -101,11 +102,10 @@ class Directory:
             VersionNotFound: The model has no such version tag or label.
             ModelNotReady: The version, or every version with traffic, is not ready.
         """
-        traffic = self._traffic(model)
         if not version:
             split = self._splits.get(model)
             if split is None:
-                raise ModelNotReady(model, "", self._why_none_is_ready(model, traffic))
+                raise ModelNotReady(model, "", self._why_none_is_ready(model, self._traffic(model)))
             return self._connections.routes[release_name(model, split.pick(point))]
         tag = self.version_of(model, version)
         route = self._connections.routes.get(release_name(model, tag))
@@ -120,9 +120,9 @@ class Directory:
             ModelNotFound: The table has no such model.
             VersionNotFound: The model has no such version tag or label.
         """
-        traffic = self._traffic(model)
-        tag = traffic.labels.get(name, name)
-        if tag not in self._versions(model):
+        tag = self._tags.get((model, name))
+        if tag is None:
+            traffic = self._traffic(model)
             raise VersionNotFound(model, name, (*sorted(traffic.versions), *sorted(traffic.labels)))
         return tag
 
@@ -172,6 +172,10 @@ class Directory:
         models = self._table.models if self._table else {}
         self._splits = {
             model: split for model, traffic in models.items() if (split := self._split(model, traffic)) is not None
+        }
+        self._tags = {(model, tag): tag for model in models for tag in self._versions(model)}
+        self._tags |= {
+            (model, label): tag for model, traffic in models.items() for label, tag in traffic.labels.items()
         }
 
     def _split(self, model: str, traffic: ModelTraffic) -> Split | None:

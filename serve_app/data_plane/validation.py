@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from serve_app.datatypes import datatype_of
 from serve_app.errors import InvalidInput, TooLarge
 from serve_app.types import Array, InferenceRequest, ReleaseInfo, TensorSpec
+
+_SQUARED = frozenset({np.dtype(np.float32), np.dtype(np.float64)})
+"""Floats whose sum of squares is fast; it is finite only if all are (not only if: large ones are looked at singly)."""
 
 
 def validate(request: InferenceRequest, info: ReleaseInfo, max_rows: int) -> None:
@@ -52,8 +57,12 @@ def _refuse_names(request: InferenceRequest, info: ReleaseInfo) -> None:
 
 
 def _check_tensor(spec: TensorSpec, array: Array, rows: int) -> None:
+    dtype = spec.datatype.dtype
+    is_usual = dtype in _SQUARED and array.dtype == dtype and array.shape == (rows, *spec.shape[1:])
+    if is_usual and rows and math.isfinite(np.vdot(array, array)):
+        return  # what nearly every tensor is, at a third of the cost of the checks that name a fault
     subject = f"input {spec.name!r}"
-    if array.dtype != spec.datatype.dtype:
+    if array.dtype != dtype:
         raise InvalidInput(subject, f"has datatype {datatype_of(array)}, {spec.datatype} is expected")
     if array.ndim != len(spec.shape) or any(
         want not in (-1, have) for want, have in zip(spec.shape, array.shape, strict=True)

@@ -53,4 +53,7 @@ STATUS: dict[type[ServeAppError], tuple[HTTPStatus, str]] = {
 
 def http_status(error: ServeAppError) -> HTTPStatus:
     """The HTTP status of an error; one that the tree does not have takes that of its nearest base, else 500."""
+    own = STATUS.get(type(error))
+    if own is not None:
+        return own[0]
     return next((STATUS[base][0] for base in type(error).__mro__ if base in STATUS), HTTPStatus.INTERNAL_SERVER_ERROR)
