@@ -7,19 +7,20 @@ import orjson
 
 from serve_app.datatypes import datatype_of
 from serve_app.errors import InvalidInput, MalformedBody
+from serve_app.protocol.call import Call
 from serve_app.protocol.json_tensor import from_array, to_array
 from serve_app.protocol.v2_json import parse_object
 from serve_app.types import Array, InferenceRequest, InferenceResponse, ReleaseInfo, TensorSpec
 
 
-def decode_request(body: bytes, info: ReleaseInfo, request_id: str) -> InferenceRequest:
+def decode_request(body: bytes, info: ReleaseInfo, call: Call) -> InferenceRequest:
     """The request in a `/predict` body, read by the default model's signature.
 
     Args:
         body: `{"input": rows}`, where rows is a list of rows or one row alone; for a model of several inputs an object
             with the rows of each by name.
         info: The signature to read it by.
-        request_id: Identity in logs; may be empty.
+        call: What the headers say; its model is not read, the signature's is.
 
     Raises:
         MalformedBody: Not JSON, or without `input`.
@@ -40,7 +41,9 @@ def decode_request(body: bytes, info: ReleaseInfo, request_id: str) -> Inference
     inputs = {
         name: _rows(rows, specs[name]) if name in specs else _unknown(name, info) for name, rows in by_name.items()
     }
-    return InferenceRequest(info.model, inputs, request_id=request_id)
+    return InferenceRequest(
+        info.model, inputs, request_id=call.request_id, timeout_s=call.timeout_s, tenant=call.tenant
+    )
 
 
 def encode_response(response: InferenceResponse) -> bytes:
@@ -51,7 +54,7 @@ def encode_response(response: InferenceResponse) -> bytes:
     """
     name = response.prediction
     array = response.outputs[name]
-    flat = from_array(array, datatype_of(array), f"output {name!r}")
+    flat = from_array(array, datatype_of(array), name)
     if isinstance(flat, list):
         texts = np.empty(len(flat), dtype=object)
         texts[:] = flat

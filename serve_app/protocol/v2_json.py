@@ -1,58 +1,114 @@
-"""The Open Inference Protocol V2 over REST with JSON tensors: bodies to requests, responses to bodies."""
+"""The Open Inference Protocol V2 over REST: JSON documents to requests, responses to JSON documents.
+
+Tensors are JSON, or names for bytes that follow the document; `v2_binary` knows where those are.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NoReturn
 
 import orjson
 
-from serve_app.datatypes import datatype_of, parse_datatype
+from serve_app.datatypes import Datatype, datatype_of, parse_datatype
 from serve_app.errors import InvalidInput, MalformedBody
-from serve_app.protocol.json_tensor import MAX_AXES, from_array, to_array
-from serve_app.types import Array, InferenceRequest, InferenceResponse, Parameters, ReleaseInfo, TensorSpec
+from serve_app.protocol import binary_tensor
+from serve_app.protocol.binary_tensor import BinarySection
+from serve_app.protocol.call import Call
+from serve_app.protocol.json_tensor import MAX_AXES, from_array, kind_name, to_array
+from serve_app.types import (
+    DEFAULT_PRIORITY,
+    MAX_PRIORITY,
+    Array,
+    InferenceRequest,
+    InferenceResponse,
+    Parameters,
+    ReleaseInfo,
+    TensorSpec,
+)
 
 MAX_TENSORS = 256
 MAX_STRING = 256
+MAX_AXIS = 2**40
+_DATATYPES: Mapping[str, Datatype] = {datatype.value: datatype for datatype in Datatype}
+_NOT_TAKEN = ("classification", "shared_memory_region")  # tensor parameters that ask for something else than is done
 
 
-def decode_request(body: bytes, model_name: str, model_version: str, request_id: str) -> InferenceRequest:
-    """The request in a V2 infer body.
+@dataclass(frozen=True, slots=True)
+class OutputForm:
+    """How the client wants the outputs.
+
+    Attributes:
+        binary: Whether they are binary data.
+        by_name: The same for single outputs, over `binary`.
+    """
+
+    binary: bool = False
+    by_name: Mapping[str, bool] = field(default_factory=dict)
+
+    def is_binary(self, name: str) -> bool:
+        """Whether the output called `name` is binary data."""
+        return self.by_name.get(name, self.binary)
+
+
+ALL_JSON, ALL_BINARY = OutputForm(), OutputForm(binary=True)
+
+
+def decode_request(
+    body: bytes | memoryview, call: Call, section: BinarySection | None = None
+) -> tuple[InferenceRequest, OutputForm]:
+    """The request in a V2 infer document, and how its answer is to be written: `ALL_JSON` itself where all is JSON.
 
     Args:
         body: JSON, already bounded in size.
-        model_name: From the URL.
-        model_version: A version tag or label from the URL, or empty.
-        request_id: Identity in logs; may be empty.
+        call: What URL and headers say.
+        section: The bytes of its binary tensors; None where the request cannot have any.
 
     Raises:
         MalformedBody: Not JSON, or not a V2 infer object.
         InvalidInput: A tensor or parameter is not what it says it is; it is named.
+        TooLarge: A binary tensor has too many elements.
     """
     document = parse_object(body)
     parameters = _parameters(document.get("parameters"))
-    return InferenceRequest(
-        model_name,
-        _inputs(document.get("inputs")),
-        model_version,
-        _outputs(document.get("outputs")),
+    outputs, form = _outputs(document.get("outputs"), parameters)
+    request = InferenceRequest(
+        call.model_name,
+        _inputs(document.get("inputs"), section),
+        call.model_version,
+        outputs,
         _string(document.get("id", ""), "'id'"),
-        request_id,
+        call.request_id,
         parameters,
-        _timeout_s(parameters),
+        _timeout_s(parameters, call.timeout_s),
+        _priority(parameters),
+        call.tenant,
     )
+    return request, form
 
 
 def encode_response(response: InferenceResponse) -> bytes:
-    """The V2 body of an answer; tensors are flat, in row-major order.
+    """The V2 document of an answer; tensors are flat, in row-major order.
 
     Raises:
         InvalidInput: An output's datatype cannot travel as JSON.
     """
-    outputs = []
-    for name, array in response.outputs.items():
-        datatype = datatype_of(array)
-        data = from_array(array, datatype, f"output {name!r}")
-        outputs.append({"name": name, "datatype": datatype, "shape": array.shape, "data": data})
+    return document_of(response, [json_output(name, array) for name, array in response.outputs.items()])
+
+
+def json_output(name: str, array: Array) -> dict[str, object]:
+    """The object of one output whose data is JSON.
+
+    Raises:
+        InvalidInput: Its datatype cannot travel as JSON.
+    """
+    datatype = datatype_of(array)
+    return {"name": name, "datatype": datatype, "shape": array.shape, "data": from_array(array, datatype, name)}
+
+
+def document_of(response: InferenceResponse, outputs: list[dict[str, object]]) -> bytes:
+    """The V2 document of an answer whose outputs are described already."""
     document = {"model_name": response.model_name, "model_version": response.model_version, "outputs": outputs}
     if response.id:
         document["id"] = response.id
@@ -72,6 +128,10 @@ def model_metadata(info: ReleaseInfo, versions: tuple[str, ...]) -> dict[str, ob
             "device": info.device,
             "max_rows": info.max_rows,
             "max_queue_rows": info.max_queue_rows,
+            "max_batch_bytes": info.max_batch_bytes,
+            "allowed_rows": list(info.allowed_rows),
+            "profile_ms": {str(rows): ms for rows, ms in info.profile.items()},
+            "tuning_fault": info.tuning_fault,
             "slo_ms": info.slo_ms,
             "prediction": info.prediction,
             "metrics": dict(info.metrics),
@@ -79,7 +139,7 @@ def model_metadata(info: ReleaseInfo, versions: tuple[str, ...]) -> dict[str, ob
     }
 
 
-def parse_object(body: bytes) -> Mapping[str, object]:
+def parse_object(body: bytes | memoryview) -> Mapping[str, object]:
     """The JSON object in `body`.
 
     Raises:
@@ -101,15 +161,15 @@ def _tensor_metadata(spec: TensorSpec) -> dict[str, object]:
     return metadata
 
 
-def _objects(value: object, subject: str) -> list[Mapping[str, object]]:
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+def _objects(value: object, subject: str) -> list[dict[str, object]]:
+    if not isinstance(value, list) or not {dict}.issuperset(map(type, value)):
         raise MalformedBody(f"{subject} must be a list of objects")
     if len(value) > MAX_TENSORS:
         raise MalformedBody(f"{subject} has {len(value)} members, the limit is {MAX_TENSORS}")
     return value
 
 
-def _inputs(value: object) -> dict[str, Array]:
+def _inputs(value: object, section: BinarySection | None) -> dict[str, Array]:
     if value is None:
         raise MalformedBody("'inputs' is missing")
     inputs: dict[str, Array] = {}
@@ -118,35 +178,92 @@ def _inputs(value: object) -> dict[str, Array]:
         subject = f"input {name!r}"
         if name in inputs:
             raise InvalidInput(subject, "is given twice")
-        datatype = parse_datatype(_string(item.get("datatype"), f"the 'datatype' of {subject}"), subject)
-        if "data" not in item:
-            raise InvalidInput(subject, "has no 'data'; binary tensors are not taken here, send JSON")
-        inputs[name] = to_array(item["data"], datatype, _shape(item.get("shape"), subject), subject)
+        inputs[name] = _input(item, section, subject)
     if not inputs:
         raise MalformedBody("'inputs' is empty")
     return inputs
 
 
-def _outputs(value: object) -> tuple[str, ...]:
+def _input(item: Mapping[str, object], section: BinarySection | None, subject: str) -> Array:
+    datatype = _datatype(item.get("datatype"), subject)
+    shape = _shape(item.get("shape"), subject)
+    nbytes = _binary_data_size(_tensor_parameters(item, subject), subject) if "parameters" in item else None
+    if nbytes is None:
+        if "data" not in item:
+            raise InvalidInput(subject, "has no 'data' and no binary_data_size")
+        return to_array(item["data"], datatype, shape, subject)
+    if "data" in item:
+        raise InvalidInput(subject, "has both 'data' and binary_data_size; send one of them")
+    if section is None:
+        reason = f"has binary_data_size {nbytes}, but there is no header 'inference-header-content-length'"
+        raise InvalidInput(subject, reason)
+    return binary_tensor.to_array(section.take(nbytes, subject), datatype, shape, subject)
+
+
+def _binary_data_size(parameters: Mapping[str, object], subject: str) -> int | None:
+    nbytes = parameters.get("binary_data_size")
+    if nbytes is None:
+        return None
+    if type(nbytes) is not int or nbytes < 0:  # a boolean is an int too
+        raise InvalidInput(subject, f"has {kind_name(nbytes)} as binary_data_size, must be a whole number of bytes")
+    return nbytes
+
+
+def _outputs(value: object, parameters: Parameters) -> tuple[tuple[str, ...], OutputForm]:
+    """The outputs asked for, in order, and the form of all."""
+    form = ALL_BINARY if _flag(parameters, "binary_data_output", "'parameters'") else ALL_JSON
     if value is None:
-        return ()
-    names = tuple(_string(item.get("name"), "the 'name' of an output") for item in _objects(value, "'outputs'"))
-    for name in names:
-        if names.count(name) > 1:
-            raise InvalidInput(f"output {name!r}", "is asked for twice")
-    return names
+        return (), form
+    by_name: dict[str, bool] = {}
+    for item in _objects(value, "'outputs'"):
+        name = _string(item.get("name"), "the 'name' of an output")
+        subject = f"output {name!r}"
+        if name in by_name:
+            raise InvalidInput(subject, "is asked for twice")
+        is_binary = _flag(_tensor_parameters(item, subject), "binary_data", subject)
+        by_name[name] = form.binary if is_binary is None else is_binary
+    if any(by_name.values()):
+        return tuple(by_name), OutputForm(by_name=by_name)
+    return tuple(by_name), form if not by_name else ALL_JSON
+
+
+def _flag(parameters: Mapping[str, object], name: str, subject: str) -> bool | None:
+    value = parameters.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise InvalidInput(subject, f"has {kind_name(value)} as {name}, must be true or false")
+    return value
+
+
+def _tensor_parameters(item: Mapping[str, object], subject: str) -> Mapping[str, object]:
+    parameters = item.get("parameters")
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise InvalidInput(subject, "has 'parameters' that are not an object")
+    for name in _NOT_TAKEN:
+        if name in parameters:
+            raise InvalidInput(subject, f"has parameter {name!r}, which this server does not take")
+    return parameters
+
+
+def _datatype(value: object, subject: str) -> Datatype:
+    known = _DATATYPES.get(value) if isinstance(value, str) else None
+    return known or parse_datatype(_string(value, f"the 'datatype' of {subject}"), subject)
 
 
 def _shape(value: object, subject: str) -> list[int]:
-    if (
-        not isinstance(value, list)
-        or len(value) > MAX_AXES
-        or not all(type(axis) is int and 0 <= axis < 2**40 for axis in value)
-    ):
-        raise InvalidInput(subject, f"needs a 'shape': a list of up to {MAX_AXES} whole numbers of 0 or more")
+    if not isinstance(value, list) or len(value) > MAX_AXES:
+        _refuse_shape(subject)
     if not value:
         raise InvalidInput(subject, "has an empty 'shape'; axis 0 is the batch axis")
+    for axis in value:
+        if type(axis) is not int or not 0 <= axis < MAX_AXIS:  # a boolean is an int too
+            _refuse_shape(subject)
     return value
+
+
+def _refuse_shape(subject: str) -> NoReturn:
+    raise InvalidInput(subject, f"needs a 'shape': a list of up to {MAX_AXES} whole numbers of 0 or more")
 
 
 def _parameters(value: object) -> Parameters:
@@ -160,13 +277,22 @@ def _parameters(value: object) -> Parameters:
     return value
 
 
-def _timeout_s(parameters: Parameters) -> float | None:
+def _timeout_s(parameters: Parameters, header_s: float | None) -> float | None:
+    """Seconds the answer may take: the smaller of the `timeout` parameter and the header's."""
     timeout_us = parameters.get("timeout")
     if timeout_us is None:
-        return None
+        return header_s
     if isinstance(timeout_us, bool) or not isinstance(timeout_us, int):
         raise InvalidInput("parameter 'timeout'", f"is {str(timeout_us)[:40]!r}, must be whole microseconds")
-    return timeout_us / 1e6
+    return timeout_us / 1e6 if header_s is None else min(timeout_us / 1e6, header_s)
+
+
+def _priority(parameters: Parameters) -> int:
+    priority = parameters.get("priority", 0)
+    if type(priority) is not int or not 0 <= priority <= MAX_PRIORITY:  # a boolean is an int too
+        reason = f"is {kind_name(priority)}, must be a whole number from 0 (the default) to {MAX_PRIORITY}"
+        raise InvalidInput("parameter 'priority'", reason)
+    return priority or DEFAULT_PRIORITY
 
 
 def _string(value: object, subject: str) -> str:

@@ -19,6 +19,7 @@ from serve_app.protocol.v2_json import model_metadata, parse_object
 from serve_app.transport.http import error_response
 
 SERVER_NAME = "serve-app"
+EXTENSIONS = ["binary_tensor_data"]
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Scrape = Callable[[], Awaitable[bytes]]
@@ -55,7 +56,7 @@ class Pages:
 
     async def server(self, request: Request) -> Response:
         """`GET /v2`."""
-        return JSONResponse({"name": SERVER_NAME, "version": package_version("serve-app"), "extensions": []})
+        return JSONResponse({"name": SERVER_NAME, "version": package_version("serve-app"), "extensions": EXTENSIONS})
 
     async def live(self, request: Request) -> Response:
         """`GET /v2/health/live`: this answer is the proof."""
@@ -75,7 +76,7 @@ class Pages:
     async def model(self, request: Request) -> Response:
         """`GET /v2/models/{m}[/versions/{v}]`: the signature of the version named, or of one with traffic."""
         name, version = request.path_params["model"], request.path_params.get("version", "")
-        info = self._plane.signature(name, version)
+        info = await self._plane.describe(name, version)
         ready = [
             status.version for status in self._plane.directory.versions(name) if status.state is ReleaseState.READY
         ]

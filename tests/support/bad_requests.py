@@ -32,6 +32,17 @@ def body(*tensors: object, **more: object) -> bytes:
     return json.dumps({"inputs": list(tensors), **more}).encode()
 
 
+def binary(nbytes: int, **changes: object) -> dict[str, object]:
+    return tensor(data=..., parameters={"binary_data_size": nbytes}, **changes)
+
+
+def bad_binary(name: str, tail: bytes, says: str, *tensors: object, length: str = "", status: int = 400) -> BadRequest:
+    """A V2 document and bytes behind it, with the document's length in the header unless another is given."""
+    head = body(*tensors)
+    headers = {"inference-header-content-length": length or str(len(head))}
+    return BadRequest(name, head + tail, status, says, headers=headers)
+
+
 BAD_REQUESTS = [
     BadRequest("empty body", b"", 400, "the body is not JSON"),
     BadRequest("not JSON", b"{inputs", 400, "the body is not JSON"),
@@ -100,4 +111,65 @@ BAD_REQUESTS = [
     BadRequest("predict a string", b'{"input": "seven"}', 400, "needs a list as data", "/predict"),
     BadRequest("predict short rows", b'{"input": [[1, 2]]}', 400, "has shape [1, 2], [-1, 64] is expected", "/predict"),
     BadRequest("predict a wrong name", b'{"input": {"x": [1]}}', 400, "input 'x' is not one of", "/predict"),
+    BadRequest("binary size without its header", body(binary(256)), 400, "no header 'inference-header-content-length'"),
+    bad_binary("header length a word", b"", "must be a whole number of bytes", tensor(), length="ten"),
+    bad_binary("header length negative", b"", "is '-5', must be a whole number", tensor(), length="-5"),
+    bad_binary("header length beyond the body", b"", "is 90000, but the body has", tensor(), length="90000"),
+    bad_binary("header length too short", b"", "the body is not JSON", tensor(), length="9"),
+    bad_binary("bytes missing", bytes(255), "but only 255 bytes are left of the body", binary(256)),
+    bad_binary("bytes left over", bytes(257), "the body has 1 bytes behind its last tensor", binary(256)),
+    bad_binary("bytes nobody asked for", bytes(4), "the body has 4 bytes behind its last tensor", tensor()),
+    bad_binary("binary size not that of the shape", bytes(252), "has 252 bytes, shape [1, 64] of FP32", binary(252)),
+    bad_binary("binary size negative", b"", "has -1 as binary_data_size", binary(-1)),
+    bad_binary("binary shape negative", bytes(256), "needs a 'shape'", binary(256, shape=[-1, 64])),
+    bad_binary("binary and JSON", bytes(256), "both 'data'", tensor(parameters={"binary_data_size": 256})),
+    bad_binary("binary BOOL of 2", b"\x02", "a byte of 2; true is 1", binary(1, datatype="BOOL", shape=[1])),
+    bad_binary("BYTES runs past", b"\x09\0\0\0abc", "runs past", binary(7, datatype="BYTES", shape=[1])),
+    bad_binary(
+        "too many BYTES", b"", "BYTES elements, the limit is", binary(0, datatype="BYTES", shape=[2**30]), status=413
+    ),
+    bad_binary("binary of the wrong datatype", bytes(128), "has datatype FP16", binary(128, datatype="FP16")),
+    bad_binary(
+        "binary NaN", b"\0\0\xc0\x7f" + bytes(252), "has nan at [0, 0]; this model takes finite numbers", binary(256)
+    ),
+    bad_binary("raw of half a row", bytes(3), "bytes are no multiple of 256", length="0"),
+    BadRequest("raw of nothing", b"", 400, "has 0 rows", headers={"inference-header-content-length": "0"}),
+    BadRequest(
+        "predict with binary",
+        b'{"input": [[1, 2]]}',
+        400,
+        "no meaning for /predict",
+        "/predict",
+        headers={"inference-header-content-length": "5"},
+    ),
+    BadRequest(
+        "classification",
+        body(tensor(), outputs=[{"name": "label", "parameters": {"classification": 1}}]),
+        400,
+        "output 'label' has parameter 'classification', which this server does not take",
+    ),
+    BadRequest("priority 10", body(tensor(), parameters={"priority": 10}), 400, "parameter 'priority' is 10, must be"),
+    BadRequest("priority true", body(tensor(), parameters={"priority": True}), 400, "parameter 'priority' is true"),
+    BadRequest(
+        "header timeout 0",
+        body(tensor()),
+        400,
+        "header 'x-request-timeout-seconds' is '0', must be a decimal",
+        headers={"x-request-timeout-seconds": "0"},
+    ),
+    BadRequest(
+        "header timeout a word",
+        b'{"input": [[0]]}',
+        400,
+        "'x-request-timeout-seconds' is 'soon'",
+        "/predict",
+        headers={"x-request-timeout-seconds": "soon"},
+    ),
+    BadRequest(
+        "a long tenant",
+        body(tensor()),
+        400,
+        "header 'x-tenant-id' has 129 characters, the limit is 128",
+        headers={"x-tenant-id": "x" * 129},
+    ),
 ]

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from support.arithmetic import INFO
 
-from serve_app.protocol.v2_json import decode_request, encode_response, model_metadata
+from serve_app.errors import InvalidInput
+from serve_app.protocol.call import Call
+from serve_app.protocol.v2_json import ALL_JSON, decode_request, encode_response, model_metadata
 from serve_app.types import InferenceResponse
+
+CALL = Call("m")
 
 
 def test_a_body_becomes_a_request():
@@ -21,13 +26,86 @@ def test_a_body_becomes_a_request():
         ],
         "outputs": [{"name": "y"}],
     }
-    request = decode_request(json.dumps(document).encode(), "m", "v1", "r1")
+    request, form = decode_request(json.dumps(document).encode(), Call("m", "v1", "r1", None, "team"))
+    assert form is ALL_JSON
     assert (request.model_name, request.model_version, request.id, request.request_id) == ("m", "v1", "mine", "r1")
     assert request.inputs["x"].tolist() == [[1, 2], [3, 4]]
     assert request.inputs["s"].tolist() == [b"a", b"b"]
     assert request.outputs == ("y",)
     assert request.timeout_s == 0.25
     assert request.parameters["tenant"] == "a"
+    assert (request.tenant, request.priority) == ("team", 5)
+
+
+def decode(call: Call = CALL, **more):
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}
+    return decode_request(json.dumps({"inputs": [tensor], **more}).encode(), call)
+
+
+@pytest.mark.parametrize(
+    ("timeout_us", "header_s", "expected"),
+    [(None, None, None), (None, 2.0, 2.0), (500_000, None, 0.5), (500_000, 2.0, 0.5), (500_000, 0.1, 0.1)],
+)
+def test_the_smaller_of_both_timeouts_counts(timeout_us, header_s, expected):
+    parameters = {} if timeout_us is None else {"timeout": timeout_us}
+    assert decode(Call("m", timeout_s=header_s), parameters=parameters)[0].timeout_s == expected
+
+
+@pytest.mark.parametrize(("given", "level"), [(0, 5), (1, 1), (9, 9)])
+def test_priority_0_is_the_default(given, level):
+    assert decode(parameters={"priority": given})[0].priority == level
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"), [(-1, "-1"), (10, "10"), (True, "true"), (1.0, "1.0"), ("1", "the string '1'")]
+)
+def test_a_priority_that_is_none_is_named(given, shown):
+    with pytest.raises(InvalidInput, match=f"parameter 'priority' is {shown}, must be a whole number from 0"):
+        decode(parameters={"priority": given})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "outputs", "binary"),
+    [
+        ({}, None, []),
+        ({"binary_data_output": False}, None, []),
+        ({"binary_data_output": True}, None, ["a", "b"]),
+        ({"binary_data_output": True}, [], ["a", "b"]),
+        ({}, [{"name": "a"}, {"name": "b", "parameters": {"binary_data": True}}], ["b"]),
+        ({"binary_data_output": True}, [{"name": "a", "parameters": {"binary_data": False}}, {"name": "b"}], ["b"]),
+        ({"binary_data_output": True}, [{"name": "a", "parameters": {"binary_data": False}}], []),
+    ],
+)
+def test_an_outputs_own_form_goes_over_the_requests(parameters, outputs, binary):
+    request, form = decode(parameters=parameters, **({} if outputs is None else {"outputs": outputs}))
+    assert [name for name in request.outputs or ("a", "b") if form.is_binary(name)] == binary
+    assert (form is ALL_JSON) == (not binary)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ({"parameters": {"binary_data_output": 1}}, "'parameters' has 1 as binary_data_output, must be true or false"),
+        (
+            {"outputs": [{"name": "y", "parameters": {"binary_data": "yes"}}]},
+            "output 'y' has the string 'yes' as binary_data, must be true or false",
+        ),
+        (
+            {"outputs": [{"name": "y", "parameters": {"classification": 3}}]},
+            "output 'y' has parameter 'classification', which this server does not take",
+        ),
+        ({"outputs": [{"name": "y", "parameters": 7}]}, "output 'y' has 'parameters' that are not an object"),
+    ],
+)
+def test_a_form_that_is_none_is_named(more, says):
+    with pytest.raises(InvalidInput, match=says):
+        decode(**more)
+
+
+def test_a_binary_input_needs_the_header():
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1], "parameters": {"binary_data_size": 4}}
+    with pytest.raises(InvalidInput, match="but there is no header 'inference-header-content-length'"):
+        decode_request(json.dumps({"inputs": [tensor]}).encode(), CALL)
 
 
 def test_an_answer_becomes_a_body():

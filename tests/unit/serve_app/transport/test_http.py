@@ -5,13 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
-from support.arithmetic import Executor, Recording
+from support.arithmetic import INFO, Executor, Recording, predict
 from support.gateway import client_of, plane_of, table
 
 from serve_app.data_plane.local import LocalCluster
-from serve_app.transport.http import InferRoute, match_infer
+from serve_app.datatypes import Datatype
+from serve_app.transport.http import InferHandler, InferRoute, RequestHead, match_infer
+from serve_app.types import InferenceRequest, InferenceResponse, ReleaseInfo, TensorSpec
 
 TRAFFIC = table("arithmetic", arithmetic={"traffic": {"v1": 100}, "labels": {"stable": "v1"}})
 INFER = "/v2/models/arithmetic/infer"
@@ -103,6 +107,107 @@ async def test_a_deadline_that_passes_is_504():
     assert response.json()["error"] == "arithmetic-v1 could not answer within 0.02 s"
 
 
+@pytest.mark.parametrize(("path", "content"), [(INFER, body(1)), ("/predict", b'{"input": [[1, 1, 1]]}')])
+async def test_the_headers_timeout_is_a_deadline_too(path, content):
+    model = Recording(held=True)
+    async with plane_of(LocalCluster(Executor("v1", model)), TRAFFIC) as plane, client_of(plane) as http:
+        response = await http.post(path, content=content, headers={"x-request-timeout-seconds": "0.02"})
+        model.release()
+    assert response.status_code == 504
+    assert response.json()["error"] == "arithmetic-v1 could not answer within 0.02 s"
+
+
+class Plane:
+    """A data plane that remembers requests and answers with the model's outputs."""
+
+    def __init__(self) -> None:
+        self.requests = []
+        self.directory = SimpleNamespace(default_model="arithmetic", models=("arithmetic",))
+
+    def request_id(self, given: str) -> str:
+        return given
+
+    def signature(self, model: str, version: str = "") -> ReleaseInfo:
+        return INFO
+
+    async def infer(self, request: InferenceRequest) -> InferenceResponse:
+        self.requests.append(request)
+        outputs = predict(request.inputs)
+        names = request.outputs or tuple(outputs)
+        return InferenceResponse("arithmetic", "v1", {name: outputs[name] for name in names}, "total", request.id)
+
+
+async def test_what_the_head_says_reaches_the_data_plane():
+    plane, head = Plane(), RequestHead("r1", "0.5", "team a")
+    infer = InferHandler(plane)
+    parameters = {"priority": 2, "timeout": 700_000}
+    await infer(InferRoute("arithmetic", "v1"), head, body(1, parameters=parameters))
+    await infer(InferRoute(""), head, b'{"input": [1, 1, 1]}')
+    await infer(InferRoute("arithmetic", "v1"), head._replace(json_length="0"), bytes(12))
+    await infer(InferRoute("arithmetic"), RequestHead(), body(1))
+    assert [(r.request_id, r.model_version, r.timeout_s, r.priority, r.tenant) for r in plane.requests] == [
+        ("r1", "v1", 0.5, 2, "team a"),
+        ("r1", "", 0.5, 5, "team a"),
+        ("r1", "v1", 0.5, 5, "team a"),
+        ("", "", None, 5, ""),
+    ]
+
+
+ONE_ROW = np.array([[1, 2, 3]], "<f4").tobytes()
+BINARY_Y = {"name": "y", "datatype": "FP32", "shape": [1, 3], "parameters": {"binary_data_size": 12}}
+
+
+def mixed(**more) -> tuple[bytes, dict[str, str]]:
+    """A V2 request of one binary row, and its headers."""
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, 3], "parameters": {"binary_data_size": 12}}
+    document = json.dumps({"inputs": [tensor], **more}).encode()
+    return document + ONE_ROW, {"inference-header-content-length": str(len(document))}
+
+
+async def test_binary_inputs_and_json_outputs(client):
+    content, headers = mixed()
+    response = await client.post(INFER, content=content, headers=headers)
+    assert response.headers["content-type"] == "application/json"
+    assert "inference-header-content-length" not in response.headers
+    assert [output["data"] for output in response.json()["outputs"]] == [[3, 5, 7], [6]]
+
+
+async def test_binary_and_json_outputs_mix(client):
+    content, headers = mixed(outputs=[{"name": "total"}, {"name": "y", "parameters": {"binary_data": True}}])
+    response = await client.post(INFER, content=content, headers=headers)
+    assert response.headers["content-type"] == "application/octet-stream"
+    length = int(response.headers["inference-header-content-length"])
+    total = {"name": "total", "datatype": "INT64", "shape": [1], "data": [6]}
+    assert json.loads(response.content[:length])["outputs"] == [total, BINARY_Y]
+    assert np.frombuffer(response.content[length:], "<f4").tolist() == [3, 5, 7]
+
+
+async def test_json_inputs_and_binary_outputs(client):
+    response = await client.post(INFER, content=body(1, parameters={"binary_data_output": True}))
+    length = int(response.headers["inference-header-content-length"])
+    assert response.content[length:] == np.full(3, 3, "<f4").tobytes() + np.array([3], "<i8").tobytes()
+
+
+async def test_a_raw_body_gets_binary_outputs_as_from_triton(client):
+    response = await client.post(INFER, content=ONE_ROW * 2, headers={"inference-header-content-length": "0"})
+    length = int(response.headers["inference-header-content-length"])
+    y, total = json.loads(response.content[:length])["outputs"]
+    assert (y["shape"], total["shape"]) == ([2, 3], [2])
+    assert np.frombuffer(response.content[length:], "<f4", 6).tolist() == [3, 5, 7] * 2
+    assert np.frombuffer(response.content[length + 24 :], "<i8").tolist() == [6, 6]
+
+
+async def test_a_half_float_output_in_json_is_refused_with_a_sentence():
+    outputs = (TensorSpec("h", Datatype.FP16, (-1, 3)),)
+    executor = Executor("v1", lambda inputs: {"h": inputs["x"].astype(np.float16)}, outputs=outputs, prediction="h")
+    async with plane_of(LocalCluster(executor), TRAFFIC) as plane, client_of(plane) as http:
+        refused = await http.post(INFER, content=body(1))
+        binary = await http.post(INFER, content=body(1, parameters={"binary_data_output": True}))
+    assert refused.status_code == 400
+    assert refused.json() == {"error": "output 'h' is FP16, which JSON cannot carry; ask for binary data"}
+    assert binary.content.endswith(np.ones(3, np.float16).tobytes())
+
+
 async def test_a_model_that_raises_is_500_without_its_details(caplog):
     def broken(inputs):
         raise ValueError("/secret/path")
@@ -144,7 +249,8 @@ async def test_requests_that_cannot_be_decoded_are_accounted_for_too(caplog):
     async with plane_of(LocalCluster(Executor("v1")), TRAFFIC) as plane, client_of(plane) as http:
         await http.post(INFER, content=b"{}", headers={"x-request-id": "r1"})
         await http.post("/v2/models/made-up/infer", content=b"{}", headers={"x-request-id": "r2"})
-    lines = [json.loads(record.message) for record in caplog.records if record.name == "serve_app.request"]
+    records = [record.message for record in caplog.records if record.name == "serve_app.request"]
+    lines = [json.loads(line) for message in records for line in message.splitlines()]
     assert [(line["request_id"], line["model"], line["outcome"]) for line in lines] == [
         ("r1", "arithmetic", "MalformedBody"),
         ("r2", "unknown", "MalformedBody"),

@@ -21,7 +21,7 @@ async def client():
 
 async def test_server_and_health(client):
     server = (await client.get("/v2")).json()
-    assert server == {"name": "serve-app", "version": "0.1.0", "extensions": []}
+    assert server == {"name": "serve-app", "version": "0.1.0", "extensions": ["binary_tensor_data"]}
     assert (await client.get("/v2/health/live")).json() == {"live": True}
     ready = await client.get("/v2/health/ready")
     assert (ready.status_code, ready.json()) == (200, {"live": True, "ready": True})

@@ -1,0 +1,62 @@
+"""What a request's URL and headers say beside its body, the same for every body format."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from serve_app.errors import InvalidInput
+
+TIMEOUT_FIELD, TENANT_FIELD = "x-request-timeout-seconds", "x-tenant-id"
+MAX_TENANT = 128
+_SECONDS = re.compile(r"[0-9]{0,15}\.?[0-9]{1,15}")
+_TENANT = re.compile(r"[\x20-\x7e]+")
+
+
+class Call(NamedTuple):  # not a dataclass: one is made for every request, and a frozen one takes three times as long
+    """One call of an infer route.
+
+    Attributes:
+        model_name: From the URL.
+        model_version: A version tag or label from the URL, or empty.
+        request_id: Identity in logs; may be empty.
+        timeout_s: Seconds from now until the answer is of no more use; None if the headers do not say.
+        tenant: Whose request it is; may be empty.
+    """
+
+    model_name: str
+    model_version: str = ""
+    request_id: str = ""
+    timeout_s: float | None = None
+    tenant: str = ""
+
+
+def timeout_s_of(field: str) -> float | None:
+    """The seconds in an `x-request-timeout-seconds` field; None where it is empty.
+
+    Raises:
+        InvalidInput: It is not a decimal number over 0.
+    """
+    if not field:
+        return None
+    timeout_s = float(field) if _SECONDS.fullmatch(field) else 0.0
+    if timeout_s <= 0:
+        raise InvalidInput(
+            f"header {TIMEOUT_FIELD!r}", f"is {field[:40]!a}, must be a decimal number of seconds over 0"
+        )
+    return timeout_s
+
+
+def tenant_of(field: str) -> str:
+    """The tenant in an `x-tenant-id` field; empty where it is.
+
+    Raises:
+        InvalidInput: It is too long, or has characters that cannot be logged.
+    """
+    if not field:
+        return ""
+    if len(field) > MAX_TENANT:
+        raise InvalidInput(f"header {TENANT_FIELD!r}", f"has {len(field)} characters, the limit is {MAX_TENANT}")
+    if not _TENANT.fullmatch(field):
+        raise InvalidInput(f"header {TENANT_FIELD!r}", f"is {field[:40]!a}, must be printable ASCII")
+    return field

@@ -1,0 +1,46 @@
+"""What the headers say about a request."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serve_app.errors import InvalidInput
+from serve_app.protocol.call import tenant_of, timeout_s_of
+
+
+@pytest.mark.parametrize(
+    ("field", "timeout_s"),
+    [("", None), ("2", 2.0), ("0.25", 0.25), (".5", 0.5), ("000.010", 0.01), ("999999999999999", 999999999999999.0)],
+)
+def test_a_timeout_is_decimal_seconds(field, timeout_s):
+    assert timeout_s_of(field) == timeout_s
+
+
+@pytest.mark.parametrize(
+    "field", ["0", "0.000", "-1", "+1", "1e3", "inf", "nan", "1_0", " 1", "1 ", "1.", "soon", "²", "9" * 40]
+)
+def test_what_is_no_time_is_named(field):
+    with pytest.raises(InvalidInput, match=r"header 'x-request-timeout-seconds' is '.*', must be a decimal number"):
+        timeout_s_of(field)
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_time_or_an_error_of_ours(field):
+    try:
+        timeout_s = timeout_s_of(field)
+    except InvalidInput:
+        return
+    assert timeout_s is None or (timeout_s > 0 and math.isfinite(timeout_s))
+
+
+def test_a_tenant_is_printable_and_short():
+    assert [tenant_of(field) for field in ("", "team a/b", "x" * 128)] == ["", "team a/b", "x" * 128]
+    with pytest.raises(InvalidInput, match="header 'x-tenant-id' has 129 characters, the limit is 128"):
+        tenant_of("x" * 129)
+    for field in ("a\tb", "é", "\x7f"):
+        with pytest.raises(InvalidInput, match="must be printable ASCII"):
+            tenant_of(field)
