@@ -37,7 +37,7 @@ class Bounds:
     """
 
     queue_rows: int = 4096
-    call_bytes: int = 2**20
+    call_bytes: int = 2**22
 
 
 DEFAULT_BOUNDS = Bounds()
@@ -102,7 +102,7 @@ class Coalescer:
         self._slots, self._on_lost = slots, on_lost
         self._queue: dict[_Waiting, None] = {}  # a set with an order: any member leaves in O(1)
         self._rows_by_level = Counter[int]()
-        self._rows = self._bytes = 0
+        self._rows = self._bytes = self._refused = 0
         self._expiry = Expiry[_Waiting](self._expire)
         self._latency = LatencyModel()
         self._flights: dict[asyncio.Task[None], _Flight] = {}
@@ -165,6 +165,7 @@ class Coalescer:
         rows, priority = request.rows, request.priority
         forecast_s = self.forecast_s(rows, priority)
         if forecast_s > timeout_s:
+            self._refused += 1
             raise DeadlineUnreachable(self._release, forecast_s, timeout_s)
         if self._rows + rows > self.bounds.queue_rows:
             self._make_room(request.tenant, rows)
@@ -182,6 +183,7 @@ class Coalescer:
     def _make_room(self, tenant: str, rows: int) -> None:
         overloaded = Overloaded(self._release, self.bounds.queue_rows)
         giving_way = crowding_out(self._queue, tenant, rows)
+        self._refused += len(giving_way) or 1
         if not giving_way:
             raise overloaded
         for waiting in giving_way:
@@ -189,6 +191,7 @@ class Coalescer:
         _fail(giving_way, overloaded)
 
     def _expire(self, waiting: _Waiting) -> None:
+        self._refused += waiting in self._queue
         self._leave_queue(waiting)
         if not waiting.answer.done():
             allowed_s = round(waiting.deadline - waiting.since, 3)
@@ -296,7 +299,8 @@ class Coalescer:
             )
             for waiting in members
         )
-        return Block(join([waiting.request.inputs for waiting in members]), entries, SENDER, self._rows)
+        refused, self._refused = self._refused, 0
+        return Block(join([waiting.request.inputs for waiting in members]), entries, SENDER, self._rows, refused)
 
 
 def _urgency(waiting: _Waiting) -> tuple[int, float]:

@@ -79,12 +79,12 @@ class ReleaseClient(Protocol):
     async def describe(self) -> ReleaseInfo:
         """What the release says about itself; it only answers once it is loaded, warm and checked."""
 
-    async def infer(self, blocks: tuple[Block, ...], by_reference: bool) -> tuple[BlockReply, ...]:
+    async def infer(self, blocks: tuple[Block, ...], reply_bytes: int) -> tuple[BlockReply, ...]:
         """Have a replica execute blocks, which differ in their tensors' shapes.
 
         Args:
             blocks: Rows and their owners.
-            by_reference: Whether blocks and replies are too big to travel inside the call's messages.
+            reply_bytes: About how many bytes the replies will have.
 
         Raises:
             ReplicaLost: The replica died before it answered.

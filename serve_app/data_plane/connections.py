@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from serve_app.batching.coalescer import Bounds, Coalescer
 from serve_app.data_plane.cluster import Cluster, ReleaseState, ReleaseStatus
-from serve_app.data_plane.route import BY_REFERENCE_BYTES, Route, Sender
+from serve_app.data_plane.route import Route, Sender
 from serve_app.errors import ReplicaLost
 
 logger = logging.getLogger("serve_app.connections")
@@ -147,7 +147,7 @@ class Connections:
         coalescer = Coalescer(
             Sender(client, info, self._look, lambda: self._renew(release)),
             release=release,
-            bounds=Bounds(info.max_queue_rows, BY_REFERENCE_BYTES),
+            bounds=Bounds(info.max_queue_rows),
             ragged=any(-1 in spec.shape[1:] for spec in info.inputs),
             slots=max(1, self.status(release).replicas),
             on_lost=self.lost,

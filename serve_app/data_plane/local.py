@@ -52,6 +52,6 @@ class LocalClient:
         """What the release says about itself."""
         return self._executor.info
 
-    async def infer(self, blocks: tuple[Block, ...], by_reference: bool) -> tuple[BlockReply, ...]:
-        """Execute blocks; nothing travels, so `by_reference` makes no difference."""
+    async def infer(self, blocks: tuple[Block, ...], reply_bytes: int) -> tuple[BlockReply, ...]:
+        """Execute blocks; nothing travels, so `reply_bytes` makes no difference."""
         return await self._executor.infer(*blocks)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 
 from serve_app.batching.coalescer import Coalescer
 from serve_app.data_plane.cluster import ReleaseClient, ReleaseState
-from serve_app.types import Block, BlockReply, ReleaseInfo, nbytes_of
+from serve_app.types import Block, BlockReply, ReleaseInfo
 
 STALL_S = 0.3  # a call in flight for longer, and every so often after, has the cluster looked at
-BY_REFERENCE_BYTES = 2**20  # below it a handle call's own message is faster, above it the object store
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ class Split:
 
 
 class Sender:
-    """Sends blocks to a release, inside the call's message or by reference, whichever carries them.
+    """Sends blocks to a release.
 
     A handle call whose replica died is routed again by Serve and, if that was the only one, waits in silence; so a call
     that takes long has the directory look at the cluster out of turn.
@@ -93,10 +92,7 @@ class Sender:
         Raises:
             ReplicaLost: The replica died before it answered.
         """
-        inputs, outputs = 0, 0
-        for block in blocks:
-            inputs += nbytes_of(block.inputs)
-            outputs += block.rows * self._output_row_bytes
+        reply_bytes = self._output_row_bytes * sum(block.rows for block in blocks)
         loop = asyncio.get_running_loop()
 
         timers: list[asyncio.TimerHandle] = []
@@ -112,7 +108,7 @@ class Sender:
 
         look_again()
         try:
-            replies = await self._client.infer(blocks, max(inputs, outputs) > BY_REFERENCE_BYTES)
+            replies = await self._client.infer(blocks, reply_bytes)
         finally:
             timers[0].cancel()
         if replies and replies[0].revision not in (0, self._revision):

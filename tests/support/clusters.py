@@ -44,14 +44,14 @@ class Silent:
         made = self._inner(release)
         answer, silent = made.infer, self
 
-        async def infer(blocks, by_reference):
+        async def infer(blocks, reply_bytes):
             silent.called.set()
             try:
                 await (silent.released.wait() if silent._until_released else asyncio.Event().wait())
             except asyncio.CancelledError:
                 silent.cancelled = True
                 raise
-            return await answer(blocks, by_reference)
+            return await answer(blocks, reply_bytes)
 
         made.infer = infer
         return made

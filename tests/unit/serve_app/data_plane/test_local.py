@@ -18,5 +18,5 @@ async def test_loaded_releases_are_ready_and_failures_say_why():
 async def test_a_client_reaches_its_release():
     client = LocalCluster(Executor("v1"), Executor("v2")).client("arithmetic-v2")
     assert (await client.describe()).version == "v2"
-    (reply,) = await client.infer((block(rows(5)),), by_reference=False)
+    (reply,) = await client.infer((block(rows(5)),), reply_bytes=0)
     assert reply.outputs["total"].tolist() == [15]

@@ -10,7 +10,7 @@ from support.arithmetic import INFO, Executor, block, rows
 from support.waiting import until
 
 from serve_app.data_plane.local import LocalCluster
-from serve_app.data_plane.route import BY_REFERENCE_BYTES, Sender, Split
+from serve_app.data_plane.route import Sender, Split
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ class Recording:
 
     def __init__(self, held: bool = False) -> None:
         self._inner = LocalCluster(Executor("v1", max_rows=2**20, max_queue_rows=2**20)).client("arithmetic-v1")
-        self.by_reference: list[bool] = []
+        self.reply_bytes: list[int] = []
         self.gate = asyncio.Event()
         if not held:
             self.gate.set()
@@ -38,26 +38,16 @@ class Recording:
     async def describe(self):
         return await self._inner.describe()
 
-    async def infer(self, sent, by_reference):
-        self.by_reference.append(by_reference)
+    async def infer(self, sent, reply_bytes):
+        self.reply_bytes.append(reply_bytes)
         await self.gate.wait()
-        return await self._inner.infer(sent, by_reference)
+        return await self._inner.infer(sent, reply_bytes)
 
 
-async def test_big_blocks_travel_by_reference():
+async def test_the_client_is_told_how_big_the_reply_will_be():
     client = Recording()
-    send = Sender(client, INFO, lambda: None)
-    for count in (1, BY_REFERENCE_BYTES // 12 + 1):
-        (reply,) = await send((block(rows(*[1.0] * count)),))
-        assert len(reply.outputs["y"]) == count
-    assert client.by_reference == [False, True]
-
-
-async def test_so_do_small_blocks_with_a_big_answer():
-    client = Recording()
-    wide = replace(INFO, outputs=(replace(INFO.outputs[0], shape=(-1, 2**20)),))
-    await Sender(client, wide, lambda: None)((block(rows(1)),))
-    assert client.by_reference == [True]
+    await Sender(client, INFO, lambda: None)((block(rows(1, 2)), block(rows(3))))
+    assert client.reply_bytes == [3 * (3 * 4 + 8)]
 
 
 async def test_a_call_that_takes_long_has_the_cluster_looked_at(monkeypatch):
@@ -75,8 +65,8 @@ async def test_a_call_that_takes_long_has_the_cluster_looked_at(monkeypatch):
 
 async def test_a_release_that_was_tuned_is_noticed_once():
     class Tuned(Recording):
-        async def infer(self, sent, by_reference):
-            return tuple(replace(reply, revision=77) for reply in await super().infer(sent, by_reference))
+        async def infer(self, sent, reply_bytes):
+            return tuple(replace(reply, revision=77) for reply in await super().infer(sent, reply_bytes))
 
     tuned: list[int] = []
     send = Sender(Tuned(), INFO, lambda: None, lambda: tuned.append(1))
