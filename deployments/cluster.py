@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ray import serve
@@ -14,6 +15,7 @@ from ray.serve.exceptions import DeploymentUnavailableError, ReplicaUnavailableE
 from ray.serve.handle import DeploymentHandle
 
 from serve_app.data_plane.cluster import ReleaseStatus, status_of_application
+from serve_app.data_plane.parcel import Parcel, Post, goes_by_reference, sweep
 from serve_app.errors import ReplicaLost
 from serve_app.types import Block, BlockReply, ReleaseInfo
 
@@ -29,11 +31,22 @@ LOST = (
 
 
 class RayCluster:
-    """Every Serve application of the cluster this process belongs to."""
+    """Every Serve application of the cluster this process belongs to.
+
+    Attributes:
+        stopping: Set once Serve was seen to stop the replica that this process is.
+    """
+
+    def __init__(self) -> None:
+        sweep()  # what gateways before this one could not remove
+        self.stopping = asyncio.Event()
+        self._own_id = serve.get_replica_context().replica_id.unique_id
 
     async def statuses(self) -> Mapping[str, ReleaseStatus]:
         """Ask the Serve controller once, in a thread, because its client blocks."""
         details = await asyncio.to_thread(_serve_details)
+        if self._own_id in _stopping_replicas(details):
+            self.stopping.set()
         return {
             name: status_of_application(
                 application["status"].value,
@@ -57,6 +70,8 @@ class HandleClient:
     def __init__(self, release: str) -> None:
         self._release = release
         self._handle: DeploymentHandle = None
+        self._post = Post()
+        atexit.register(self._post.close)
 
     async def describe(self) -> ReleaseInfo:
         """What the release says about itself; connects first."""
@@ -64,18 +79,24 @@ class HandleClient:
         info: ReleaseInfo = await self._handle.describe.remote()
         return info
 
-    async def infer(self, block: Block, by_reference: bool) -> BlockReply:
-        """Have a replica execute a block.
+    async def infer(self, blocks: tuple[Block, ...], reply_bytes: int) -> tuple[BlockReply, ...]:
+        """Have a replica execute blocks.
 
         Raises:
             ReplicaLost: The replica died before it answered.
         """
-        handle = self._handle.options(_by_reference=True) if by_reference else self._handle
+
+        async def call(sent: Sequence[Block | Parcel]) -> tuple[BlockReply, ...]:
+            """Call a replica; a big message goes through Ray's object store."""
+            by_reference = goes_by_reference(sent, reply_bytes)
+            handle = self._handle.options(_by_reference=True) if by_reference else self._handle
+            replies: tuple[BlockReply, ...] = await handle.infer.remote(*sent)
+            return replies
+
         try:
-            reply: BlockReply = await handle.infer.remote(block)
+            return await self._post.deliver(blocks, call)
         except LOST:
             raise ReplicaLost(self._release) from None
-        return reply
 
 
 def _serve_details() -> dict[str, Any]:
@@ -85,3 +106,13 @@ def _serve_details() -> dict[str, Any]:
     """
     details: dict[str, Any] = _get_global_client().get_serve_details()
     return details
+
+
+def _stopping_replicas(details: dict[str, Any]) -> set[str]:
+    return {
+        replica["replica_id"]
+        for application in details["applications"].values()
+        for deployment in application["deployments"].values()
+        for replica in deployment["replicas"]
+        if replica["state"].value == "STOPPING"
+    }

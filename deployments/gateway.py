@@ -2,37 +2,71 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from deployments.cluster import RayCluster
-from deployments.logs import use_serve_log
+from deployments.logs import use_request_log, use_serve_log
 from deployments.metrics import RayMetrics, scrape_cluster
-from serve_app.config.gateway import GatewayArgs
+from serve_app.config.gateway import ExpressConfig, GatewayArgs
 from serve_app.data_plane.plane import DataPlane
 from serve_app.observability.request_log import RequestLog
 from serve_app.transport.asgi import GatewayAsgi
+from serve_app.transport.express import ExpressDoor
 from serve_app.transport.http import InferHandler
 from serve_app.transport.pages import Pages
+from serve_app.transport.rsgi import GatewayRsgi
 from serve_app.types import InferenceRequest, InferenceResponse
 
 
 class Gateway:
     """Answers HTTP requests and Python handle calls; every decision is made in `serve_app`."""
 
+    _door: ExpressDoor | None = None
+
     def __init__(self, args: GatewayArgs) -> None:
         use_serve_log()
-        self._plane = DataPlane(RayCluster(), args.limits, RequestLog(RayMetrics()))
+        use_request_log()
+        self._cluster = RayCluster()
+        self._plane = DataPlane(self._cluster, args.limits, RequestLog(RayMetrics()))
+        self._pages, self._handler = Pages(self._plane, scrape_cluster).app, InferHandler(self._plane)
+        self._door = self._express(args.express) if args.express else None
 
     def __serve_build_asgi_app__(self) -> GatewayAsgi:
         """The ASGI application; Serve calls this once the constructor is done."""
-        pages = Pages(self._plane, scrape_cluster).app
-        handler = InferHandler(self._plane)
-        return GatewayAsgi(handler, pages, self._plane.limits.max_body_bytes, in_serve=True)
+        if self._door:
+            self._door.start()
+            self._leaving = asyncio.get_running_loop().create_task(self._close_in_time(self._door))
+        return GatewayAsgi(self._handler, self._pages, self._plane.limits.max_body_bytes, in_serve=True)
 
     async def reconfigure(self, user_config: Mapping[str, object]) -> None:
-        """Take a new traffic table into use; nothing restarts, not even for a table that is wrong."""
+        """Take a new traffic table into use; nothing restarts, not even for a table that is wrong.
+
+        The first time, Serve calls the replica running, and may end others for it, once this returns.
+        """
         self._plane.configure(user_config)
+        if self._door:
+            await self._door.opened()
+
+    async def check_health(self) -> None:
+        """Have Serve replace the replica if its express door was shut by a fault."""
+        if self._door:
+            self._door.check()
+
+    async def __del__(self) -> None:
+        """Serve calls this last of all, with its own proxy's requests answered."""
+        if self._door:
+            await self._door.close()
 
     async def infer(self, request: InferenceRequest) -> InferenceResponse:
         """Answer a Python handle call."""
         return await self._plane.infer(request)
+
+    def _express(self, config: ExpressConfig) -> ExpressDoor:
+        app = GatewayRsgi(self._handler, self._pages, self._plane.limits.max_body_bytes)
+        return ExpressDoor(config, app, self._plane.directory.is_ready)
+
+    async def _close_in_time(self, door: ExpressDoor) -> None:
+        """Behind HAProxy Serve uses up all of a stopping replica's time before it calls `__del__`."""
+        await self._cluster.stopping.wait()
+        await door.close()

@@ -39,6 +39,9 @@ def ports_of(file: ServeFile) -> list[Port]:
     ]
     if file.grpc_port is not None:
         ports.append(Port(ALL_INTERFACES, file.grpc_port, "gRPC (grpc_options.port)"))
+    for gateway in file.gateways:
+        if gateway.args and (express := gateway.args.express):
+            ports.append(Port(express.host, express.port, "the express door (args.express.port)"))
     if file.has_ha_proxy:
         ports.append(Port(ALL_INTERFACES, HAPROXY_STATS_PORT, "HAProxy's statistics"))
         ports.append(Port(ALL_INTERFACES, HAPROXY_METRICS_PORT, "HAProxy's metrics"))

@@ -16,7 +16,8 @@ from serve_app.config.declared import (
     ServeFile,
 )
 from serve_app.config.located import KeyPath, at
-from serve_app.config.schema_findings import shown
+from serve_app.config.release import ReleaseTuning
+from serve_app.config.schema_findings import shown, validate
 from serve_app.config.unknown_keys import Finding
 
 GATEWAY_NAME = "gateway"
@@ -109,7 +110,7 @@ def _release_stands_alone(release: Release) -> Iterator[Finding]:
         yield from _only_deployments(application, release.model)
     for entry in application.deployments:
         if entry.user_config is not None:
-            yield (*entry.path, "user_config"), "a release takes none; what it is told stands in its args"
+            yield from validate(ReleaseTuning, entry.user_config, (*entry.path, "user_config"))[1]
     if "route_prefix" not in application.data:
         yield (*application.path, "route_prefix"), "must be given as null: Ray's default is '/', the gateway's route"
     elif application.route_prefix is not None:
@@ -187,15 +188,16 @@ def _declared_rows(release: Release) -> int:
 
 
 def _host_is_local(file: ServeFile) -> Iterator[Finding]:
-    host = file.http_host
-    if host is None:
-        yield (
-            ("http_options", "host"),
-            "must be given: Ray's default is 0.0.0.0 and there is no authentication yet; use 127.0.0.1",
-        )
-    elif not _is_loopback(str(host)):
-        message = f"{host} is reachable from other machines and there is no authentication yet; use 127.0.0.1"
-        yield ("http_options", "host"), message
+    hosts: list[tuple[KeyPath, object]] = [(("http_options", "host"), file.http_host)]
+    for gateway in file.gateways:
+        if gateway.args and gateway.args.express:
+            hosts.append(((*gateway.application.path, "args", "express", "host"), gateway.args.express.host))
+    for path, host in hosts:
+        if host is None:
+            yield path, "must be given: Ray's default is 0.0.0.0 and there is no authentication yet; use 127.0.0.1"
+        elif not _is_loopback(str(host)):
+            message = f"{host} is reachable from other machines and there is no authentication yet; use 127.0.0.1"
+            yield path, message
 
 
 def _is_loopback(host: str) -> bool:

@@ -24,7 +24,7 @@ def port_findings(data: Mapping[str, Any], file: ServeFile) -> Iterator[Finding]
     taken = {DASHBOARD_PORT: "the Ray dashboard's"}
     if file.has_ha_proxy:
         taken |= {HAPROXY_STATS_PORT: "HAProxy's, for statistics", HAPROXY_METRICS_PORT: "HAProxy's, for metrics"}
-    for path, used in ((_HTTP, file.http_port), (_GRPC, file.grpc_port)):
+    for path, used in ((_HTTP, file.http_port), (_GRPC, file.grpc_port), *_express(file)):
         given = at(data, path)
         if isinstance(given, bool) or (isinstance(given, int) and not 1 <= given <= MAX_PORT):
             yield path, f"must be a port from 1 to {MAX_PORT}, not {shown(given)}"
@@ -32,3 +32,9 @@ def port_findings(data: Mapping[str, Any], file: ServeFile) -> Iterator[Finding]
             yield path, f"the port {used} is {taken[used]} already"
         elif used is not None:
             taken[used] = ".".join(map(str, path)) + "'s"
+
+
+def _express(file: ServeFile) -> Iterator[tuple[KeyPath, int]]:
+    for gateway in file.gateways:
+        if gateway.args and gateway.args.express:
+            yield (*gateway.application.path, "args", "express", "port"), gateway.args.express.port

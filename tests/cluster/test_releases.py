@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import copy
 import hashlib
 import os
@@ -11,54 +10,14 @@ import pickle
 import shutil
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
-from support.server import v2_body, wait_for
-
-from serve_app.samples.data import held_out
-
-
-@dataclass
-class Load:
-    """What became of every request of a load."""
-
-    statuses: list[int] = field(default_factory=list)
-    versions: list[tuple[float, str]] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-
-
-@contextlib.asynccontextmanager
-async def under_load(url: str, connections: int = 4) -> AsyncIterator[Load]:
-    """Sends one-row requests without a version, over keep-alive connections, until left."""
-    load, stop = Load(), asyncio.Event()
-    body = v2_body("pixels", held_out("digits")[0][:1])
-
-    async def caller(client: httpx.AsyncClient) -> None:
-        while not stop.is_set():
-            try:
-                response = await client.post("/v2/models/digits/infer", content=body)
-            except httpx.HTTPError as error:
-                load.failures.append(repr(error))
-                continue
-            load.statuses.append(response.status_code)
-            if response.status_code == 200:
-                load.versions.append((time.monotonic(), response.headers["x-model-version"]))
-            else:
-                load.failures.append(f"{response.status_code} {response.text}")
-
-    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
-        callers = [asyncio.create_task(caller(client)) for _ in range(connections)]
-        try:
-            yield load
-        finally:
-            stop.set()
-            await asyncio.gather(*callers)
+from support.load import under_load
+from support.server import wait_for
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ def run(code):
 
 def test_validate_includes_rays_checks(tmp_path):
     file = tmp_path / "bad.yaml"
-    file.write_text((ROOT / "configs/prod.yaml").read_text().replace("max_ongoing_requests", "max_ongoing_request"))
+    file.write_text((ROOT / "tests/data/serve.yaml").read_text().replace("max_ongoing_requests", "max_ongoing_request"))
     code = (
         f"import sys; sys.argv = ['serve-app', 'validate', '--no-artifacts', {str(file)!r}]\n"
         "from deployments.cli import main; main()"
@@ -24,7 +24,7 @@ def test_validate_includes_rays_checks(tmp_path):
     assert done.returncode == 1
     where = "applications.0.deployments.0.max_ongoing_request"
     assert done.stderr.splitlines() == [
-        f"{file}:19: {where}: unknown key; did you mean 'max_ongoing_requests'?",
+        f"{file}:20: {where}: unknown key; did you mean 'max_ongoing_requests'?",
         "1 fault",
     ]
 

@@ -8,9 +8,12 @@ import psutil
 import pytest
 
 from serve_app.cli.ports import Port, ports_of, taken_ports
-from serve_app.config.declared import ServeFile
+from serve_app.config.declared import Application, Gateway, ServeFile
+from serve_app.config.gateway import ExpressConfig, GatewayArgs
 
 FILE = ServeFile((), (), (), "127.0.0.1", 8000, None, False)
+APPLICATION = Application(("applications", 0), {}, ())
+EXPRESS = Gateway(APPLICATION, GatewayArgs(express=ExpressConfig(host="127.0.0.2", port=82)), None)
 
 
 @pytest.mark.parametrize(
@@ -19,10 +22,17 @@ FILE = ServeFile((), (), (), "127.0.0.1", 8000, None, False)
         (FILE, [8000, 8265]),
         (replace(FILE, http_port=81, grpc_port=9000), [81, 8265, 9000]),
         (replace(FILE, has_ha_proxy=True), [8000, 8265, 8404, 9101]),
+        (replace(FILE, gateways=(EXPRESS,)), [8000, 8265, 82]),
+        (replace(FILE, gateways=(Gateway(APPLICATION, None, None),)), [8000, 8265]),
     ],
 )
 def test_a_file_needs_what_it_switches_on(file, numbers):
     assert [port.number for port in ports_of(file)] == numbers
+
+
+def test_the_express_door_is_on_its_own_host():
+    (port,) = [port for port in ports_of(replace(FILE, gateways=(EXPRESS,))) if port.number == 82]
+    assert (port.host, port.purpose) == ("127.0.0.2", "the express door (args.express.port)")
 
 
 def test_a_free_port_is_no_problem():

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-PROD = Path(__file__).parents[4] / "configs/prod.yaml"
+PROD = Path(__file__).parents[4] / "tests/data/serve.yaml"
 
 
 def bad_file(tmp_path, **replacements):
@@ -28,7 +28,7 @@ def test_every_fault_goes_to_stderr_unwrapped(run, tmp_path):
     assert err.splitlines() == [
         *(
             f"{file}:{line}: applications.{n}.args.batchng: unknown key; did you mean 'batching'?"
-            for n, line in ((1, 38), (2, 49), (3, 60))
+            for n, line in ((1, 39), (2, 50), (3, 61))
         ),
         "3 faults",
     ]
@@ -53,7 +53,7 @@ def test_json_lists_the_faults(run, tmp_path):
 def test_extra_checks_take_part(run):
     code, _, err = run("validate", PROD, "--no-artifacts", extra_checks=[lambda data: [(("applications", 1), "odd")]])
     assert code == 1
-    assert err.splitlines()[0] == f"{PROD}:29: applications.1: odd"
+    assert err.splitlines()[0] == f"{PROD}:30: applications.1: odd"
 
 
 def test_artifacts_are_opened_unless_told_not_to(run, tmp_path):

@@ -91,6 +91,17 @@ def test_any_other_host_is_refused(host):
     assert message.startswith(f"{host} is reachable from other machines and there is no authentication yet")
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_the_express_door_may_be_on_loopback(host):
+    assert found(gateway() | {"args": {"express": {"host": host}}}, release()) == []
+
+
+def test_the_express_door_is_refused_on_any_other_host():
+    ((path, message),) = found(gateway() | {"args": {"express": {"host": "192.168.1.2"}}}, release())
+    assert path == "applications.0.args.express.host"
+    assert message.startswith("192.168.1.2 is reachable from other machines and there is no authentication yet")
+
+
 @pytest.mark.parametrize(
     ("ongoing", "replicas", "rows", "fills"),
     [(64, 1, 64, True), (63, 1, 64, False), (16, 4, 64, True), (16, 3, 64, False), (None, 1, 4096, True)],

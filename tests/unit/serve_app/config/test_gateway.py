@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from serve_app.config.gateway import GatewayArgs, ModelTraffic, TrafficTable
+from serve_app.config.gateway import ExpressConfig, GatewayArgs, ModelTraffic, TlsConfig, TrafficTable
 
 
 def test_limits_have_defaults():
@@ -56,3 +56,28 @@ def test_the_default_model_must_be_served():
 def test_a_table_without_models_is_refused():
     with pytest.raises(ValidationError, match="at least 1 item"):
         TrafficTable.model_validate({"models": {}})
+
+
+def test_there_is_no_express_door_unless_it_is_asked_for():
+    assert GatewayArgs().express is None
+    door = GatewayArgs.model_validate({"express": {}}).express
+    assert (door.host, door.port, door.tls) == ("127.0.0.1", 8001, None)
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536, True, "http"])
+def test_an_express_port_that_is_none_is_refused(port):
+    with pytest.raises(ValidationError, match="port"):
+        ExpressConfig(port=port)
+
+
+def test_tls_needs_a_certificate_and_its_key():
+    with pytest.raises(ValidationError, match="key"):
+        TlsConfig.model_validate({"certificate": "door.pem"})
+    assert TlsConfig(certificate="door.pem", key="door.key").min_version == "tls1.3"
+
+
+def test_a_revocation_list_without_an_authority_is_refused():
+    files = {"certificate": "door.pem", "key": "door.key", "client_crl": ["revoked.pem"]}
+    with pytest.raises(ValidationError, match="client_crl has no effect without client_ca"):
+        TlsConfig.model_validate(files)
+    assert TlsConfig.model_validate({**files, "client_ca": "authority.pem"}).client_crl[0].name == "revoked.pem"

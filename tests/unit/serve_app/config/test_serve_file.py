@@ -9,12 +9,12 @@ from deployments.ray_schema import ray_findings
 from serve_app.config.serve_file import check_serve_file, read_serve_file
 
 CONFIGS = Path(__file__).parents[4] / "configs"
-GOOD = (CONFIGS / "prod.yaml").read_text()
+GOOD = (Path(__file__).parents[4] / "tests/data/serve.yaml").read_text()
 
 
 @dataclass(frozen=True)
 class Bad:
-    """An edit of configs/prod.yaml, each `(old, new)` applied once, and every fault it makes."""
+    """An edit of tests/data/serve.yaml, each `(old, new)` applied once, and every fault it makes."""
 
     name: str
     edits: tuple[tuple[str, str], ...]
@@ -37,17 +37,17 @@ TABLE = [
     bad(
         "an unknown option of Ray's that Ray drops",
         (ONGOING, "num_replica: 2"),
-        "19: applications.0.deployments.0.num_replica: unknown key; did you mean 'num_replicas'?",
+        "20: applications.0.deployments.0.num_replica: unknown key; did you mean 'num_replicas'?",
     ),
     bad(
         "an unknown key three levels down in Ray's part",
         (ONGOING, "autoscaling_config: {max_replica: 4}"),
-        "19: applications.0.deployments.0.autoscaling_config.max_replica: unknown key; did you mean 'max_replicas'?",
+        "20: applications.0.deployments.0.autoscaling_config.max_replica: unknown key; did you mean 'max_replicas'?",
     ),
     bad(
         "an unknown key in a release's args",
         ("batching: {max_rows: 64}\n\n- name: digits-v2", "batchng: {max_rows: 64}\n\n- name: digits-v2"),
-        "38: applications.1.args.batchng: unknown key; did you mean 'batching'?",
+        "39: applications.1.args.batchng: unknown key; did you mean 'batching'?",
     ),
     bad(
         "an unknown key in the gateway's limits",
@@ -57,62 +57,62 @@ TABLE = [
     bad(
         "an unknown key in the traffic table",
         ("labels: {stable: v1, canary: v2}", "label: {stable: v1}"),
-        "25: applications.0.deployments.0.user_config.models.digits.label: unknown key; did you mean 'labels'?",
+        "26: applications.0.deployments.0.user_config.models.digits.label: unknown key; did you mean 'labels'?",
     ),
     bad(
         "weights that do not sum up to 100",
         ("{v1: 90, v2: 10}", "{v1: 90, v2: 20}"),
-        "24: applications.0.deployments.0.user_config.models.digits.traffic: traffic weights sum up to 110, not to 100",
+        "25: applications.0.deployments.0.user_config.models.digits.traffic: traffic weights sum up to 110, not to 100",
     ),
     bad(
         "traffic for a version without a release",
         ("{v1: 90, v2: 10}", "{v1: 90, v3: 10}"),
-        "24: applications.0.deployments.0.user_config.models.digits.traffic.v3: "
+        "25: applications.0.deployments.0.user_config.models.digits.traffic.v3: "
         "version 'v3' of digits has no release in this file; there are: v1, v2",
     ),
     bad(
         "a label for a version without a release",
         ("canary: v2}", "canary: v9}"),
-        "25: applications.0.deployments.0.user_config.models.digits.labels.canary: "
+        "26: applications.0.deployments.0.user_config.models.digits.labels.canary: "
         "version 'v9' of digits has no release in this file; there are: v1, v2",
     ),
     bad(
         "a model without any release",
         ("        wine:\n", "        beer:\n"),
-        "26: applications.0.deployments.0.user_config.models.beer: "
+        "27: applications.0.deployments.0.user_config.models.beer: "
         "no application of this file is a release of model 'beer'",
     ),
     bad(
         "a default model that is not served",
         ("default_model: digits", "default_model: digit"),
-        "20: applications.0.deployments.0.user_config: default_model 'digit' is not among models: digits, wine",
+        "21: applications.0.deployments.0.user_config: default_model 'digit' is not among models: digits, wine",
     ),
     bad(
         "a label that is a version tag",
         ("{stable: v1, canary: v2}", "{v1: v2}"),
-        "23: applications.0.deployments.0.user_config.models.digits: "
+        "24: applications.0.deployments.0.user_config.models.digits: "
         "'v1' is a label and a version tag; a name must be one of them",
     ),
     bad(
         "a version that YAML reads as a number",
         ("version: v2", "version: 2"),
-        "45: applications.2.args.version: must be a valid string, not 2; put it in quotes",
+        "46: applications.2.args.version: must be a valid string, not 2; put it in quotes",
     ),
     bad(
         "a release whose application has another name",
         ("- name: digits-v2", "- name: digits-2"),
-        "40: applications.2.name: the release of model 'digits', version 'v2' must be named 'digits-v2', "
+        "41: applications.2.name: the release of model 'digits', version 'v2' must be named 'digits-v2', "
         "not 'digits-2'",
     ),
     bad(
         "a release that takes Ray's default route",
         (DIGITS_V2, "- name: digits-v2\n"),
-        "40: applications.2.route_prefix: must be given as null: Ray's default is '/', the gateway's route",
+        "41: applications.2.route_prefix: must be given as null: Ray's default is '/', the gateway's route",
     ),
     bad(
         "a release with a route",
         (DIGITS_V2, "- name: digits-v2\n  route_prefix: /digits\n"),
-        '41: applications.2.route_prefix: must be null, not "/digits": only the gateway has a route',
+        '42: applications.2.route_prefix: must be null, not "/digits": only the gateway has a route',
     ),
     bad(
         "the same release twice",
@@ -120,7 +120,7 @@ TABLE = [
         ("version: v2", "version: v1"),
         ("{v1: 90, v2: 10}", "{v1: 100}"),
         ("canary: v2}", "canary: v1}"),
-        "40: applications.2.name: a second application named 'digits-v1'; a changed release is a new version",
+        "41: applications.2.name: a second application named 'digits-v1'; a changed release is a new version",
     ),
     bad(
         "a gateway of another name",
@@ -140,14 +140,14 @@ TABLE = [
     bad(
         "a second gateway",
         (DIGITS_V2, "- {name: g2, route_prefix: /g2, import_path: graphs.gateway:build}\n" + DIGITS_V2),
-        "40: applications.2.deployments: the deployment Gateway needs the traffic table as its user_config",
-        "40: applications.2.import_path: a second gateway; 'gateway' is one, and there must be exactly one",
+        "41: applications.2.deployments: the deployment Gateway needs the traffic table as its user_config",
+        "41: applications.2.import_path: a second gateway; 'gateway' is one, and there must be exactly one",
     ),
     bad(
         "a gateway without a traffic table",
         ("  - name: Gateway\n", "  - name: Gatway\n"),
-        "17: applications.0.deployments: the deployment Gateway needs the traffic table as its user_config",
-        "18: applications.0.deployments.0.name: gateway has no deployment 'Gatway'; its only one is 'Gateway'",
+        "18: applications.0.deployments: the deployment Gateway needs the traffic table as its user_config",
+        "19: applications.0.deployments.0.name: gateway has no deployment 'Gatway'; its only one is 'Gateway'",
     ),
     bad(
         "options for a deployment that a release does not have",
@@ -155,12 +155,12 @@ TABLE = [
             "batching: {max_rows: 64}\n\n- name: wine",
             "batching: {max_rows: 64}\n  deployments: [{name: Model}]\n- name: wine",
         ),
-        "50: applications.2.deployments.0.name: digits-v2 has no deployment 'Model'; its only one is 'digits'",
+        "51: applications.2.deployments.0.name: digits-v2 has no deployment 'Model'; its only one is 'digits'",
     ),
     bad(
         "a batch that one gateway could never fill",
         (ONGOING, "max_ongoing_requests: 20\n    num_replicas: 3"),
-        "19: applications.0.deployments.0.max_ongoing_requests: 20 requests at a time in 3 replica(s) hold at most "
+        "20: applications.0.deployments.0.max_ongoing_requests: 20 requests at a time in 3 replica(s) hold at most "
         "60 rows of one row each: a batch of wine-v1 (batching.max_rows 64) could never fill",
     ),
     bad(
@@ -170,7 +170,7 @@ TABLE = [
             "  args:\n    model: wine",
             "  deployments: [{name: wine, max_ongoing_requests: 4}]\n  args:\n    model: wine",
         ),
-        "54: applications.3.deployments.0.max_ongoing_requests: 4 blocks of rows at a time, but up to 8 gateway "
+        "55: applications.3.deployments.0.max_ongoing_requests: 4 blocks of rows at a time, but up to 8 gateway "
         "replicas have one in flight each: wine-v1 could never take all of them",
     ),
     bad(
@@ -179,7 +179,7 @@ TABLE = [
             "batching: {max_rows: 64}\n\n- name: digits-v2",
             "batching: {max_rows: 64, max_queue_rows: 32}\n\n- name: digits-v2",
         ),
-        "38: applications.1.args.batching: max_queue_rows 32 < max_rows 64: a batch could never fill",
+        "39: applications.1.args.batching: max_queue_rows 32 < max_rows 64: a batch could never fill",
     ),
     bad(
         "a host that others can reach",
@@ -201,7 +201,7 @@ TABLE = [
     bad(
         "Ray's own rule on replicas",
         (ONGOING, "num_replicas: 2\n    autoscaling_config: {max_replicas: 4}"),
-        "18: applications.0.deployments.0: Manually setting num_replicas is not allowed when autoscaling_config "
+        "19: applications.0.deployments.0: Manually setting num_replicas is not allowed when autoscaling_config "
         "is provided.",
     ),
     bad(
@@ -215,34 +215,34 @@ TABLE = [
         "9: http_options.port: the port 8265 is the Ray dashboard's already",
     ),
     bad(
-        "user_config for a release, which takes none",
+        "user_config for a release with a key it does not know",
         (
             "batching: {max_rows: 64}\n\n- name: wine",
             "batching: {max_rows: 64}\n  deployments: [{name: digits, user_config: {a: 1}}]\n- name: wine",
         ),
-        "50: applications.2.deployments.0.user_config: a release takes none; what it is told stands in its args",
+        "51: applications.2.deployments.0.user_config.a: unknown key",
     ),
     bad(
         "an own application that names no builder of ours",
         (DIGITS_V2, "- {name: mine, route_prefix: /m, import_path: graphs.inferense:build}\n" + DIGITS_V2),
-        "40: applications.2.import_path: must be graphs.gateway:build or graphs.inference:build in graphs, "
+        "41: applications.2.import_path: must be graphs.gateway:build or graphs.inference:build in graphs, "
         'not "graphs.inferense:build"',
     ),
     bad(
         "truth as a percentage",
         ("{v1: 90, v2: 10}", "{v1: true, v2: 99}"),
-        "24: applications.0.deployments.0.user_config.models.digits.traffic.v1: must be a number, not true",
+        "25: applications.0.deployments.0.user_config.models.digits.traffic.v1: must be a number, not true",
     ),
     bad(
         "a version tag that YAML reads as a number",
         ("{v1: 90, v2: 10}", "{v1: 90,\n              1.0: 10}"),
-        "25: applications.0.deployments.0.user_config.models.digits.traffic.1.0: "
+        "26: applications.0.deployments.0.user_config.models.digits.traffic.1.0: "
         "the key must be a valid string, not 1.0; put it in quotes",
     ),
     bad(
         "a version tag that YAML reads as a date",
         ("{v1: 90, v2: 10}", "{v1: 90,\n              2024-06-01: 10}"),
-        "25: applications.0.deployments.0.user_config.models.digits.traffic.2024-06-01: "
+        "26: applications.0.deployments.0.user_config.models.digits.traffic.2024-06-01: "
         'the key must be a valid string, not "2024-06-01"; put it in quotes',
     ),
     bad(
@@ -253,23 +253,23 @@ TABLE = [
     bad(
         "late options that are no mappings",
         (ONGOING, "gang_scheduling_config: x\n    autoscaling_config: [1]"),
-        '19: applications.0.deployments.0.gang_scheduling_config: must be a mapping, not "x"',
-        "20: applications.0.deployments.0.autoscaling_config: must be a mapping, not [1]",
+        '20: applications.0.deployments.0.gang_scheduling_config: must be a mapping, not "x"',
+        "21: applications.0.deployments.0.autoscaling_config: must be a mapping, not [1]",
     ),
     bad(
         "a missing source",
         ("    source: models/wine/v1\n", ""),
-        "54: applications.3.args.source: required key is missing",
+        "55: applications.3.args.source: required key is missing",
     ),
     bad(
         "an accelerator that there is not",
         ("source: models/wine/v1\n    accelerator: auto", "source: models/wine/v1\n    accelerator: tpu"),
-        "58: applications.3.args.accelerator: must be 'auto', 'cpu' or 'gpu', not \"tpu\"",
+        "59: applications.3.args.accelerator: must be 'auto', 'cpu' or 'gpu', not \"tpu\"",
     ),
     bad(
         "an own application on the gateway's route",
         (DIGITS_V2, "- {name: mine, import_path: mine.app:build}\n" + DIGITS_V2),
-        "40: applications.2.route_prefix: the route '/' is gateway's already",
+        "41: applications.2.route_prefix: the route '/' is gateway's already",
     ),
     bad(
         "a key given twice",
@@ -277,17 +277,17 @@ TABLE = [
             "    slo_ms: 2000\n    batching: {max_rows: 64}\n\n- name: digits-v2",
             "    slo_ms: 1\n    slo_ms: 2\n\n- name: digits-v2",
         ),
-        "38: applications.1.args.slo_ms: key 'slo_ms' is given twice, first on line 37",
+        "39: applications.1.args.slo_ms: key 'slo_ms' is given twice, first on line 38",
     ),
     bad(
         "no YAML",
         ("labels: {stable: v1, canary: v2}", "labels: {stable: v1"),
-        "26: not valid YAML: did not find expected ',' or '}'",
+        "27: not valid YAML: did not find expected ',' or '}'",
     ),
     bad(
         "an application that is no mapping",
         ("- name: wine-v1\n", "- wine\n- name: wine-v1\n"),
-        "51: applications.3: must be a mapping",
+        "52: applications.3: must be a mapping",
     ),
     bad(
         "five faults of five kinds, all at once",
@@ -298,9 +298,9 @@ TABLE = [
         "3: proxy_locations: unknown key; did you mean 'proxy_location'?",
         "9: http_options.host: 0.0.0.0 is reachable from other machines and there is no authentication yet; "
         "use 127.0.0.1",
-        "24: applications.0.deployments.0.user_config.models.digits.traffic: traffic weights sum up to 110, not to 100",
-        "43: applications.2.args.version: required key is missing",
-        "45: applications.2.args.versoin: unknown key; did you mean 'version'?",
+        "25: applications.0.deployments.0.user_config.models.digits.traffic: traffic weights sum up to 110, not to 100",
+        "44: applications.2.args.version: required key is missing",
+        "46: applications.2.args.versoin: unknown key; did you mean 'version'?",
     ),
 ]
 

@@ -4,38 +4,15 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
 import pytest
-from support.arithmetic import Executor
-from support.bad_requests import BAD_REQUESTS, MAX_BODY_BYTES, BadRequest, body, tensor
-from support.gateway import client_of, plane_of, table
-
-from serve_app.config.gateway import LimitsConfig
-from serve_app.data_plane.local import LocalCluster
-from serve_app.datatypes import Datatype
-from serve_app.types import TensorSpec
-
-SIGNATURE = {
-    "model": "digits",
-    "inputs": (TensorSpec("pixels", Datatype.FP32, (-1, 64)),),
-    "outputs": (TensorSpec("probabilities", Datatype.FP32, (-1, 10)), TensorSpec("label", Datatype.INT64, (-1,))),
-    "prediction": "label",
-}
-
-
-def digits(inputs):
-    rows = len(inputs["pixels"])
-    return {"probabilities": np.zeros((rows, 10), np.float32), "label": np.arange(rows)}
+from support.bad_requests import BAD_REQUESTS, BadRequest, body, tensor
+from support.doors import digits_plane
+from support.gateway import client_of
 
 
 @pytest.fixture
 async def client():
-    cluster = LocalCluster(*(Executor(tag, digits, **SIGNATURE) for tag in ("v1", "v2")))
-    traffic = table("digits", digits={"traffic": {"v1": 90, "v2": 10}, "labels": {"stable": "v1"}})
-    async with (
-        plane_of(cluster, traffic, LimitsConfig(max_body_bytes=MAX_BODY_BYTES)) as plane,
-        client_of(plane) as http,
-    ):
+    async with digits_plane() as plane, client_of(plane) as http:
         yield http
 
 

@@ -1,0 +1,241 @@
+"""The RSGI door, granian's own interface: as `asgi.py`, with as few steps as an infer request can take.
+
+Everything but a POST to an infer route goes the way of `asgi.py` itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Mapping, MutableMapping
+from typing import Any, Protocol
+
+import orjson
+from granian.rsgi import ProtocolClosed
+from starlette.types import ASGIApp, Message
+
+from serve_app.errors import MalformedBody, ServeAppError, TooLarge
+from serve_app.transport.asgi import HEAD_FIELDS, GatewayAsgi
+from serve_app.transport.http import JSON, HttpResponse, InferHandler, RequestHead, match_infer
+from serve_app.transport.leavers import Leavers
+
+READY_PATH = "/v2/health/ready"
+LINGER_S = 5.0  # how long the rest of a refused body is read and thrown away, so that the client reads its answer
+_FIELDS = tuple((name.decode(), field) for name, field in HEAD_FIELDS.items())
+_NO_FIELDS = RequestHead()
+_DRAINING = HttpResponse(
+    503, orjson.dumps({"live": True, "ready": False, "error": "draining: this door is closing"}), {"content-type": JSON}
+)
+
+
+class Headers(Protocol):
+    """A request's headers; names are in lower case, values that are not ASCII are left out."""
+
+    def get(self, key: str, default: str = ...) -> str | None:
+        """The first value, or the default."""
+
+    def items(self) -> list[tuple[str, str]]:
+        """Every name with each of its values."""
+
+
+class Scope(Protocol):
+    """What a request is; each reading of an attribute makes it anew."""
+
+    http_version: str
+    server: str
+    client: str
+    scheme: str
+    method: str
+    path: str
+    query_string: str
+    headers: Headers
+
+
+class Exchange(Protocol):
+    """A request's body and the way back to its client (`RSGIHTTPProtocol`)."""
+
+    def __call__(self) -> Awaitable[bytes]:
+        """The whole body."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Begin to read the body in pieces: this very object."""
+
+    def __anext__(self) -> Awaitable[bytes]:
+        """The next piece; an empty one is the end, a second empty one says it was cut off or is malformed."""
+
+    def client_disconnect(self) -> Awaitable[None]:
+        """Wait until the client has hung up."""
+
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        """Answer; only the first answer counts."""
+
+
+class GatewayRsgi:
+    """The gateway as an RSGI application.
+
+    Args:
+        infer: Answers POSTs to infer routes.
+        pages: Answers everything else.
+        max_body_bytes: Longest body that is read on infer routes.
+
+    Attributes:
+        is_draining: Whether every answer tells its client to come back on another connection, and readiness says no.
+    """
+
+    def __init__(self, infer: InferHandler, pages: ASGIApp, max_body_bytes: int) -> None:
+        self._infer, self._max_body_bytes = infer, max_body_bytes
+        self._asgi = GatewayAsgi(infer, pages, max_body_bytes)
+        self._leavers = Leavers()
+        self.is_draining = False
+
+    async def __call__(self, scope: Scope, exchange: Exchange) -> None:
+        """Serve one request, as the RSGI specification 1.5 has it."""
+        path = scope.path
+        route = match_infer(path)
+        if self.is_draining and path == READY_PATH:
+            self._respond(exchange, _DRAINING)
+        elif route is None or scope.method != "POST":
+            await self._by_asgi(scope, exchange)
+        else:
+            headers = scope.headers
+            head = _head(headers)
+            try:
+                body = await self._body(exchange, headers)
+            except ServeAppError as error:
+                await self._refuse(exchange, headers, self._infer.refuse(route, error, head.request_id))
+            except ProtocolClosed:
+                return  # nobody is left to answer
+            else:
+                response = await self._leavers.run(self._infer(route, head, body), exchange.client_disconnect)
+                if response is not None:
+                    self._respond(exchange, response)
+
+    def _respond(self, exchange: Exchange, response: HttpResponse, *, is_last: bool = False) -> None:
+        headers = list(response.headers.items())
+        if is_last or self.is_draining:
+            headers.append(("connection", "close"))
+        exchange.response_bytes(response.status, headers, response.body)
+
+    async def _refuse(self, exchange: Exchange, headers: Headers, response: HttpResponse) -> None:
+        """Answer before the end of the body, which the client sends all the same unless it has asked whether it may."""
+        if headers.get("expect"):
+            self._respond(exchange, response, is_last=True)
+        else:
+            self._respond(exchange, response)
+            await _throw_away(exchange)
+
+    async def _body(self, exchange: Exchange, headers: Headers) -> bytes:
+        """The whole body.
+
+        Raises:
+            TooLarge: It is over the limit, which is said before it is read if its length is told.
+            MalformedBody: It has no end.
+            ProtocolClosed: The client hung up before it was whole.
+        """
+        told = headers.get("content-length")  # true if it is there: hyper checks it, and drops it from chunked bodies
+        if told is not None and int(told) <= self._max_body_bytes:
+            return await exchange()
+        if told is not None:
+            aiter(exchange)  # so that it can be thrown away
+            raise TooLarge("the body", int(told), self._max_body_bytes, "bytes")
+        return await _whole(exchange, self._max_body_bytes)
+
+    async def _by_asgi(self, scope: Scope, exchange: Exchange) -> None:
+        call = AsgiCall(scope, exchange)
+        try:
+            await self._asgi(call.scope, call.receive, call.send)
+        except Exception:  # Starlette raises what it has logged and answered with 500, for servers that log it as well
+            if call.response is None:
+                raise
+        if call.response is None:
+            return
+        if call.is_read:
+            self._respond(exchange, call.response)
+        else:
+            await self._refuse(exchange, scope.headers, call.response)
+
+
+class AsgiCall:
+    """One RSGI request as ASGI sees it; the answer is collected, not streamed.
+
+    Attributes:
+        scope: Of the ASGI specification 3.0.
+        response: The answer, once it is whole.
+        is_read: Whether the end of the body was reached.
+    """
+
+    def __init__(self, scope: Scope, exchange: Exchange) -> None:
+        self.scope = _asgi_scope(scope)
+        self.response: HttpResponse | None = None
+        names = {name for name, _ in self.scope["headers"]}
+        self.is_read = not names & {b"content-length", b"transfer-encoding"}
+        self._exchange, self._pieces = exchange, None if self.is_read else aiter(exchange)
+        self._start: Mapping[str, Any] = {}
+        self._body = bytearray()
+        self._is_told = False
+
+    async def receive(self) -> Message:
+        """The next piece of the body, or the client's leaving."""
+        if self._is_told:
+            await self._exchange.client_disconnect()
+            return {"type": "http.disconnect"}
+        piece = b"" if self._pieces is None else await anext(self._pieces, b"")
+        self._is_told = self.is_read = not piece
+        return {"type": "http.request", "body": piece, "more_body": bool(piece)}
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        """Take a part of the answer."""
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        self._body += message.get("body", b"")
+        if not message.get("more_body"):
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self._start["headers"]}
+            self.response = HttpResponse(self._start["status"], bytes(self._body), headers)
+
+
+def _head(headers: Headers) -> RequestHead:
+    fields = {field: value for name, field in _FIELDS if (value := headers.get(name))}
+    return RequestHead(**fields) if fields else _NO_FIELDS
+
+
+async def _whole(exchange: Exchange, limit: int) -> bytes:
+    body = bytearray()
+    is_ended = False
+    async for piece in exchange:
+        if is_ended:
+            raise MalformedBody("the body is cut off or its chunks are malformed")
+        is_ended = not piece
+        body += piece
+        if len(body) > limit:
+            raise TooLarge("the body", len(body), limit, "bytes")
+    return bytes(body)
+
+
+async def _throw_away(exchange: Exchange) -> None:
+    """Read what is left of a body, for a while: a connection closed under its sender may cost it its answer."""
+    with contextlib.suppress(TimeoutError, ProtocolClosed, StopAsyncIteration, asyncio.CancelledError):
+        async with asyncio.timeout(LINGER_S):
+            while await anext(exchange):
+                continue
+
+
+def _asgi_scope(scope: Scope) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": scope.http_version,
+        "method": scope.method,
+        "scheme": scope.scheme,
+        "path": scope.path,
+        "query_string": scope.query_string.encode(),
+        "root_path": "",
+        "headers": [(name.encode(), value.encode()) for name, value in scope.headers.items()],
+        "client": _address(scope.client),
+        "server": _address(scope.server),
+    }
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, port = text.rsplit(":", 1)
+    return host, int(port)

@@ -1,0 +1,135 @@
+"""Whatever is asked, the express door and the ASGI door say the same, over real sockets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+from support.bad_requests import BAD_REQUESTS, INFER, MAX_BODY_BYTES, BadRequest, body, tensor
+from support.doors import digits_plane, express_of, uvicorn_of
+
+DIFFER = {"date", "server", "server-timing", "x-request-id"}
+SO_FAR = re.compile(rb"has \d+ bytes")  # how much had come when a body without a length went over its limit
+GOOD = body(tensor())
+
+
+@dataclass(frozen=True)
+class Request:
+    name: str
+    method: str
+    path: str
+    body: bytes | tuple[bytes, ...] = b""  # a tuple is sent in chunks, without a length
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def as_request(bad: BadRequest) -> Request:
+    return Request(bad.name, bad.method, bad.path, bad.body, bad.headers)
+
+
+GOOD_REQUESTS = [
+    Request("one row", "POST", INFER, GOOD),
+    Request("three rows", "POST", INFER, body(tensor(shape=[3, 64], data=[0.5] * 192))),
+    Request("with an id", "POST", INFER, body(tensor(), id="7")),
+    Request("one output", "POST", INFER, body(tensor(), outputs=[{"name": "label"}])),
+    Request("a version", "POST", "/v2/models/digits/versions/v2/infer", GOOD),
+    Request("a label", "POST", "/v2/models/digits/labels/stable/infer", GOOD),
+    Request("a name in percent signs", "POST", "/v2/models/%64igits/infer", GOOD),
+    Request("with a query", "POST", INFER + "?a=b&c", GOOD),
+    Request("predict", "POST", "/predict", b'{"input": [' + b"0," * 63 + b"0]}"),
+    Request("raw bytes", "POST", INFER, bytes(256), {"inference-header-content-length": "0"}),
+    Request("raw bytes in chunks", "POST", INFER, (bytes(100), bytes(156)), {"inference-header-content-length": "0"}),
+    Request("in chunks", "POST", INFER, (GOOD[:10], GOOD[10:50], GOOD[50:])),
+    Request("in one chunk", "POST", INFER, (GOOD,)),
+    Request("in no chunk", "POST", INFER, ()),
+    Request("chunks over the limit", "POST", INFER, (b" " * 400_000,) * 8),
+    Request("at the limit", "POST", INFER, GOOD + b" " * (MAX_BODY_BYTES - len(GOOD))),
+    Request("far over the limit", "POST", INFER, b" " * (20 * MAX_BODY_BYTES)),
+    Request("not ASCII in the path", "POST", "/v2/models/d%C3%AFgits/infer", GOOD),
+    Request("not UTF-8 in the path", "POST", "/v2/models/d%FFgits/infer", GOOD),
+    Request("a timeout in a header", "POST", INFER, GOOD, {"x-request-timeout-seconds": "5"}),
+    Request("HEAD on infer", "HEAD", INFER),
+    Request("PUT on infer", "PUT", INFER, GOOD),
+    Request("PUT in chunks", "PUT", INFER, (GOOD, GOOD)),
+    Request("PUT far over the limit", "PUT", INFER, b" " * (20 * MAX_BODY_BYTES)),
+    Request("OPTIONS on infer", "OPTIONS", INFER),
+    Request("a rare method", "PROPFIND", INFER),
+    Request("the server", "GET", "/v2"),
+    Request("HEAD of the server", "HEAD", "/v2"),
+    Request("PUT to the server", "PUT", "/v2", b"{}"),
+    Request("live", "GET", "/v2/health/live"),
+    Request("ready", "GET", "/v2/health/ready"),
+    Request("a model", "GET", "/v2/models/digits"),
+    Request("a version's readiness", "GET", "/v2/models/digits/versions/v2/ready"),
+    Request("the index", "POST", "/v2/repository/index"),
+    Request("the index of the ready", "POST", "/v2/repository/index", b'{"ready": true}'),
+    Request("the index in chunks", "POST", "/v2/repository/index", (b'{"ready"', b": true}")),
+    Request("the index, cut in the middle", "POST", "/v2/repository/index", b'{"ready"'),
+    Request("the index over its limit", "POST", "/v2/repository/index", b" " * 70_000),
+    Request("the index far over its limit", "POST", "/v2/repository/index", b" " * (20 * MAX_BODY_BYTES)),
+    Request("the index in chunks over its limit", "POST", "/v2/repository/index", (b" " * 40_000,) * 4),
+    Request("nothing there", "GET", "/nowhere?at=all"),
+    Request("the root", "GET", "/"),
+    Request("metrics", "GET", "/metrics"),
+]
+REQUESTS = [*GOOD_REQUESTS, *map(as_request, BAD_REQUESTS)]
+
+
+@pytest.fixture
+async def doors() -> AsyncIterator[tuple[httpx.AsyncClient, httpx.AsyncClient]]:
+    async with (
+        digits_plane() as plane,
+        uvicorn_of(plane) as asgi_port,
+        express_of(plane) as express,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{asgi_port}") as asgi,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{express.port}") as rsgi,
+    ):
+        yield asgi, rsgi
+
+
+async def said(client: httpx.AsyncClient, request: Request) -> tuple[int, bytes, list[tuple[str, str]]]:
+    async def chunks() -> AsyncIterator[bytes]:
+        for chunk in request.body:
+            yield chunk
+
+    content = chunks() if isinstance(request.body, tuple) else request.body
+    response = await client.request(request.method, request.path, content=content, headers=request.headers)
+    content, cut = SO_FAR.subn(b"has more", response.content)
+    differ = DIFFER | ({"content-length"} if cut else set())
+    headers = sorted((name, value) for name, value in response.headers.multi_items() if name not in differ)
+    return response.status_code, content, headers
+
+
+async def test_both_doors_give_the_same_answer(doors):
+    asgi, rsgi = doors
+    answers = {request.name: (await said(rsgi, request), await said(asgi, request)) for request in REQUESTS}
+    assert {name: pair for name, pair in answers.items() if pair[0] != pair[1]} == {}
+    statuses = {name: rsgi[0] for name, (rsgi, _) in answers.items()}
+    assert (
+        statuses["one row"] == statuses["raw bytes"] == statuses["in chunks"] == statuses["the index in chunks"] == 200
+    )
+    assert statuses["far over the limit"] == statuses["chunks over the limit"] == 413
+    assert statuses["HEAD on infer"] == 405
+    assert set(statuses.values()) == {200, 400, 404, 405, 413}
+    assert len(statuses) == len(REQUESTS) >= 99
+
+
+async def test_both_doors_know_the_same_headers(doors):
+    for client in doors:
+        given = {"x-request-id": "mine", "x-request-timeout-seconds": "0.000000001"}
+        late = await client.post(INFER, content=GOOD, headers=given)
+        assert late.headers["x-request-id"] == "mine"
+        assert late.headers.get_list("content-type") == ["application/json"]
+
+
+async def test_a_refused_body_costs_neither_door_its_connection(doors):
+    for client in doors:
+        answers = [
+            await client.post(INFER, content=b" " * (MAX_BODY_BYTES + 1)),
+            await client.post(INFER, content=GOOD),
+        ]
+        assert [answer.status_code for answer in answers] == [413, 200]
+        ports = {answer.extensions["network_stream"].get_extra_info("client_addr") for answer in answers}
+        assert len(ports) == 1

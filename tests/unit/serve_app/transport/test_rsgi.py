@@ -1,0 +1,138 @@
+"""The RSGI door over real sockets, where it differs from what a test client would send: see also test_parity."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from support.arithmetic import Recording
+from support.bad_requests import INFER, MAX_BODY_BYTES, body, tensor
+from support.doors import digits, digits_plane, express_of, rsgi_of
+from support.waiting import until
+from support.wire import Connection, head
+
+from serve_app.transport.rsgi import GatewayRsgi
+
+GOOD = body(tensor())
+
+
+@pytest.fixture
+async def plane():
+    async with digits_plane() as plane:
+        yield plane
+
+
+@pytest.fixture
+async def connection(plane):
+    async with express_of(plane) as door:
+        connection = await Connection.to(door.port)
+        yield connection
+        await connection.leave()
+
+
+async def test_a_told_length_over_the_limit_is_refused_before_the_body_comes(connection):
+    connection.writer.write(head(MAX_BODY_BYTES + 1))
+    status, _, answer = await connection.answer()
+    assert status == 413
+    assert json.loads(answer)["error"] == f"the body has {MAX_BODY_BYTES + 1} bytes, the limit is {MAX_BODY_BYTES}"
+
+
+async def test_a_client_that_asks_before_it_sends_is_refused_and_sent_away(connection):
+    connection.writer.write(head(MAX_BODY_BYTES + 1, INFER, "POST", "expect: 100-continue"))
+    status, headers, _ = await connection.answer()
+    assert (status, headers["connection"]) == (413, "close")
+    assert await connection.reader.read() == b""
+
+
+async def test_a_client_that_asks_before_it_sends_is_asked_for_its_body(connection):
+    connection.writer.write(head(len(GOOD), INFER, "POST", "expect: 100-continue"))
+    assert await connection.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    connection.writer.write(GOOD)
+    assert (await connection.answer())[0] == 200
+
+
+async def test_chunks_that_are_malformed_are_no_body(connection):
+    connection.writer.write(head("chunked") + b"2\r\n{}\r\nno number\r\n")
+    status, _, answer = await connection.answer()
+    assert status == 400
+    assert json.loads(answer)["error"] == "the body is cut off or its chunks are malformed"
+
+
+async def test_requests_follow_each_other_on_one_connection(connection):
+    connection.writer.write((head(len(GOOD)) + GOOD) * 3)
+    assert [(await connection.answer())[0] for _ in range(3)] == [200] * 3
+
+
+async def test_a_client_that_leaves_in_its_body_asks_for_nothing():
+    model = Recording()
+    async with digits_plane(model) as plane, express_of(plane) as door:
+        leaver = await Connection.to(door.port)
+        leaver.writer.write(head(len(GOOD)) + GOOD[:20])
+        await leaver.writer.drain()
+        await leaver.leave()
+    assert model.batches == []
+
+
+async def test_a_client_that_leaves_takes_its_waiting_rows_along():
+    held = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    rows = []
+
+    def slow(inputs):
+        rows.append(len(inputs["pixels"]))
+        asyncio.run_coroutine_threadsafe(held.wait(), loop).result(20)
+        return digits(inputs)
+
+    async with digits_plane(slow) as plane, express_of(plane) as door:
+        coalescer = plane.directory.resolve("digits", "v1", 0).coalescer
+        first, leaver = await Connection.to(door.port), await Connection.to(door.port)
+        first.writer.write(head(len(GOOD)) + GOOD)
+        await until(lambda: len(rows) == 1)
+        leaver.writer.write(head(len(GOOD)) + GOOD)
+        await until(lambda: coalescer.queued_rows == 1)
+        await leaver.leave()
+        await until(lambda: coalescer.queued_rows == 0)
+        held.set()
+        assert (await first.answer())[0] == 200
+        await first.leave()
+    assert rows == [1]
+
+
+async def test_a_page_that_fails_is_answered_with_a_sentence(plane, caplog):
+    async def scrape() -> bytes:
+        raise ValueError("no metrics today")
+
+    app = rsgi_of(plane, scrape)
+    async with express_of(plane, app=app) as door:
+        connection = await Connection.to(door.port)
+        connection.writer.write(head(None, "/metrics", "GET"))
+        status, _, answer = await connection.answer()
+        await connection.leave()
+    assert status == 500
+    assert "internal error" in json.loads(answer)["error"]
+    assert "no metrics today" in caplog.text
+
+
+async def test_while_it_drains_every_answer_sends_the_client_elsewhere(plane):
+    app = rsgi_of(plane)
+    async with express_of(plane, app=app) as door:
+        await says(door.port, app, is_draining=False)
+        await says(door.port, app, is_draining=True)
+
+
+async def says(port: int, app: GatewayRsgi, is_draining: bool) -> None:
+    app.is_draining = is_draining
+    for request in (head(len(GOOD)) + GOOD, head(None, "/v2", "GET"), head(0)):
+        connection = await Connection.to(port)
+        connection.writer.write(request)
+        status, headers, _ = await connection.answer()
+        assert status == (400 if request == head(0) else 200)
+        assert (headers.get("connection") == "close") is is_draining
+        await connection.leave()
+    connection = await Connection.to(port)
+    connection.writer.write(head(None, "/v2/health/ready", "GET"))
+    status, _, answer = await connection.answer()
+    await connection.leave()
+    assert status == (503 if is_draining else 200)
+    assert json.loads(answer).get("error") == ("draining: this door is closing" if is_draining else None)
