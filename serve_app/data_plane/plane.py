@@ -17,15 +17,17 @@ from pydantic import ValidationError
 from serve_app.config.gateway import LimitsConfig, TrafficTable
 from serve_app.data_plane.cluster import Cluster
 from serve_app.data_plane.directory import Directory
+from serve_app.data_plane.loop_lag import LoopLag
 from serve_app.data_plane.route import Route
 from serve_app.data_plane.validation import validate
-from serve_app.errors import InvalidInput, InvalidTable, ModelNotReady, ReplicaLost, RequestError
+from serve_app.errors import DeadlineUnreachable, InvalidInput, InvalidTable, ModelNotReady, ReplicaLost, RequestError
 from serve_app.observability.request_log import UNKNOWN, RequestLog
 from serve_app.types import InferenceRequest, InferenceResponse, ReleaseInfo, Tensors
 
 logger = logging.getLogger("serve_app.data_plane")
 
 DESCRIBE_TIMEOUT_S = 2.0
+LOOP_PASSES = 2  # times that a request waits for the event loop's turn outside of our queues: read, and written
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -56,12 +58,14 @@ class DataPlane:
         self._log, self._random_point = log, random_point
         self._id_prefix, self._ids = secrets.token_hex(6), itertools.count(1)
         self._watch: asyncio.Task[None] | None = None
+        self._lag = LoopLag()
 
     def set_table(self, table: TrafficTable) -> None:
         """Take a new traffic table into use and, the first time, start to watch the cluster."""
         self.directory.set_table(table)
         if self._watch is None:
             self._watch = asyncio.get_running_loop().create_task(self.directory.watch())
+            self._lag.start()
 
     def configure(self, user_config: Mapping[str, object]) -> None:
         """Take the traffic table of a `user_config` into use, or keep the old one and say why.
@@ -85,6 +89,7 @@ class DataPlane:
     async def close(self) -> None:
         """Stop watching the cluster and write what the log holds back."""
         self._log.flush()
+        self._lag.stop()
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
@@ -139,7 +144,7 @@ class DataPlane:
         try:
             route = self.directory.resolve(request.model_name, request.model_version, self._random_point())
             validate(request, route.info, self.limits.max_request_rows)
-            deadline = started + self._timeout_s(route, request)
+            deadline = started + self._timeout_s(route, request) - self._lost_to_the_loop_s(route, request)
             try:
                 response = await self._execute(route, request, deadline)
             except ReplicaLost:  # inference may be repeated: once more, on any version the request may go to
@@ -180,6 +185,17 @@ class DataPlane:
             coalesced.result.timings,
             coalesced.queued_s,
         )
+
+    def _lost_to_the_loop_s(self, route: Route, request: InferenceRequest) -> float:
+        """Seconds of its time that a request has spent before it came here, and will spend after, in the event loop.
+
+        Raises:
+            DeadlineUnreachable: They leave nothing.
+        """
+        lost_s, allowed_s = LOOP_PASSES * self._lag.lag_s, self._timeout_s(route, request)
+        if lost_s >= allowed_s:
+            raise DeadlineUnreachable(route.info.release, lost_s, allowed_s)
+        return lost_s
 
     def _timeout_s(self, route: Route, request: InferenceRequest) -> float:
         """Seconds the answer may take: what the request says, within the release's objective or the limit."""
