@@ -112,6 +112,7 @@ class Batcher:
             return BlockReply({}, ())
         now = self._clock()
         self._backlog.update(block)
+        self._refused += block.refused
         self._policy.arrived(max(1, block.rows), now)
         try:
             group, job = self._group(shapes_of(block.inputs)), self._job(block, now)

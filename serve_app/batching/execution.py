@@ -11,9 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from serve_app.batching.job import Piece, Run, join, runs_of
+from serve_app.batching.latency import LatencyModel
 from serve_app.batching.ragged import Ragged
 from serve_app.errors import WrongAnswer
 from serve_app.types import Array, Tensors, rows_of
+
+INLINE_S = 0.0003  # what is over sooner is executed in the event loop itself, which answers health checks too
+FIRST_IN_THREAD = 16  # executions before that is decided
 
 Predict = Callable[[Tensors], Tensors]
 """Executes one batch, blocking; gives back every output with as many rows as it was given."""
@@ -63,7 +67,7 @@ class Answer:
 
 
 class Instance:
-    """One loaded copy of the model with a thread of its own.
+    """One loaded copy of the model with a thread of its own, which is left out for what takes no time.
 
     Attributes:
         ends_at: Clock reading at which its running batch is expected to end.
@@ -74,6 +78,7 @@ class Instance:
         self._predict, self._release, self._clock = predict, release, clock
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"batch-{release}")
         self.is_busy, self.ends_at = False, 0.0
+        self._took, self._executed = LatencyModel(), 0
 
     async def execute(self, batch: Batch) -> Answer:
         """Execute a batch in the instance's thread.
@@ -83,11 +88,17 @@ class Instance:
             Exception: Whatever the model raised.
         """
         ready = await batch.inputs if batch.inputs is not None else None
+        if self._is_quick(batch.executed_rows):
+            return self._run(batch, ready)
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, batch, ready)
 
     def close(self) -> None:
         """End the thread once the running batch is done."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _is_quick(self, rows: int) -> bool:
+        """Whether so many rows take less than waking a thread and being woken by it, as far as is known by now."""
+        return self._executed >= FIRST_IN_THREAD and self._took.most_s(rows) < INLINE_S
 
     def _run(self, batch: Batch, ready: Tensors | None) -> Answer:
         begin = self._clock()
@@ -95,6 +106,8 @@ class Instance:
         merged = self._clock()
         outputs = self._predict(inputs)
         done = self._clock()
+        self._executed += 1
+        self._took.observe(batch.executed_rows, done - begin)
         for name, array in outputs.items():
             if len(array) != batch.executed_rows:
                 reason = f"output {name!r} has {len(array)} rows for {batch.executed_rows} rows of input"

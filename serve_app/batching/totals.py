@@ -13,7 +13,7 @@ class Totals:
         rows: Rows executed.
         busy_s: Seconds spent executing, over all instances.
         missed: Requests ended because their deadline could not be met.
-        refused: Requests refused before anything was executed.
+        refused: Requests refused before anything was executed, here and at the gateways.
         queued_rows: Rows that wait now, including what gateways said still waits at their side.
         instances: Batches that can run at a time.
     """

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import numpy as np
 import pytest
 from support.arithmetic import block, predict, rows
 
-from serve_app.batching.execution import Batch, Instance
+from serve_app.batching.execution import FIRST_IN_THREAD, Batch, Instance
 from serve_app.batching.job import Job
 from serve_app.batching.ragged import Ragged
 from serve_app.config.release import RaggedConfig
@@ -52,3 +53,19 @@ async def test_inputs_that_were_prepared_ahead_are_used():
     subject.inputs = asyncio.get_running_loop().create_future()
     subject.inputs.set_result({"x": rows(7)})
     assert (await Instance(predict, "m").execute(subject)).outputs["total"].tolist() == [21]
+
+
+async def test_what_is_known_to_be_quick_needs_no_thread_and_what_is_slow_does():
+    now, threads = [0.0], []
+
+    def model(inputs):
+        threads.append(threading.current_thread())
+        now[0] += 0.0001 if len(inputs["x"]) == 1 else 0.01
+        return predict(inputs)
+
+    subject = Instance(model, "m", lambda: now[0])
+    for size in (1, 8) * FIRST_IN_THREAD:
+        await subject.execute(batch(block(rows(*range(size)))))
+    here = threading.current_thread()
+    assert {one is here for one in threads[:FIRST_IN_THREAD]} == {False}
+    assert [one is here for one in threads[-2:]] == [True, False]

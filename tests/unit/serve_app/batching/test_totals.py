@@ -21,7 +21,7 @@ async def test_rows_misses_refusals_and_the_gateways_backlog_are_counted():
 
     config = BatchingConfig(max_rows=4, max_queue_rows=4)
     subject = Batcher((model, model), AdaptivePolicy(config, clock=lambda: now[0]), clock=lambda: now[0])
-    await subject.submit(replace(block(rows(1, 2), rows(3)), sender="g", backlog_rows=11))
+    await subject.submit(replace(block(rows(1, 2), rows(3)), sender="g", backlog_rows=11, refused=5))
     await subject.submit(block(rows(1), timeout_s=0.0))
     await subject.submit(block(rows(1, 2, 3, 4, 5)))
-    assert subject.totals == Totals(rows=3, busy_s=0.25, missed=1, refused=1, queued_rows=11, instances=2)
+    assert subject.totals == Totals(rows=3, busy_s=0.25, missed=1, refused=6, queued_rows=11, instances=2)

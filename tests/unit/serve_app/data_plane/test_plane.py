@@ -114,10 +114,12 @@ async def test_one_line_a_request_without_payload(caplog):
 async def test_a_client_that_leaves_is_accounted_for_and_its_rows_are_not_executed():
     model, metrics = Recording(held=True), Metrics()
     async with plane(Executor("v1", model), metrics=metrics) as subject:
+        coalescer = subject.directory.resolve("arithmetic", "", 0).coalescer
+        coalescer.slots = 1
         first = asyncio.create_task(subject.infer(request(1)))
         await until(model.started.is_set)
         leaving = asyncio.create_task(subject.infer(request(2)))
-        await until(lambda: subject.directory.resolve("arithmetic", "", 0).coalescer.queued_rows == 1)
+        await until(lambda: coalescer.queued_rows == 1)
         leaving.cancel()
         await asyncio.wait([leaving])
         model.release()
