@@ -26,7 +26,7 @@ models: $(INSTALLED)
 	@$(BIN)/python -m serve_app.samples
 
 bench: models
-	$(BIN)/python -m load_tests
+	$(BIN)/python -m load_tests bench --quick
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

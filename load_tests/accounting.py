@@ -1,0 +1,102 @@
+"""What a load cost a server: CPU time and memory of its process trees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of a load.
+
+    Attributes:
+        cpu_s: User and system time of all processes, also of those that ended and were waited for by their parents.
+        pss_bytes: Memory at the end of the load; what processes share counts once.
+        processes: How many there were at the end.
+    """
+
+    cpu_s: float
+    pss_bytes: int
+    processes: int
+
+    def cpu_s_per_1000(self, requests: int) -> float:
+        """CPU seconds for every 1,000 requests; NaN if there were none."""
+        return 1000 * self.cpu_s / requests if requests else float("nan")
+
+
+class Account:
+    """Opened before a load, closed after it.
+
+    The kernel adds the time of a child that ended to its parent's, so the sum over a tree, with each process's own
+    ended children, loses nothing of what was waited for. A process whose parent ended leaves the tree; those seen at
+    the start are therefore followed by themselves.
+    """
+
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._pids = pids
+        self._first = _tree(pids)
+        self._started_s = sum(_cpu_s(process) for process in self._first)
+
+    def close(self) -> Cost:
+        """The cost since the account was opened."""
+        processes = {*self._first, *_tree(self._pids)}
+        cpu_s = sum(_cpu_s(process) for process in processes) - self._started_s
+        sizes = [size for process in processes if (size := _pss_bytes(process))]
+        return Cost(max(0.0, cpu_s), sum(sizes), len(sizes))
+
+
+def pss_by_process(pids: Sequence[int]) -> dict[str, int]:
+    """Memory in bytes of each process in the trees of `pids`, by `{pid} {title}`."""
+    sizes = {}
+    for process in _tree(pids):
+        if size := _pss_bytes(process):
+            sizes[f"{process.pid} {_title(process)}"] = size
+    return sizes
+
+
+def _tree(pids: Sequence[int]) -> set[psutil.Process]:
+    """The processes and all their descendants; a pid may be in several trees."""
+    found: set[psutil.Process] = set()
+    for root in _alive(pids):
+        try:
+            found |= {root, *root.children(recursive=True)}
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def _alive(pids: Sequence[int]) -> Iterator[psutil.Process]:
+    for pid in pids:
+        try:
+            yield psutil.Process(pid)
+        except psutil.NoSuchProcess:
+            continue
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    # Linux only: elsewhere the time of children that ended is lost
+    return times.user + times.system + getattr(times, "children_user", 0.0) + getattr(times, "children_system", 0.0)
+
+
+def _pss_bytes(process: psutil.Process) -> int:
+    """0 for a process that ended."""
+    try:
+        memory = process.memory_full_info()
+    except psutil.NoSuchProcess:  # psutil.ZombieProcess is one, too
+        return 0
+    size: int = getattr(memory, "pss", memory.uss)  # other systems than Linux have no share of common pages
+    return size
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline()).strip()[:60] or process.name()
+    except psutil.NoSuchProcess:
+        return "(ended)"

@@ -1,0 +1,87 @@
+"""The serve files of the two Ray clusters, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from load_tests.models import Workload
+
+EXPRESS_PORT = 8001
+DEFAULT_PROXY_PORT = 8002
+MAX_BATCH_ROWS = 32  # as for every other server here
+BATCH_WAITS_S = {"": 0.002, "-0": 0.0}
+"""How long Ray's own batching waits for more requests, by the end of the route."""
+
+Config = dict[str, Any]
+
+
+def serve_app_beside_rivals(production: Mapping[str, Any], workloads: Sequence[Workload], *, quick: bool) -> Config:
+    """Our gateway and releases, the no-op ingress and Ray's own batching in one cluster.
+
+    Args:
+        production: `configs/prod.yaml`; its proxy mode, HTTP options and gateway arguments are kept.
+        workloads: One release each.
+        quick: Without the variants of Ray's batching that do not wait.
+    """
+    waits = [""] if quick else list(BATCH_WAITS_S)
+    top = {key: production[key] for key in ("proxy_location", "controller_options", "http_options")}
+    return {
+        **top,
+        "applications": [
+            _gateway(production["applications"][0], workloads),
+            *map(_release, workloads),
+            _rival("noop", "/noop", "noop_ray:build", {}),
+            *(_batching(workload.name, wait) for workload in workloads for wait in waits),
+        ],
+    }
+
+
+def batching_behind_default_proxy(workloads: Sequence[Workload]) -> Config:
+    """Ray's own batching alone, as Ray is without any switch."""
+    return {
+        "http_options": {"host": "127.0.0.1", "port": DEFAULT_PROXY_PORT},
+        "applications": [_batching(workload.name, "") for workload in workloads],
+    }
+
+
+def batch_route(workload: str, wait: str) -> str:
+    """The route of Ray's own batching; `wait` is a key of `BATCH_WAITS_S`."""
+    return f"/batch/{workload}{wait}"
+
+
+def _gateway(production: Mapping[str, Any], workloads: Sequence[Workload]) -> Config:
+    args = {**production["args"], "express": {"port": EXPRESS_PORT}}
+    table = {"models": {workload.name: {"traffic": {"v1": 100}} for workload in workloads}}
+    return {
+        "name": "gateway",
+        "route_prefix": "/",
+        "import_path": production["import_path"],
+        "args": args,
+        "deployments": [{"name": "Gateway", "num_replicas": 1, "max_ongoing_requests": 4096, "user_config": table}],
+    }
+
+
+def _release(workload: Workload) -> Config:
+    return {
+        "name": f"{workload.name}-v1",
+        "route_prefix": None,
+        "import_path": "graphs.inference:build",
+        "args": {
+            "model": workload.name,
+            "version": "v1",
+            "source": str(workload.source),
+            "accelerator": "cpu",
+            "slo_ms": 2000,
+            "batching": {"max_rows": MAX_BATCH_ROWS},
+        },
+    }
+
+
+def _batching(workload: str, wait: str) -> Config:
+    args = {"workload": workload, "wait_s": BATCH_WAITS_S[wait]}
+    return _rival(f"batch-{workload}{wait}", batch_route(workload, wait), "batch_ray:build", args)
+
+
+def _rival(name: str, route: str, import_path: str, args: Config) -> Config:
+    return {"name": name, "route_prefix": route, "import_path": import_path, "args": args}

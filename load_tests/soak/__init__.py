@@ -1,0 +1,1 @@
+"""A long mixed load on configs/prod.yaml that checks every answer."""

@@ -1,0 +1,12 @@
+from __future__ import annotations
+
+from load_tests.servers.fastapi_host import fastapi_host
+
+
+def test_it_serves_both_workloads_from_one_process(workloads):
+    host = fastapi_host(workloads)
+    program = host.prepare()
+    assert program.command[1].endswith("apps/fastapi_app.py")
+    assert [offer.target.url for offer in host.offers] == [
+        f"http://127.0.0.1:{program.ports[0]}/{workload}" for workload in ("digits", "cnn")
+    ]

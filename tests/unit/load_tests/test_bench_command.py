@@ -1,0 +1,27 @@
+import logging
+
+from support.bench_results import bench_results
+
+from load_tests.bench_command import command_line, plan_of, warnings_noted
+from load_tests.plan import FULL, QUICK
+
+
+def test_rounds_replace_those_of_the_plan():
+    assert plan_of(quick=True, rounds=0) is QUICK
+    assert plan_of(quick=False, rounds=0) is FULL
+    assert plan_of(quick=False, rounds=5).rounds == 5
+
+
+def test_the_command_can_be_repeated():
+    assert command_line(["bench", "--peers"]) == "python -m load_tests bench --peers"
+    assert command_line([]) == "python -m load_tests bench --quick"
+
+
+def test_warnings_during_a_run_become_notes_once():
+    results = bench_results()
+    logger = logging.getLogger("load_tests.servers.host")
+    with warnings_noted(results):
+        for _ in range(2):
+            logger.warning("%s is left out", "the express door")
+    logger.warning("afterwards")
+    assert results.notes == ["the express door is left out"]

@@ -1,0 +1,44 @@
+import os
+import time
+
+import pytest
+from support.bench_results import closed_point
+
+from load_tests.arrivals import Phase
+from load_tests.instruments import RealInstruments
+from load_tests.open_loop import OpenLoad
+from load_tests.wrk import find_wrk
+
+
+def test_without_wrk_the_closed_loop_is_made_in_python(thread_server):
+    point = RealInstruments(wrk=None).closed(thread_server.target(), connections=2, seconds=0.2)
+    assert (point.tool, point.failed) == ("python", 0)
+    assert point.answers > 0
+
+
+@pytest.mark.skipif(find_wrk() is None, reason="wrk is not installed")
+def test_wrk_makes_the_closed_loop_where_it_is_installed(thread_server):
+    assert RealInstruments(find_wrk()).closed(thread_server.target(), connections=1, seconds=1).tool == "wrk"
+
+
+def test_a_load_is_charged_to_the_processes():
+    def load():
+        until = time.process_time() + 0.1
+        while time.process_time() < until:
+            pass
+        return closed_point(1, 100.0)
+
+    point, cost = RealInstruments(wrk=None).cost_of([os.getpid()], load)
+    assert point == closed_point(1, 100.0)
+    assert cost.cpu_s > 0.05  # the kernel counts in ticks of 0.01 s
+    assert cost.pss_bytes > 1_000_000
+
+
+def test_batches_are_read_during_an_open_loop(thread_server):
+    instruments = RealInstruments(wrk=None, metrics_interval_s=0.01)
+    assert not instruments.tells_batches(thread_server.target("serve-app"))
+    thread_server.pages["/metrics"] = b"serve_app_batch_rows_sum 3.0\nserve_app_batch_rows_count 1.0\n"
+    assert instruments.tells_batches(thread_server.target("serve-app, express door"))
+    assert not instruments.tells_batches(thread_server.target("another behind the same proxy"))
+    assert instruments.batch_sizes(OpenLoad(thread_server.target(), (Phase(50, 0.1),))) == ()
+    assert thread_server.bodies
