@@ -33,21 +33,19 @@ class RayMetrics:
         threading.Thread(target=self._export_for_ever, name="export-metrics", daemon=True).start()
 
     def export(self) -> None:
-        """Hand over what changed."""
+        """Hand over what was counted since the last time, and every gauge: Ray drops those that are not set again."""
         for sample in self._counted.samples():
-            key = (sample.name, tuple(sample.labels.values()))
-            before = self._exported.get(key)
-            if sample.value != before:
-                self._exported[key] = sample.value
-                self._hand_over(sample, before or 0.0)
+            self._hand_over(sample, self._series[sample.name])
 
-    def _hand_over(self, sample: Sample, before: float) -> None:
-        series = self._series[sample.name]
+    def _hand_over(self, sample: Sample, series: ray_metrics.Counter | ray_metrics.Gauge) -> None:
         labels = dict(sample.labels)
-        if isinstance(series, ray_metrics.Counter):
-            series.inc(sample.value - before, labels)
-        else:
+        if not isinstance(series, ray_metrics.Counter):
             series.set(sample.value, labels)
+            return
+        key = (sample.name, tuple(sample.labels.values()))
+        before, self._exported[key] = self._exported.get(key, 0.0), sample.value
+        if sample.value != before:
+            series.inc(sample.value - before, labels)
 
     def _export_for_ever(self) -> None:
         while True:

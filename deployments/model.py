@@ -11,6 +11,7 @@ from deployments.logs import use_serve_log
 from deployments.metrics import RayMetrics
 from serve_app.autoscaling.stats import Meter
 from serve_app.config.release import ReleaseArgs
+from serve_app.data_plane.parcel import Inbox, Parcel
 from serve_app.dataflow.block_server import BlockServer
 from serve_app.types import Block, BlockReply, ReleaseInfo
 
@@ -22,7 +23,7 @@ class Model:
         use_serve_log()
         cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0)
         self._server = BlockServer.load(args, RayMetrics(), cpus)
-        self._meter = Meter()
+        self._meter, self._inbox = Meter(), Inbox()
 
     async def reconfigure(self, user_config: Mapping[str, object]) -> None:
         """Take other batching limits into use; nothing restarts, not even for those that are wrong."""
@@ -32,9 +33,10 @@ class Model:
         """What a gateway must know about this release."""
         return self._server.info
 
-    async def infer(self, *blocks: Block) -> tuple[BlockReply, ...]:
-        """Execute the rows of blocks."""
-        return await self._server.infer(*blocks)
+    async def infer(self, *sent: Block | Parcel) -> tuple[BlockReply, ...]:
+        """Execute the rows of blocks; no reply at all tells the gateway to send them inside the message."""
+        blocks = self._inbox.open_all(sent)
+        return () if blocks is None else await self._server.infer(*blocks)
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """What the autoscaling policy goes by; Ray asks where the release has an `autoscaling_config`."""

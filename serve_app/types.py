@@ -217,12 +217,14 @@ class Block:
         entries: Who owns which rows; their `rows` sum up to the tensors' length.
         sender: The gateway replica it comes from.
         backlog_rows: Rows that still wait there after it.
+        refused: Requests that were refused there, or expired before they could leave, since the block before.
     """
 
     inputs: Tensors
     entries: tuple[BlockEntry, ...]
     sender: str = ""
     backlog_rows: int = 0
+    refused: int = 0
 
     @property
     def rows(self) -> int:

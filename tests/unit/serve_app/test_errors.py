@@ -26,6 +26,7 @@ SAMPLES = [
     errors.ModelNotReady("digits", "v2", "it is starting"),
     errors.ReplicaLost("digits-v1"),
     errors.DeadlineExceeded("digits-v1", 0.1),
+    errors.DeadlineUnreachable("digits-v1", 0.08, 0.05),
     errors.ModelRaised("digits-v1", "it raised ValueError"),
     errors.WrongAnswer("digits-v1", "output 'y' has 2 rows for 3 rows of input"),
 ]
@@ -68,3 +69,4 @@ def test_statuses_say_who_can_act():
     assert http_status(errors.Overloaded("x", 1)) == 429
     assert http_status(errors.ModelNotReady("x", "", "z")) == 503
     assert http_status(errors.DeadlineExceeded("x", 1)) == 504
+    assert http_status(errors.DeadlineUnreachable("x", 2, 1)) == 429

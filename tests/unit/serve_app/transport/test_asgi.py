@@ -116,6 +116,7 @@ async def test_a_client_that_leaves_takes_its_waiting_rows_along():
     async with plane_of(LocalCluster(Executor("v1", model)), traffic) as plane:
         app = GatewayAsgi(InferHandler(plane), Pages(plane, scrape).app, 1000)
         coalescer = plane.directory.resolve("arithmetic", "", 0).coalescer
+        coalescer.slots = 1
         scope = {"type": "http", "method": "POST", "path": INFER, "headers": []}
 
         def connection() -> tuple[asyncio.Queue, asyncio.Task]:

@@ -86,6 +86,7 @@ async def test_a_client_that_leaves_takes_its_waiting_rows_along():
 
     async with digits_plane(slow) as plane, express_of(plane) as door:
         coalescer = plane.directory.resolve("digits", "v1", 0).coalescer
+        coalescer.slots = 1
         first, leaver = await Connection.to(door.port), await Connection.to(door.port)
         first.writer.write(head(len(GOOD)) + GOOD)
         await until(lambda: len(rows) == 1)
