@@ -7,20 +7,22 @@ any code of ours has seen them. The delay of a timer tells how long that takes.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 
 PERIOD_S = 0.01
-FADING = 0.5  # of the last peak, each period
+LASTING = 3  # timers in a row that are late: one alone is a pause, which is over by the time it is known
 
 
 class LoopLag:
     """Measures the running event loop from `start` to `stop`.
 
     Attributes:
-        lag_s: How late callbacks run now; the last peak fades by half each 10 ms.
+        lag_s: How late callbacks have been for some timers in a row, at least.
     """
 
     def __init__(self) -> None:
         self.lag_s = 0.0
+        self._last: deque[float] = deque([0.0] * LASTING, LASTING)
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -38,5 +40,6 @@ class LoopLag:
 
     def _tick(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         now = loop.time()
-        self.lag_s = max(now - due, FADING * self.lag_s)
+        self._last.append(now - due)
+        self.lag_s = min(self._last)
         self._arm(loop, now)
