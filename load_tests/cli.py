@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+from types import FrameType
+
 import typer
 
 from load_tests.bench_command import bench
@@ -18,5 +22,11 @@ app.command("soak")(soak)
 @app.callback(invoke_without_command=True)
 def main(context: typer.Context) -> None:
     """Load on servers: benchmarks with a report, single loads, and a soak."""
+    signal.signal(signal.SIGTERM, _end)
     if context.invoked_subcommand is None:
         bench(quick=True)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does: servers that were started are stopped, what was measured is reported."""
+    sys.exit(128 + number)

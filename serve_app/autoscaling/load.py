@@ -20,6 +20,7 @@ class Load:
         done: What they executed.
         growth: What the queue grew by in a second; below 0 while it shrinks.
         backlog_s: Seconds that one replica needs for what waited at the end.
+        queue_s: Seconds that a replica needed, in the mean, for what waited for it.
         stands: Whether a queue was there all the time.
         misses: Whether requests were missed or refused all the time.
     """
@@ -28,6 +29,7 @@ class Load:
     done: float
     growth: float = 0.0
     backlog_s: float = 0.0
+    queue_s: float = 0.0
     stands: bool = False
     misses: bool = False
 
@@ -56,6 +58,7 @@ def load_of(window: Sequence[History]) -> Load:
         done=sum(part.done for part in parts),
         growth=max((part.growth for part in parts), key=abs),
         backlog_s=max(part.backlog_s for part in parts),
+        queue_s=max(part.queue_s for part in parts),
         stands=any(part.stands for part in parts),
         misses=all(any(sample.stats.misses_per_s for sample in at_once) for at_once in zip(*window, strict=False)),
     )
@@ -75,5 +78,6 @@ def _load_of(history: History) -> Load:
         done=min(busy, rows_per_s / capacity),
         growth=(queue_s[-1] - queue_s[0]) / seconds if seconds > 0 else 0.0,
         backlog_s=queue_s[-1],
+        queue_s=fmean(queue_s),
         stands=min(queue_s) > STANDING_S,
     )

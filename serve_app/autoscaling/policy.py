@@ -7,9 +7,9 @@ fulfilled. What is decided here:
 - *Up by the last three reports*, because a look-back takes long to notice a step: replicas were full, or a queue stood
   all the time, or requests were missed all the time. A queue that grows counts as load, and so does one that would not
   be executed within `drain_s`; one that shrinks fast enough asks for nothing.
-- *Down*: those that stay would have `KEEP` of the target to do at most, by the mean over the look-back. The gap between
-  up and down is what keeps a steady load, at whatever rate, from making replicas come and go. The largest need of the
-  whole hold-off counts (Crankshaw et al., "InferLine", SoCC 2020).
+- *Down*: those that stay would have `KEEP` of the target to do at most, by the mean over the look-back, and no row has
+  waited for long. The gap between up and down is what keeps a steady load, at whatever rate, from making replicas come
+  and go. The largest need of the whole hold-off counts (Crankshaw et al., "InferLine", SoCC 2020).
 - *A replica that was missed is kept longer*: each time one is called back soon after it was sent away, the hold-off of
   the next one doubles.
 - *What is too much is learned*: misses or a standing queue at a load below the target mean that replicas bear less than
@@ -25,7 +25,7 @@ import math
 from dataclasses import dataclass, replace
 
 from serve_app.autoscaling.history import History
-from serve_app.autoscaling.load import Load, load_of
+from serve_app.autoscaling.load import STANDING_S, Load, load_of
 from serve_app.autoscaling.memory import Memory, Situation
 from serve_app.config.scaling import ScalingArgs
 
@@ -52,7 +52,7 @@ def decide(args: ScalingArgs, situation: Situation, memory: Memory) -> Memory:
     up = max(needs.at_once(recent), needs.up(steady) if steady else 1)
     if min(up, situation.most) > situation.target:
         return memory.raised(min(up, situation.most), _reason(recent))
-    if steady and len(situation.running) == situation.target:
+    if steady and len(situation.running) == situation.target and steady.queue_s <= STANDING_S:
         down = max(up, needs.down(steady), situation.least)
         if down < situation.target:
             return memory.lowered(situation, down, _reason(steady))

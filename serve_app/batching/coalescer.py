@@ -24,6 +24,7 @@ from serve_app.types import Block, BlockEntry, BlockReply, EntryResult, Inferenc
 Send = Callable[[tuple[Block, ...]], Awaitable[tuple[BlockReply, ...]]]
 """Carries blocks to a replica of the release and their replies back; raises `ReplicaLost` if the replica died."""
 
+TRAVEL_SMOOTHING = 0.1  # weight of the last call
 HEADROOM = 0.75  # of the time a request allows, for a forecast that is right half of the time
 SENDER = secrets.token_hex(4)  # this gateway replica, for the backlog that a release adds up
 
@@ -105,7 +106,7 @@ class Coalescer:
         self._rows_by_level = Counter[int]()
         self._rows = self._bytes = self._refused = 0
         self._expiry = Expiry[_Waiting](self._expire)
-        self._latency = LatencyModel()
+        self._latency, self._travel_s = LatencyModel(), 0.0
         self._flights: dict[asyncio.Task[None], _Flight] = {}
         self._pump_is_due = False
         # A block serves many requests, so it must not run in the context (trace, request id) of the one that woke it.
@@ -158,9 +159,10 @@ class Coalescer:
         if len(self._flights) < self._slots and not self._queue:
             return 0.0
         ahead = rows + sum(waiting for level, waiting in self._rows_by_level.items() if level <= priority)
-        next_slot = min((flight.ends_at for flight in self._flights.values()), default=0.0)
+        now = time.perf_counter()
+        next_slot_s = min((abs(flight.ends_at - now) for flight in self._flights.values()), default=0.0)
         calls = 1 + self._bytes // self.bounds.call_bytes // self._slots
-        return max(0.0, next_slot - time.perf_counter()) + calls * self._latency.usual_s(max(1, ahead // calls))
+        return next_slot_s + calls * self._latency.usual_s(max(1, ahead // calls))
 
     def _enqueue(self, request: InferenceRequest, timeout_s: float) -> _Waiting:
         rows, priority = request.rows, request.priority
@@ -263,13 +265,21 @@ class Coalescer:
             groups = self._by_shape(members)
             blocks = tuple(self._block(group) for group in groups)
             replies = await self._send(blocks)
-            self._latency.observe(rows, time.perf_counter() - sent)
+            self._learn(rows, time.perf_counter() - sent, replies)
             for group, block, reply in zip(groups, blocks, replies, strict=True):
                 self._hand_out(group, block, reply, sent)
         except Exception as error:  # every request of the call must hear what happened to it
             _fail(members, error)
             if isinstance(error, ReplicaLost):
                 self._on_lost(self._release)
+
+    def _learn(self, rows: int, took_s: float, replies: tuple[BlockReply, ...]) -> None:
+        """Take a call into account: how long it took, and how much of that not in the release but on the way."""
+        self._latency.observe(rows, took_s)
+        timings = [result.timings for reply in replies for result in reply.results if result.error is None]
+        if timings:
+            inside_s = max(times.queue_s + times.batch_s + times.compute_s for times in timings)
+            self._travel_s += TRAVEL_SMOOTHING * (max(0.0, took_s - inside_s) - self._travel_s)
 
     def _hand_out(self, members: list[_Waiting], block: Block, reply: BlockReply, sent: float) -> None:
         for waiting, (outputs, result) in zip(members, reply.per_entry(block), strict=True):
@@ -289,12 +299,12 @@ class Coalescer:
         return list(groups.values())
 
     def _block(self, members: list[_Waiting]) -> Block:
-        now = time.perf_counter()
+        answer_by = time.perf_counter() + self._travel_s  # what the way takes is not the release's to use
         entries = tuple(
             BlockEntry(
                 waiting.rows,
                 waiting.request.request_id,
-                max(0.0, waiting.deadline - now),
+                max(0.0, waiting.deadline - answer_by),
                 waiting.request.parameters,
                 waiting.priority,
             )

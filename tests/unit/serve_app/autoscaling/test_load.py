@@ -41,7 +41,7 @@ def test_replicas_add_up():
 
 def test_a_queue_that_grows_was_load_too():
     load = load_of([history(0, 30, 100)])
-    assert load == Load(replicas=1, done=0.5, growth=0.5, backlog_s=1.0)
+    assert load == Load(replicas=1, done=0.5, growth=0.5, backlog_s=1.0, queue_s=pytest.approx(1.3 / 3))
     assert load.arriving == 1.0
 
 

@@ -114,6 +114,12 @@ def _with_memory(given):
     return given, started(given)
 
 
+def test_none_goes_while_rows_wait_for_some():
+    crowded = reports(0.2, (0.0, 130.0) * 10)  # 65 rows in the mean, 0.65 s, though never for long
+    assert desired(situation(crowded, reports(0.01))) == 2
+    assert desired(situation(reports(0.2, (0.0, 90.0) * 10), reports(0.01))) == 1
+
+
 def test_reports_from_before_a_change_say_nothing():
     given = situation(reports(1.0), reports(0.5), now=20.0)
     assert decide(ARGS, given, started(given, at=16.5)).desired == 2  # 17, 18, 19: the first of them is left out too

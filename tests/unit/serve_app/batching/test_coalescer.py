@@ -11,7 +11,7 @@ from support.waiting import until
 
 from serve_app.batching.coalescer import Bounds, Coalescer
 from serve_app.errors import DeadlineExceeded, DeadlineUnreachable, InvalidInput, Overloaded, ReplicaLost
-from serve_app.types import BlockReply, EntryResult, InferenceRequest
+from serve_app.types import BlockReply, EntryResult, InferenceRequest, Timings
 
 
 def request(*values: float, **changes) -> InferenceRequest:
@@ -289,3 +289,19 @@ async def test_a_block_tells_what_still_waits():
     await asyncio.gather(*tasks)
     assert [rows_ for _, rows_ in link.backlogs] == [2, 1, 0]
     assert len({sender for sender, _ in link.backlogs}) == 1
+
+
+async def test_the_time_on_the_way_is_not_the_releases_to_use():
+    timeouts = []
+
+    async def send(blocks):
+        timeouts.append(blocks[0].entries[0].timeout_s)
+        await asyncio.sleep(0.02)
+        timings = Timings(queue_s=0.005, batch_s=0.001, compute_s=0.004)
+        return (BlockReply({"total": np.zeros(1)}, (EntryResult(timings=timings),)),)
+
+    subject = Coalescer(send)
+    for _ in range(40):
+        await subject.submit(request(1), 10.0)
+    assert timeouts[0] == pytest.approx(10.0, abs=0.005)
+    assert 0.008 < 10.0 - timeouts[-1] < 0.05
