@@ -25,7 +25,7 @@ Send = Callable[[tuple[Block, ...]], Awaitable[tuple[BlockReply, ...]]]
 """Carries blocks to a replica of the release and their replies back; raises `ReplicaLost` if the replica died."""
 
 TRAVEL_SMOOTHING = 0.1  # weight of the last call
-HEADROOM = 0.75  # of the time a request allows, for a forecast that is right half of the time
+HEADROOM = 0.6  # of the time a request allows, for a forecast that is right half of the time
 SENDER = secrets.token_hex(4)  # this gateway replica, for the backlog that a release adds up
 
 
