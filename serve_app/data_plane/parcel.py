@@ -1,4 +1,4 @@
-"""Blocks that travel through shared memory: on one machine a megabyte costs a tenth of what it costs in a message.
+"""Blocks that travel through shared memory: on one machine that saves the copies that a big message is made of.
 
 The gateway writes a block's tensors to a file in memory that only its own user can read, and sends the file's name; the
 release maps it and computes on the very pages. Files are used again once the call is over, so that their pages are
