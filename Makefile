@@ -15,7 +15,7 @@ serve: models
 test: models
 	$(BIN)/python -m pytest -m "not gpu"
 
-check: $(INSTALLED)
+check: models
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
