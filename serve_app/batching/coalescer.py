@@ -1,7 +1,9 @@
 """Turns single requests into blocks, so that many of them cost one call to a release replica.
 
 While as many calls are in flight as there are slots, requests collect; when a slot is free, all that wait go in one
-call. There is no timer: on an idle system a request leaves in the same turn of the event loop.
+call. One more call a slot may travel ahead, so that the release has work while an answer is on its way, but only once it
+carries as many rows as those in flight do: smaller ones cost more than they gain (docs/benchmarks.md has figures). There is no timer: on an idle system a request leaves in the
+same turn of the event loop.
 """
 
 from __future__ import annotations
@@ -74,6 +76,7 @@ class _Flight:
     """A call under way: whose it is, and when it is expected back."""
 
     members: list[_Waiting]
+    rows: int
     ends_at: float
 
 
@@ -86,6 +89,7 @@ class Coalescer:
         bounds: Of the queue and of a call.
         ragged: Whether requests may differ in axes beyond 0, so that a call has a block for each shape.
         slots: Calls in flight at a time.
+        travel_ahead: Whether as many calls again may be sent before those in flight are answered.
         on_lost: Told the release's name when a call lost its replica, before the next call starts.
     """
 
@@ -97,11 +101,12 @@ class Coalescer:
         bounds: Bounds = DEFAULT_BOUNDS,
         ragged: bool = True,
         slots: int = 1,
+        travel_ahead: bool = False,
         on_lost: Callable[[str], None] = lambda release: None,
     ) -> None:
         self._send, self._release = send, release
         self.bounds, self._ragged = bounds, ragged
-        self._slots, self._on_lost = slots, on_lost
+        self._slots, self._travel_ahead, self._on_lost = slots, travel_ahead, on_lost
         self._queue: dict[_Waiting, None] = {}  # a set with an order: any member leaves in O(1)
         self._rows_by_level = Counter[int]()
         self._rows = self._bytes = self._refused = 0
@@ -114,7 +119,7 @@ class Coalescer:
 
     @property
     def slots(self) -> int:
-        """Calls in flight at a time."""
+        """Calls in flight at a time, without those that travel ahead."""
         return self._slots
 
     @slots.setter
@@ -223,17 +228,24 @@ class Coalescer:
 
     def _pump_soon(self) -> None:
         """Send in the next turn of the loop, so that requests of this turn share a block."""
-        if self._queue and not self._pump_is_due and len(self._flights) < self._slots:
+        if self._queue and not self._pump_is_due and self._may_send():
             self._pump_is_due = True
             asyncio.get_running_loop().call_soon(self._pump, context=self._context)
 
+    def _may_send(self) -> bool:
+        flights = len(self._flights)
+        if flights < self._slots:
+            return True
+        rows_in_flight = sum(flight.rows for flight in self._flights.values())
+        return self._travel_ahead and flights < 2 * self._slots and self._rows * flights >= rows_in_flight
+
     def _pump(self) -> None:
         self._pump_is_due = False
-        while len(self._flights) < self._slots and (members := self._take()):
+        while self._may_send() and (members := self._take()):
             rows = sum(waiting.rows for waiting in members)
             ends_at = time.perf_counter() + self._latency.usual_s(rows)
             flight = asyncio.get_running_loop().create_task(self._fly(members, rows))
-            self._flights[flight] = _Flight(members, ends_at)
+            self._flights[flight] = _Flight(members, rows, ends_at)
             flight.add_done_callback(self._landed)
 
     def _landed(self, flight: asyncio.Task[None]) -> None:

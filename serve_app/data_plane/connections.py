@@ -17,7 +17,6 @@ logger = logging.getLogger("serve_app.connections")
 STATUS_TIMEOUT_S = 10.0  # how long the cluster may take to say how its releases are
 CONNECT_TIMEOUT_S = 10.0  # how long a release may take to describe itself
 CONNECT_WAIT_S = 1.0  # how long a look at the cluster waits for releases that are new in it
-CALLS_PER_REPLICA = 2  # one is executed while the next one travels
 _UNKNOWN = ReleaseStatus(ReleaseState.UNAVAILABLE, "no application of that name is deployed")
 
 
@@ -56,7 +55,7 @@ class Connections:
         self._abandon_dead()
         await self._connect_all(ready - set(self.routes))
         for name, route in self.routes.items():
-            route.coalescer.slots = CALLS_PER_REPLICA * max(1, self.status(name).replicas)
+            route.coalescer.slots = max(1, self.status(name).replicas)
         self._changed()
 
     def lost(self, release: str) -> None:
@@ -150,7 +149,8 @@ class Connections:
             release=release,
             bounds=Bounds(info.max_queue_rows),
             ragged=any(-1 in spec.shape[1:] for spec in info.inputs),
-            slots=CALLS_PER_REPLICA * max(1, self.status(release).replicas),
+            slots=max(1, self.status(release).replicas),
+            travel_ahead=True,
             on_lost=self.lost,
         )
         self.routes[release] = Route(info, coalescer, client)

@@ -79,6 +79,22 @@ async def test_two_slots_carry_two_calls():
     assert await asyncio.gather(*tasks) == [[3], [6], [9]]
 
 
+async def test_one_more_call_travels_ahead_once_it_carries_as_many_rows_as_are_in_flight():
+    link = Link(held=True)
+    subject = Coalescer(link, travel_ahead=True)
+    tasks = [asyncio.create_task(ask(subject, 1, 1, 1))]
+    await until(lambda: len(link.blocks) == 1)
+    tasks.append(asyncio.create_task(ask(subject, 2, 2)))
+    await until(lambda: subject.queued_rows == 2)
+    tasks.append(asyncio.create_task(ask(subject, 3)))
+    await until(lambda: len(link.blocks) == 2)
+    tasks.append(asyncio.create_task(ask(subject, *[4.0] * 9)))
+    await until(lambda: subject.queued_rows == 9)
+    assert link.blocks == [[1, 1, 1], [2, 2, 3]]
+    link.gate.set()
+    assert await asyncio.gather(*tasks) == [[3, 3, 3], [6, 6], [9], [12] * 9]
+
+
 async def test_a_full_queue_refuses_and_takes_again_once_there_is_room():
     link = Link(held=True)
     subject = Coalescer(link, bounds=Bounds(queue_rows=2))

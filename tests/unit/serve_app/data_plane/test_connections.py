@@ -33,10 +33,10 @@ def ask(subject: Connections, *values: float) -> asyncio.Task[Coalesced]:
 async def test_slots_follow_the_replicas():
     cluster = Changing("v1")
     subject = await connected(cluster)
-    assert subject.routes[V1].coalescer.slots == 6
+    assert subject.routes[V1].coalescer.slots == 3
     cluster.replicas = 5
     await subject.refresh(lambda: {V1})
-    assert subject.routes[V1].coalescer.slots == 10
+    assert subject.routes[V1].coalescer.slots == 5
 
 
 async def test_a_release_that_lost_its_only_replica_is_left_at_once_and_comes_back():
