@@ -1,9 +1,9 @@
 """Turns single requests into blocks, so that many of them cost one call to a release replica.
 
 While as many calls are in flight as there are slots, requests collect; when a slot is free, all that wait go in one
-call. One more call a slot may travel ahead, so that the release has work while an answer is on its way, but only once it
-carries as many rows as those in flight do: smaller ones cost more than they gain (docs/benchmarks.md has figures). There is no timer: on an idle system a request leaves in the
-same turn of the event loop.
+call. Another one may travel ahead, so that the release has work while an answer is on its way, but only once it carries
+as many rows as those in flight: smaller ones cost more than they gain (figures are in docs/benchmarks.md). There is no
+timer: on an idle system a request leaves in the same turn of the event loop.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 import contextvars
 import secrets
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
@@ -26,22 +26,26 @@ from serve_app.types import Block, BlockEntry, BlockReply, EntryResult, Inferenc
 Send = Callable[[tuple[Block, ...]], Awaitable[tuple[BlockReply, ...]]]
 """Carries blocks to a replica of the release and their replies back; raises `ReplicaLost` if the replica died."""
 
-TRAVEL_SMOOTHING = 0.1  # weight of the last call
+TRAVELS = (
+    8  # calls whose shortest way counts: a longer one was held up, and what is told too little time is not executed
+)
 HEADROOM = 0.6  # of the time a request allows, for a forecast that is right half of the time
 SENDER = secrets.token_hex(4)  # this gateway replica, for the backlog that a release adds up
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much may collect.
+    """How much may collect, and leave.
 
     Attributes:
         queue_rows: Most rows that wait; more is refused with `Overloaded`.
         call_bytes: A call takes no further request that would make it bigger; a larger request travels alone.
+        calls_ahead: Calls for each slot that may leave before those in flight are answered, if they are as big.
     """
 
     queue_rows: int = 4096
     call_bytes: int = 2**22
+    calls_ahead: int = 0
 
 
 DEFAULT_BOUNDS = Bounds()
@@ -89,7 +93,6 @@ class Coalescer:
         bounds: Of the queue and of a call.
         ragged: Whether requests may differ in axes beyond 0, so that a call has a block for each shape.
         slots: Calls in flight at a time.
-        travel_ahead: Whether as many calls again may be sent before those in flight are answered.
         on_lost: Told the release's name when a call lost its replica, before the next call starts.
     """
 
@@ -101,17 +104,16 @@ class Coalescer:
         bounds: Bounds = DEFAULT_BOUNDS,
         ragged: bool = True,
         slots: int = 1,
-        travel_ahead: bool = False,
         on_lost: Callable[[str], None] = lambda release: None,
     ) -> None:
         self._send, self._release = send, release
         self.bounds, self._ragged = bounds, ragged
-        self._slots, self._travel_ahead, self._on_lost = slots, travel_ahead, on_lost
+        self._slots, self._on_lost = slots, on_lost
         self._queue: dict[_Waiting, None] = {}  # a set with an order: any member leaves in O(1)
         self._rows_by_level = Counter[int]()
         self._rows = self._bytes = self._refused = 0
         self._expiry = Expiry[_Waiting](self._expire)
-        self._latency, self._travel_s = LatencyModel(), 0.0
+        self._latency, self._travels_s = LatencyModel(), deque([0.0], TRAVELS)
         self._flights: dict[asyncio.Task[None], _Flight] = {}
         self._pump_is_due = False
         # A block serves many requests, so it must not run in the context (trace, request id) of the one that woke it.
@@ -119,7 +121,7 @@ class Coalescer:
 
     @property
     def slots(self) -> int:
-        """Calls in flight at a time, without those that travel ahead."""
+        """Calls in flight at a time, beside those that travel ahead."""
         return self._slots
 
     @slots.setter
@@ -169,12 +171,20 @@ class Coalescer:
         calls = 1 + self._bytes // self.bounds.call_bytes // self._slots
         return next_slot_s + calls * self._latency.usual_s(max(1, ahead // calls))
 
-    def _enqueue(self, request: InferenceRequest, timeout_s: float) -> _Waiting:
-        rows, priority = request.rows, request.priority
+    def admit(self, rows: int, priority: int, timeout_s: float) -> None:
+        """Refuse a request for which there is no hope.
+
+        Raises:
+            DeadlineUnreachable: What is ahead of it takes longer than `timeout_s`.
+        """
         forecast_s = self.forecast_s(rows, priority)
         if forecast_s > HEADROOM * timeout_s:
             self._refused += 1
             raise DeadlineUnreachable(self._release, forecast_s, timeout_s)
+
+    def _enqueue(self, request: InferenceRequest, timeout_s: float) -> _Waiting:
+        rows, priority = request.rows, request.priority
+        self.admit(rows, priority, timeout_s)
         if self._rows + rows > self.bounds.queue_rows:
             self._make_room(request.tenant, rows)
         now, answer = time.perf_counter(), asyncio.get_running_loop().create_future()
@@ -237,7 +247,7 @@ class Coalescer:
         if flights < self._slots:
             return True
         rows_in_flight = sum(flight.rows for flight in self._flights.values())
-        return self._travel_ahead and flights < 2 * self._slots and self._rows * flights >= rows_in_flight
+        return flights < (1 + self.bounds.calls_ahead) * self._slots and self._rows * flights >= rows_in_flight
 
     def _pump(self) -> None:
         self._pump_is_due = False
@@ -288,10 +298,10 @@ class Coalescer:
     def _learn(self, rows: int, took_s: float, replies: tuple[BlockReply, ...]) -> None:
         """Take a call into account: how long it took, and how much of that not in the release but on the way."""
         self._latency.observe(rows, took_s)
-        timings = [result.timings for reply in replies for result in reply.results if result.error is None]
-        if timings:
-            inside_s = max(times.queue_s + times.batch_s + times.compute_s for times in timings)
-            self._travel_s += TRAVEL_SMOOTHING * (max(0.0, took_s - inside_s) - self._travel_s)
+        # What was refused has no timings: all of such a call was its way. So this is learned whatever the answers are.
+        timings = [result.timings for reply in replies for result in reply.results]
+        inside_s = max((times.queue_s + times.batch_s + times.compute_s for times in timings), default=0.0)
+        self._travels_s.append(max(0.0, took_s - inside_s))
 
     def _hand_out(self, members: list[_Waiting], block: Block, reply: BlockReply, sent: float) -> None:
         for waiting, (outputs, result) in zip(members, reply.per_entry(block), strict=True):
@@ -311,7 +321,7 @@ class Coalescer:
         return list(groups.values())
 
     def _block(self, members: list[_Waiting]) -> Block:
-        answer_by = time.perf_counter() + self._travel_s  # what the way takes is not the release's to use
+        answer_by = time.perf_counter() + min(self._travels_s)  # what the way takes is not the release's to use
         entries = tuple(
             BlockEntry(
                 waiting.rows,

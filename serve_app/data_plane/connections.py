@@ -147,10 +147,9 @@ class Connections:
         coalescer = Coalescer(
             Sender(client, info, self._look, lambda: self._renew(release)),
             release=release,
-            bounds=Bounds(info.max_queue_rows),
+            bounds=Bounds(info.max_queue_rows, calls_ahead=1),  # one is executed while the next one travels
             ragged=any(-1 in spec.shape[1:] for spec in info.inputs),
             slots=max(1, self.status(release).replicas),
-            travel_ahead=True,
             on_lost=self.lost,
         )
         self.routes[release] = Route(info, coalescer, client)

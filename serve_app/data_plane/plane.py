@@ -22,7 +22,8 @@ from serve_app.data_plane.route import Route
 from serve_app.data_plane.validation import validate
 from serve_app.errors import DeadlineUnreachable, InvalidInput, InvalidTable, ModelNotReady, ReplicaLost, RequestError
 from serve_app.observability.request_log import UNKNOWN, RequestLog
-from serve_app.types import InferenceRequest, InferenceResponse, ReleaseInfo, Tensors
+from serve_app.protocol.call import Call
+from serve_app.types import DEFAULT_PRIORITY, InferenceRequest, InferenceResponse, ReleaseInfo, Tensors
 
 logger = logging.getLogger("serve_app.data_plane")
 
@@ -129,6 +130,21 @@ class DataPlane:
             logger.warning("%s does not describe itself: %r", route.info.release, error)
             return route.info
 
+    def refuse_hopeless(self, call: Call) -> None:
+        """Refuse a call that could not be answered in time even if it had one row, before its body is decoded.
+
+        Raises:
+            DeadlineUnreachable: What is ahead takes longer than it allows; this is accounted for.
+            RequestError, ModelNotReady: As `signature`.
+        """
+        route = self.directory.resolve(call.model_name, call.model_version, self._random_point())
+        try:
+            route.coalescer.admit(1, DEFAULT_PRIORITY, self._time_left_s(route, call.timeout_s))
+        except DeadlineUnreachable as error:
+            request = InferenceRequest(call.model_name, {}, request_id=call.request_id)
+            self._log.failed(request, route.info.version, 0.0, error)
+            raise
+
     async def infer(self, request: InferenceRequest) -> InferenceResponse:
         """Answer one decoded request.
 
@@ -144,7 +160,7 @@ class DataPlane:
         try:
             route = self.directory.resolve(request.model_name, request.model_version, self._random_point())
             validate(request, route.info, self.limits.max_request_rows)
-            deadline = started + self._timeout_s(route, request) - self._lost_to_the_loop_s(route, request)
+            deadline = started + self._time_left_s(route, request.timeout_s)
             try:
                 response = await self._execute(route, request, deadline)
             except ReplicaLost:  # inference may be repeated: once more, on any version the request may go to
@@ -186,26 +202,26 @@ class DataPlane:
             coalesced.queued_s,
         )
 
-    def _lost_to_the_loop_s(self, route: Route, request: InferenceRequest) -> float:
-        """Seconds of its time that a request has spent before it came here, and will spend after, in the event loop.
+    def _time_left_s(self, route: Route, timeout_s: float | None) -> float:
+        """Seconds the answer may take from here: without what was spent, and will be, waiting for the event loop.
 
         Raises:
-            DeadlineUnreachable: They leave nothing.
+            DeadlineUnreachable: Nothing is left.
         """
-        lost_s, allowed_s = LOOP_PASSES * self._lag.lag_s, self._timeout_s(route, request)
+        allowed_s, lost_s = self._timeout_s(route, timeout_s), LOOP_PASSES * self._lag.lag_s
         if lost_s >= allowed_s:
             raise DeadlineUnreachable(route.info.release, lost_s, allowed_s)
-        return lost_s
+        return allowed_s - lost_s
 
-    def _timeout_s(self, route: Route, request: InferenceRequest) -> float:
+    def _timeout_s(self, route: Route, timeout_s: float | None) -> float:
         """Seconds the answer may take: what the request says, within the release's objective or the limit."""
         slo_ms = route.info.slo_ms
         most = self.limits.timeout_s if slo_ms is None else slo_ms / 1000
-        if request.timeout_s is None:
+        if timeout_s is None:
             return most
-        if request.timeout_s <= 0:
-            raise InvalidInput("parameter 'timeout'", f"is {request.timeout_s * 1e6:.0f} microseconds, must be over 0")
-        return min(most, request.timeout_s)
+        if timeout_s <= 0:
+            raise InvalidInput("parameter 'timeout'", f"is {timeout_s * 1e6:.0f} microseconds, must be over 0")
+        return min(most, timeout_s)
 
 
 def _wanted(outputs: Tensors, request: InferenceRequest, info: ReleaseInfo) -> Tensors:

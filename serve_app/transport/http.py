@@ -15,15 +15,16 @@ from typing import NamedTuple
 import orjson
 
 from serve_app.data_plane.plane import DataPlane
-from serve_app.errors import CapacityError, InvalidInput, ModelNotFound, ServeAppError
-from serve_app.protocol import predict_json, v2_binary, v2_json
+from serve_app.errors import CapacityError, DeadlineUnreachable, ModelNotFound, ServeAppError
+from serve_app.protocol import v2_binary
 from serve_app.protocol.call import Call, tenant_of, timeout_s_of
-from serve_app.protocol.v2_json import ALL_BINARY, ALL_JSON, OutputForm
+from serve_app.transport.codecs import PREDICT, TENSORFLOW, TORCHSERVE, V2, Body, Codec, Encode
 from serve_app.transport.status import http_status
 from serve_app.types import InferenceRequest, InferenceResponse
 
 logger = logging.getLogger("serve_app.http")
 
+PRIORITY = b'"priority"'  # as a body says it
 JSON, BYTES = "application/json", "application/octet-stream"
 _SERVER_TIMING = "gateway;dur=%.3f, queue;dur=%.3f, batch;dur=%.3f, compute;dur=%.3f"  # milliseconds
 
@@ -44,25 +45,43 @@ class InferRoute(NamedTuple):
     Attributes:
         model: The model in the URL; empty for the default model's `/predict`.
         version: The version tag or label in the URL, or empty.
+        codec: What its bodies are.
     """
 
     model: str
     version: str = ""
+    codec: Codec = V2
 
 
 def match_infer(path: str) -> InferRoute | None:
-    """The hot route of a path, or None: `/predict`, `/v2/models/{m}[/versions/{v}|/labels/{l}]/infer`."""
+    """The hot route of a path, or None.
+
+    `/v2/models/{m}[/versions/{v}|/labels/{l}]/infer`, `/v1/models/{m}[/versions/{v}|/labels/{l}]:{verb}`, `/predict`,
+    and `/predictions/{m}[/{v}]` and `/explanations/{m}[/{v}]`.
+    """
+    if path.startswith("/v2/models/"):
+        return _match_version(path[len("/v2/models/") : -len("/infer")], V2) if path.endswith("/infer") else None
     if path == "/predict":
-        return InferRoute("")
-    if not (path.startswith("/v2/models/") and path.endswith("/infer")):
-        return None
-    parts = path[len("/v2/models/") :].split("/")
+        return InferRoute("", codec=PREDICT)
+    if path.startswith("/v1/models/"):
+        name, _, verb = path[len("/v1/models/") :].rpartition(":")
+        return _match_version(name, TENSORFLOW[verb]) if verb in TENSORFLOW else None
+    for start, codec in TORCHSERVE.items():
+        if path.startswith(start):
+            parts = path[len(start) :].split("/")
+            return InferRoute(parts[0], "".join(parts[1:]), codec) if all(parts) and len(parts) <= 2 else None
+    return None
+
+
+def _match_version(name: str, codec: Codec) -> InferRoute | None:
+    """The route of `{m}`, `{m}/versions/{v}` or `{m}/labels/{l}`."""
+    parts = name.split("/")
     if not parts[0]:
         return None
-    if len(parts) == 2:
-        return InferRoute(parts[0])
-    if len(parts) == 4 and parts[1] in ("versions", "labels") and parts[2]:
-        return InferRoute(parts[0], parts[2])
+    if len(parts) == 1:
+        return InferRoute(parts[0], "", codec)
+    if len(parts) == 3 and parts[1] in ("versions", "labels") and parts[2]:
+        return InferRoute(parts[0], parts[2], codec)
     return None
 
 
@@ -74,12 +93,14 @@ class RequestHead(NamedTuple):
         timeout_s: `x-request-timeout-seconds`, KServe's and Triton's name for the time an answer may take.
         tenant: `x-tenant-id`: whose request it is, for fair queueing only.
         json_length: `inference-header-content-length`: bytes of JSON before binary tensors.
+        content_type: `content-type`.
     """
 
     request_id: str = ""
     timeout_s: str = ""
     tenant: str = ""
     json_length: str = ""
+    content_type: str = ""
 
 
 class InferHandler:
@@ -99,7 +120,12 @@ class InferHandler:
         started = time.perf_counter()
         request_id = self._plane.request_id(head.request_id)
         try:
-            request, form = self._decode(route, head, body, request_id)
+            call = Call(route.model, route.version, request_id, timeout_s_of(head.timeout_s), tenant_of(head.tenant))
+            if route.model and PRIORITY not in body:  # one that may go before others is decoded first
+                self._plane.refuse_hopeless(call)
+            request, encode = self._decode(route, head, body, call)
+        except DeadlineUnreachable as error:
+            return error_response(error, request_id)
         except Exception as error:  # the outermost frame: whatever it is, the client gets a sentence, not a hang-up
             return self.refuse(route, error, request_id)
         try:
@@ -107,10 +133,11 @@ class InferHandler:
         except Exception as error:  # as above; the data plane has accounted for it
             return error_response(error, request_id)
         try:
-            answer, json_length = _encode(route, response, form)
+            answer = encode(response)
         except Exception as error:  # as above
             return self.refuse(route, error, request_id)
-        return HttpResponse(200, answer, _headers(response, time.perf_counter() - started, json_length))
+        headers = _headers(response, time.perf_counter() - started, answer.json_length)
+        return HttpResponse(200, answer.content, headers)
 
     def refuse(self, route: InferRoute, error: Exception, request_id: str) -> HttpResponse:
         """Answer a request that does not reach the data plane, and account for it."""
@@ -118,21 +145,11 @@ class InferHandler:
         self._plane.refused(route.model or self._plane.directory.default_model or "", request_id, error)
         return error_response(error, request_id)
 
-    def _decode(
-        self, route: InferRoute, head: RequestHead, body: bytes, request_id: str
-    ) -> tuple[InferenceRequest, OutputForm]:
-        """The request, and how the client wants the outputs."""
-        call = Call(route.model, route.version, request_id, timeout_s_of(head.timeout_s), tenant_of(head.tenant))
-        if not head.json_length:
-            if route.model:
-                return v2_json.decode_request(body, call)
-            return predict_json.decode_request(body, self._plane.signature(self._default_model()), call), ALL_JSON
+    def _decode(self, route: InferRoute, head: RequestHead, body: bytes, call: Call) -> tuple[InferenceRequest, Encode]:
+        """The request, and what encodes its answer."""
         if not route.model:
-            raise InvalidInput(f"header {v2_binary.LENGTH_FIELD!r}", "has no meaning for /predict, which is JSON only")
-        json_length = v2_binary.json_length_of(head.json_length, body)
-        if json_length:
-            return v2_binary.decode_mixed(body, json_length, call)
-        return v2_binary.decode_raw(body, self._plane.signature(route.model, route.version), call), ALL_BINARY
+            call = call._replace(model_name=self._default_model())
+        return route.codec.decode(Body(body, head.content_type, head.json_length), call, self._plane.signature)
 
     def _default_model(self) -> str:
         model = self._plane.directory.default_model
@@ -151,15 +168,6 @@ def error_response(error: Exception, request_id: str) -> HttpResponse:
     logger.error("internal error on request %s", request_id, exc_info=error)
     sentence = f"internal error; the server's log has it under request id {request_id}"
     return HttpResponse(HTTPStatus.INTERNAL_SERVER_ERROR, orjson.dumps({"error": sentence}), headers)
-
-
-def _encode(route: InferRoute, response: InferenceResponse, form: OutputForm) -> tuple[bytes, int | None]:
-    """The body, and the bytes of JSON at its start where binary outputs follow them."""
-    if not route.model:
-        return predict_json.encode_response(response), None
-    if form is ALL_JSON:
-        return v2_json.encode_response(response), None
-    return v2_binary.encode_response(response, form)
 
 
 def _headers(response: InferenceResponse, seconds: float, json_length: int | None) -> Mapping[str, str]:

@@ -10,6 +10,7 @@ from support.arithmetic import Executor, rows
 from support.waiting import until
 
 from serve_app.batching.coalescer import Bounds, Coalescer
+from serve_app.batching.latency import LatencyModel
 from serve_app.errors import DeadlineExceeded, DeadlineUnreachable, InvalidInput, Overloaded, ReplicaLost
 from serve_app.types import BlockReply, EntryResult, InferenceRequest, Timings
 
@@ -81,7 +82,7 @@ async def test_two_slots_carry_two_calls():
 
 async def test_one_more_call_travels_ahead_once_it_carries_as_many_rows_as_are_in_flight():
     link = Link(held=True)
-    subject = Coalescer(link, travel_ahead=True)
+    subject = Coalescer(link, bounds=Bounds(calls_ahead=1))
     tasks = [asyncio.create_task(ask(subject, 1, 1, 1))]
     await until(lambda: len(link.blocks) == 1)
     tasks.append(asyncio.create_task(ask(subject, 2, 2)))
@@ -295,6 +296,45 @@ async def test_tenants_take_turns_when_not_all_fit_a_call():
     link.gate.set()
     await asyncio.gather(flying, *tasks)
     assert link.blocks[1:] == [[1, 8, 2, 9], [3, 4, 5, 6]]
+
+
+class SlowWay(Link):
+    """Takes as long as it is told to carry a block, and has the release refuse what comes with no time left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.way_s = 0.0
+
+    async def __call__(self, blocks) -> tuple[BlockReply, ...]:
+        await asyncio.sleep(self.way_s)  # the way itself, not a wait for a state
+        if any(entry.timeout_s == 0 for block in blocks for entry in block.entries):
+            self.timeouts.append(0.0)
+            late = EntryResult(DeadlineExceeded("arithmetic-v1", 0.0))
+            return tuple(BlockReply({}, tuple(late for _ in block.entries)) for block in blocks)
+        return await super().__call__(blocks)
+
+
+async def test_the_time_the_way_takes_is_not_the_releases_to_use():
+    link = SlowWay()
+    link.way_s = 0.05
+    subject = Coalescer(link)
+    for _ in range(9):
+        await ask(subject, 1)
+    assert link.timeouts[0] == pytest.approx(20, abs=0.01)
+    assert link.timeouts[-1] < 19.95
+
+
+async def test_a_way_that_was_slow_for_a_while_does_not_leave_requests_without_time_for_ever():
+    link = SlowWay()
+    link.way_s = 0.05
+    subject = Coalescer(link)
+    for _ in range(9):
+        await ask(subject, 1)
+    link.way_s = 0.0
+    subject._latency = LatencyModel()  # admission is another matter
+    with pytest.raises(DeadlineExceeded):
+        await ask(subject, 1, timeout_s=0.03)
+    assert await ask(subject, 1, timeout_s=0.03) == [3]
 
 
 async def test_a_block_tells_what_still_waits():

@@ -11,6 +11,7 @@ from support.arithmetic import Executor, Recording, rows
 from support.gateway import plane_of, table
 from support.waiting import until
 
+from serve_app.batching.coalescer import Bounds
 from serve_app.config.gateway import LimitsConfig
 from serve_app.data_plane.local import LocalCluster
 from serve_app.data_plane.plane import DataPlane
@@ -78,8 +79,8 @@ async def test_the_shortest_of_timeout_objective_and_limit_counts():
         with pytest.raises(InvalidInput, match=r"'timeout' is 0 microseconds, must be over 0"):
             await subject.infer(request(1, timeout_s=0.0))
         route = subject.directory.resolve("arithmetic", "v1", 0)
-        assert subject._timeout_s(route, request(1)) == 10
-        assert subject._timeout_s(route, request(1, timeout_s=15)) == 10
+        assert subject._timeout_s(route, None) == 10
+        assert subject._timeout_s(route, 15) == 10
         model.release()
 
 
@@ -115,7 +116,7 @@ async def test_a_client_that_leaves_is_accounted_for_and_its_rows_are_not_execut
     model, metrics = Recording(held=True), Metrics()
     async with plane(Executor("v1", model), metrics=metrics) as subject:
         coalescer = subject.directory.resolve("arithmetic", "", 0).coalescer
-        coalescer.slots = 1
+        coalescer.slots, coalescer.bounds = 1, Bounds()
         first = asyncio.create_task(subject.infer(request(1)))
         await until(model.started.is_set)
         leaving = asyncio.create_task(subject.infer(request(2)))

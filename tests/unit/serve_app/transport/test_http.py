@@ -14,6 +14,8 @@ from support.gateway import client_of, plane_of, table
 
 from serve_app.data_plane.local import LocalCluster
 from serve_app.datatypes import Datatype
+from serve_app.protocol.call import Call
+from serve_app.transport.codecs import PREDICT, TENSORFLOW, TORCHSERVE
 from serve_app.transport.http import InferHandler, InferRoute, RequestHead, match_infer
 from serve_app.types import InferenceRequest, InferenceResponse, ReleaseInfo, TensorSpec
 
@@ -36,7 +38,20 @@ async def client():
 @pytest.mark.parametrize(
     ("path", "route"),
     [
-        ("/predict", InferRoute("")),
+        ("/predict", InferRoute("", codec=PREDICT)),
+        ("/v1/models/m:predict", InferRoute("m", codec=TENSORFLOW["predict"])),
+        ("/v1/models/m/versions/v1:classify", InferRoute("m", "v1", TENSORFLOW["classify"])),
+        ("/v1/models/m/labels/stable:regress", InferRoute("m", "stable", TENSORFLOW["regress"])),
+        ("/predictions/m", InferRoute("m", codec=TORCHSERVE["/predictions/"])),
+        ("/predictions/m/v1", InferRoute("m", "v1", TORCHSERVE["/predictions/"])),
+        ("/explanations/m", InferRoute("m", codec=TORCHSERVE["/explanations/"])),
+        ("/v1/models/m", None),
+        ("/v1/models/m:train", None),
+        ("/v1/models/:predict", None),
+        ("/v1/models/m/versions:predict", None),
+        ("/predictions/", None),
+        ("/predictions/m/", None),
+        ("/predictions/m/v1/x", None),
         ("/v2/models/m/infer", InferRoute("m")),
         ("/v2/models/m/versions/v1/infer", InferRoute("m", "v1")),
         ("/v2/models/m/labels/stable/infer", InferRoute("m", "stable")),
@@ -52,6 +67,20 @@ async def client():
 )
 def test_routes(path, route):
     assert match_infer(path) == route
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [(b"never decoded", 429), (b'never decoded, "priority"', 400)],
+    ids=["what cannot be in time is refused unread", "what may go before others is read first"],
+)
+async def test_refused_before_it_is_decoded(sent, status):
+    async with plane_of(LocalCluster(Executor("v1")), TRAFFIC) as plane, client_of(plane) as http:
+        plane._lag.stop()
+        plane._lag.lag_s = 0.03
+        answer = await http.post(INFER, content=sent, headers={"x-request-timeout-seconds": "0.05"})
+    assert answer.status_code == status
+    assert ("work ahead for about 60 ms" in answer.json()["error"]) == (status == 429)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +156,9 @@ class Plane:
     def request_id(self, given: str) -> str:
         return given
 
+    def refuse_hopeless(self, call: Call) -> None:
+        """None is."""
+
     def signature(self, model: str, version: str = "") -> ReleaseInfo:
         return INFO
 
@@ -142,7 +174,7 @@ async def test_what_the_head_says_reaches_the_data_plane():
     infer = InferHandler(plane)
     parameters = {"priority": 2, "timeout": 700_000}
     await infer(InferRoute("arithmetic", "v1"), head, body(1, parameters=parameters))
-    await infer(InferRoute(""), head, b'{"input": [1, 1, 1]}')
+    await infer(InferRoute("", codec=PREDICT), head, b'{"input": [1, 1, 1]}')
     await infer(InferRoute("arithmetic", "v1"), head._replace(json_length="0"), bytes(12))
     await infer(InferRoute("arithmetic"), RequestHead(), body(1))
     assert [(r.request_id, r.model_version, r.timeout_s, r.priority, r.tenant) for r in plane.requests] == [
@@ -253,5 +285,5 @@ async def test_requests_that_cannot_be_decoded_are_accounted_for_too(caplog):
     lines = [json.loads(line) for message in records for line in message.splitlines()]
     assert [(line["request_id"], line["model"], line["outcome"]) for line in lines] == [
         ("r1", "arithmetic", "MalformedBody"),
-        ("r2", "unknown", "MalformedBody"),
+        ("r2", "unknown", "ModelNotFound"),
     ]
