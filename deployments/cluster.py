@@ -6,6 +6,8 @@ import asyncio
 import atexit
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import add
 from typing import Any
 
 from ray import serve
@@ -17,7 +19,7 @@ from ray.serve.handle import DeploymentHandle
 from serve_app.data_plane.cluster import ReleaseStatus, status_of_application
 from serve_app.data_plane.parcel import Parcel, Post, goes_by_reference, sweep
 from serve_app.errors import ReplicaLost
-from serve_app.types import Block, BlockReply, ReleaseInfo
+from serve_app.types import Block, BlockReply, ReleaseInfo, ReleaseStatistics
 
 LOST = (
     RayActorError,
@@ -78,6 +80,11 @@ class HandleClient:
         self._handle = await asyncio.to_thread(serve.get_app_handle, self._release)
         info: ReleaseInfo = await self._handle.describe.remote()
         return info
+
+    async def statistics(self) -> ReleaseStatistics:
+        """What all its replicas have executed, added up."""
+        parts: list[ReleaseStatistics] = await self._handle.broadcast("statistics").results_async()
+        return reduce(add, parts)
 
     async def infer(self, blocks: tuple[Block, ...], reply_bytes: int) -> tuple[BlockReply, ...]:
         """Have a replica execute blocks.

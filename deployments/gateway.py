@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from deployments.cluster import RayCluster
+from deployments.grpc import GrpcMethods
 from deployments.logs import use_request_log, use_serve_log
 from deployments.metrics import RayMetrics, scrape_cluster
 from serve_app.config.gateway import ExpressConfig, GatewayArgs
@@ -13,14 +14,15 @@ from serve_app.data_plane.plane import DataPlane
 from serve_app.observability.request_log import RequestLog
 from serve_app.transport.asgi import GatewayAsgi
 from serve_app.transport.express import ExpressDoor
+from serve_app.transport.grpc import GrpcHandler
 from serve_app.transport.http import InferHandler
 from serve_app.transport.pages import Pages
 from serve_app.transport.rsgi import GatewayRsgi
 from serve_app.types import InferenceRequest, InferenceResponse
 
 
-class Gateway:
-    """Answers HTTP requests and Python handle calls; every decision is made in `serve_app`."""
+class Gateway(GrpcMethods):
+    """Answers HTTP requests, gRPC and Python handle calls; every decision is made in `serve_app`."""
 
     _door: ExpressDoor | None = None
 
@@ -30,6 +32,7 @@ class Gateway:
         self._cluster = RayCluster()
         self._plane = DataPlane(self._cluster, args.limits, RequestLog(RayMetrics()))
         self._pages, self._handler = Pages(self._plane, scrape_cluster).app, InferHandler(self._plane)
+        self._grpc = GrpcHandler(self._plane)
         self._door = self._express(args.express) if args.express else None
 
     def __serve_build_asgi_app__(self) -> GatewayAsgi:

@@ -13,7 +13,7 @@ from serve_app.autoscaling.stats import Meter
 from serve_app.config.release import ReleaseArgs
 from serve_app.data_plane.parcel import Inbox, Parcel
 from serve_app.dataflow.block_server import BlockServer
-from serve_app.types import Block, BlockReply, ReleaseInfo
+from serve_app.types import Block, BlockReply, ReleaseInfo, ReleaseStatistics
 
 
 class Model:
@@ -32,6 +32,10 @@ class Model:
     def describe(self) -> ReleaseInfo:
         """What a gateway must know about this release."""
         return self._server.info
+
+    def statistics(self) -> ReleaseStatistics:
+        """What this replica has executed."""
+        return self._server.statistics
 
     async def infer(self, *sent: Block | Parcel) -> tuple[BlockReply, ...]:
         """Execute the rows of blocks; no reply at all tells the gateway to send them inside the message."""

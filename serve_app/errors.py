@@ -14,7 +14,8 @@
     │   ├── TooLarge               a size is over a limit
     │   ├── ModelNotFound          no such model
     │   ├── VersionNotFound        no such version tag or label
-    │   └── RouteNotFound          no such URL
+    │   ├── RouteNotFound          no such URL
+    │   └── NotSupported           a known verb that this server does not have
     ├── CapacityError              the caller, by trying again later
     │   ├── Overloaded             a queue is full
     │   ├── ModelNotReady          no ready version can answer
@@ -175,6 +176,17 @@ class RouteNotFound(RequestError):
 
     def __str__(self) -> str:
         return f"there is nothing at {self.path[:200]!r}; GET /v2 describes this server"
+
+
+class NotSupported(RequestError):
+    """A known verb that this server does not have."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class CapacityError(ServeAppError):

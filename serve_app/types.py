@@ -270,6 +270,77 @@ class BlockReply:
             start = stop
 
 
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """How often something was done, and how many seconds that took in all."""
+
+    count: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Duration) -> Duration:
+        """Both together."""
+        return Duration(self.count + other.count, self.seconds + other.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class SizeStatistics:
+    """The executions of batches of one size.
+
+    Attributes:
+        merge: Joining and padding the rows.
+        compute: The runtime's own time.
+    """
+
+    merge: Duration = Duration()
+    compute: Duration = Duration()
+
+    def __add__(self, other: SizeStatistics) -> SizeStatistics:
+        """Both together."""
+        return SizeStatistics(self.merge + other.merge, self.compute + other.compute)
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseStatistics:
+    """What replicas of a release have done since they started.
+
+    Attributes:
+        answered: Requests with an answer, from their arrival in the replica to the reply.
+        failed: Requests that ended with an error there.
+        queue: What those with an answer waited for a batch.
+        merge: Time of their batches for joining and padding rows; each counts the whole batch's.
+        compute: The runtime's time for their batches; each counts the whole batch's.
+        sizes: Executions by the batch's rows, padding not counted.
+        last_executed_s: When the last one ended, in seconds since 1970; 0 if there was none.
+        replicas: How many are added up.
+    """
+
+    answered: Duration = Duration()
+    failed: Duration = Duration()
+    queue: Duration = Duration()
+    merge: Duration = Duration()
+    compute: Duration = Duration()
+    sizes: Mapping[int, SizeStatistics] = field(default_factory=dict)
+    last_executed_s: float = 0.0
+    replicas: int = 1
+
+    def __add__(self, other: ReleaseStatistics) -> ReleaseStatistics:
+        """Those of the replicas of both."""
+        nothing = SizeStatistics()
+        return ReleaseStatistics(
+            self.answered + other.answered,
+            self.failed + other.failed,
+            self.queue + other.queue,
+            self.merge + other.merge,
+            self.compute + other.compute,
+            {
+                rows: self.sizes.get(rows, nothing) + other.sizes.get(rows, nothing)
+                for rows in {*self.sizes, *other.sizes}
+            },
+            max(self.last_executed_s, other.last_executed_s),
+            self.replicas + other.replicas,
+        )
+
+
 def rows_of(tensors: Tensors) -> int:
     """Length of the tensors along axis 0; 0 if there are none, or a scalar, which no signature takes."""
     for array in tensors.values():

@@ -37,6 +37,7 @@ class Execution:
 
     rows: int
     compute_s: float
+    batch_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +329,7 @@ class Batcher:
         self._scatter(batch, answer, started)
         self._policy.observe(batch.executed_rows, took)
         try:
-            self._observe(Execution(batch.rows, answer.compute_s))
+            self._observe(Execution(batch.rows, answer.compute_s, answer.batch_s))
         except Exception:  # a metric that cannot be written must not stop the queue
             logger.exception("%s: a batch was executed but not accounted for", self._traits.release)
         return None

@@ -10,6 +10,7 @@ from typing import Any
 from serve_app.config.base import Fault
 from serve_app.config.cross_checks import cross_check
 from serve_app.config.declared import ServeFile, read_declared
+from serve_app.config.grpc_checks import grpc_findings
 from serve_app.config.located import read_document
 from serve_app.config.port_checks import port_findings
 from serve_app.config.scaling_checks import scaling_findings
@@ -43,7 +44,8 @@ def read_serve_file(path: Path, extra_checks: Sequence[ExtraCheck] = ()) -> Chec
         return CheckedFile([*document.faults, *not_mapping], None)
     declared, findings = read_declared(document.data)
     findings += cross_check(declared)
-    findings += [*port_findings(document.data, declared), *scaling_findings(document.data, declared)]
+    findings += [*port_findings(document.data, declared), *grpc_findings(document.data)]
+    findings += scaling_findings(document.data, declared)
     ours = {where for where, _ in findings}
     for check in extra_checks:
         findings += [finding for finding in check(document.data) if finding[0] not in ours]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from serve_app.types import Block, BlockReply, ReleaseInfo
+from serve_app.types import Block, BlockReply, ReleaseInfo, ReleaseStatistics
 
 
 class ReleaseState(StrEnum):
@@ -78,6 +78,9 @@ class ReleaseClient(Protocol):
 
     async def describe(self) -> ReleaseInfo:
         """What the release says about itself; it only answers once it is loaded, warm and checked."""
+
+    async def statistics(self) -> ReleaseStatistics:
+        """What all its replicas have executed, added up."""
 
     async def infer(self, blocks: tuple[Block, ...], reply_bytes: int) -> tuple[BlockReply, ...]:
         """Have a replica execute blocks, which differ in their tensors' shapes.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from serve_app.data_plane.cluster import ReleaseState, ReleaseStatus
-from serve_app.types import Block, BlockReply, ReleaseInfo
+from serve_app.types import Block, BlockReply, ReleaseInfo, ReleaseStatistics
 
 
 class BlockExecutor(Protocol):
@@ -15,6 +15,10 @@ class BlockExecutor(Protocol):
     @property
     def info(self) -> ReleaseInfo:
         """What the release says about itself."""
+
+    @property
+    def statistics(self) -> ReleaseStatistics:
+        """What it has executed."""
 
     async def infer(self, *blocks: Block) -> tuple[BlockReply, ...]:
         """Execute the rows of blocks."""
@@ -51,6 +55,10 @@ class LocalClient:
     async def describe(self) -> ReleaseInfo:
         """What the release says about itself."""
         return self._executor.info
+
+    async def statistics(self) -> ReleaseStatistics:
+        """What the release has executed."""
+        return self._executor.statistics
 
     async def infer(self, blocks: tuple[Block, ...], reply_bytes: int) -> tuple[BlockReply, ...]:
         """Execute blocks; nothing travels, so `reply_bytes` makes no difference."""

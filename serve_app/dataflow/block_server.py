@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -16,10 +17,11 @@ from serve_app.batching.ragged import Ragged
 from serve_app.batching.totals import Totals
 from serve_app.config.release import BatchingConfig, ReleaseArgs, ReleaseTuning, merged
 from serve_app.dataflow.model import LoadedModel, load_model
+from serve_app.dataflow.tally import Tally
 from serve_app.errors import ConfigError
 from serve_app.observability.metrics import BATCH_ROWS, COMPUTE, MetricSink
 from serve_app.runtimes.fixed_rows import check_fixed_rows
-from serve_app.types import Block, BlockReply, ReleaseInfo
+from serve_app.types import Block, BlockReply, ReleaseInfo, ReleaseStatistics
 
 logger = logging.getLogger("serve_app.release")
 
@@ -32,6 +34,7 @@ class BlockServer:
         self._info, self._is_tuned = model.info, False
         self._revision = model.info.revision
         self._latency = LatencyModel({rows: ms / 1000 for rows, ms in model.info.profile.items()})
+        self._tally = Tally()
         self._batcher = Batcher(
             model.predicts,
             AdaptivePolicy(model.batching, self._latency),
@@ -64,9 +67,18 @@ class BlockServer:
         """What was done so far, and what waits now."""
         return self._batcher.totals
 
+    @property
+    def statistics(self) -> ReleaseStatistics:
+        """What was executed so far, and for whom."""
+        return self._tally.read()
+
     async def infer(self, *blocks: Block) -> tuple[BlockReply, ...]:
         """Execute the rows of blocks; every entry gets its own rows or its own error."""
+        started = time.perf_counter()
         replies = await asyncio.gather(*map(self._batcher.submit, blocks))
+        seconds = time.perf_counter() - started
+        for reply in replies:
+            self._tally.ended(reply.results, seconds)
         return tuple(BlockReply(reply.outputs, reply.results, self._revision) for reply in replies)
 
     def configure(self, user_config: Mapping[str, object]) -> None:
@@ -127,6 +139,7 @@ class BlockServer:
         self._info, self._revision = info, info.revision
 
     def _observe(self, execution: Execution) -> None:
+        self._tally.executed(execution)
         labels = (self._info.model, self._info.version)
         self._metrics.add(BATCH_ROWS, execution.rows, *labels)
         self._metrics.add(COMPUTE, 1000 * execution.compute_s, *labels)

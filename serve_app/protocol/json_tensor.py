@@ -24,7 +24,7 @@ _TYPES: dict[Datatype, frozenset[type]] = {
     datatype: frozenset(
         {bool}
         if datatype is Datatype.BOOL
-        else {str}
+        else {str, bytes}  # bytes are what a protocol made of base64 text; JSON itself has none
         if datatype is Datatype.BYTES
         else {int}
         if datatype.is_integer
@@ -132,7 +132,7 @@ def _numbers(elements: list[Any], datatype: Datatype, subject: str) -> Array:
 
 def _strings(elements: list[object]) -> Array:
     array: Array = np.empty(len(elements), dtype=object)
-    array[:] = [str(item).encode() for item in elements]
+    array[:] = [item if type(item) is bytes else str(item).encode() for item in elements]
     return array
 
 

@@ -32,7 +32,8 @@ MAX_TENSORS = 256
 MAX_STRING = 256
 MAX_AXIS = 2**40
 _DATATYPES: Mapping[str, Datatype] = {datatype.value: datatype for datatype in Datatype}
-_NOT_TAKEN = ("classification", "shared_memory_region")  # tensor parameters that ask for something else than is done
+NO_SHARED_MEMORY = "this server never reads or writes a client's shared memory; send binary tensors"
+_SHARED_MEMORY = "shared_memory_region"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,17 @@ class OutputForm:
     Attributes:
         binary: Whether they are binary data.
         by_name: The same for single outputs, over `binary`.
+        classes: How many of its best classes are wanted instead of an output's scores, by its name.
     """
 
     binary: bool = False
     by_name: Mapping[str, bool] = field(default_factory=dict)
+    classes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_all_json(self) -> bool:
+        """Whether no output is binary data."""
+        return not (self.binary or any(self.by_name.values()))
 
     def is_binary(self, name: str) -> bool:
         """Whether the output called `name` is binary data."""
@@ -58,7 +66,7 @@ ALL_JSON, ALL_BINARY = OutputForm(), OutputForm(binary=True)
 def decode_request(
     body: bytes | memoryview, call: Call, section: BinarySection | None = None
 ) -> tuple[InferenceRequest, OutputForm]:
-    """The request in a V2 infer document, and how its answer is to be written: `ALL_JSON` itself where all is JSON.
+    """The request in a V2 infer document, and how its answer is to be written: `ALL_JSON` itself if all is plain JSON.
 
     Args:
         body: JSON, already bounded in size.
@@ -201,6 +209,8 @@ def _input(item: Mapping[str, object], section: BinarySection | None, subject: s
 
 
 def _binary_data_size(parameters: Mapping[str, object], subject: str) -> int | None:
+    if "classification" in parameters:
+        raise InvalidInput(subject, "has parameter 'classification', which only outputs take")
     nbytes = parameters.get("binary_data_size")
     if nbytes is None:
         return None
@@ -214,16 +224,19 @@ def _outputs(value: object, parameters: Parameters) -> tuple[tuple[str, ...], Ou
     form = ALL_BINARY if _flag(parameters, "binary_data_output", "'parameters'") else ALL_JSON
     if value is None:
         return (), form
-    by_name: dict[str, bool] = {}
+    by_name, classes = dict[str, bool](), dict[str, int]()
     for item in _objects(value, "'outputs'"):
         name = _string(item.get("name"), "the 'name' of an output")
         subject = f"output {name!r}"
         if name in by_name:
             raise InvalidInput(subject, "is asked for twice")
-        is_binary = _flag(_tensor_parameters(item, subject), "binary_data", subject)
+        own = _tensor_parameters(item, subject)
+        is_binary = _flag(own, "binary_data", subject)
         by_name[name] = form.binary if is_binary is None else is_binary
-    if any(by_name.values()):
-        return tuple(by_name), OutputForm(by_name=by_name)
+        if count := _class_count(own, subject):
+            classes[name] = count
+    if classes or any(by_name.values()):
+        return tuple(by_name), OutputForm(by_name=by_name, classes=classes)
     return tuple(by_name), form if not by_name else ALL_JSON
 
 
@@ -234,15 +247,21 @@ def _flag(parameters: Mapping[str, object], name: str, subject: str) -> bool | N
     return value
 
 
+def _class_count(parameters: Mapping[str, object], subject: str) -> int:
+    count = parameters.get("classification", 0)
+    if type(count) is not int or count < 0:  # a boolean is an int too
+        raise InvalidInput(subject, f"has {kind_name(count)} as classification, must be a whole number of classes")
+    return count
+
+
 def _tensor_parameters(item: Mapping[str, object], subject: str) -> Mapping[str, object]:
     parameters = item.get("parameters")
     if parameters is None:
         return {}
     if not isinstance(parameters, dict):
         raise InvalidInput(subject, "has 'parameters' that are not an object")
-    for name in _NOT_TAKEN:
-        if name in parameters:
-            raise InvalidInput(subject, f"has parameter {name!r}, which this server does not take")
+    if _SHARED_MEMORY in parameters:
+        raise InvalidInput(subject, f"has parameter {_SHARED_MEMORY!r}: {NO_SHARED_MEMORY}")
     return parameters
 
 

@@ -19,6 +19,7 @@ HEAD_FIELDS = {
     b"x-request-timeout-seconds": "timeout_s",
     b"x-tenant-id": "tenant",
     b"inference-header-content-length": "json_length",
+    b"content-type": "content_type",
 }
 
 
@@ -50,7 +51,7 @@ class GatewayAsgi:
     async def _answer(self, route: InferRoute, scope: Scope, receive: Receive) -> HttpResponse | None:
         """The answer of an infer route; None if the client left before it."""
         length, head = _length_and_head(scope)
-        if scope["method"] != "POST":
+        if scope["method"] not in route.codec.methods:
             return _not_allowed(scope)
         try:
             _check(length, self._max_body_bytes)

@@ -16,10 +16,19 @@ from serve_app.data_plane.cluster import ReleaseState
 from serve_app.data_plane.plane import DataPlane
 from serve_app.errors import RouteNotFound, ServeAppError
 from serve_app.protocol.v2_json import model_metadata, parse_object
+from serve_app.transport.compatible_pages import CompatiblePages
 from serve_app.transport.http import error_response
+from serve_app.transport.triton_pages import TritonPages
 
 SERVER_NAME = "serve-app"
-EXTENSIONS = ["binary_tensor_data"]
+EXTENSIONS = [
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "schedule_policy",
+    "statistics",
+]
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Scrape = Callable[[], Awaitable[bytes]]
@@ -43,12 +52,15 @@ class Pages:
                 Route("/v2/health/live", self.live),
                 Route("/v2/health/ready", self.ready),
                 Route("/v2/repository/index", self.index, methods=["POST"]),
+                Route("/v2/repository/{repository}/index", self.index, methods=["POST"]),
+                *TritonPages(plane).routes,
                 *(
                     route
                     for path in (model, model + "/versions/{version}", model + "/labels/{version}")
                     for route in (Route(path, self.model), Route(path + "/ready", self.model_ready))
                 ),
                 Route("/metrics", self.metrics),
+                *CompatiblePages(plane).routes,
             ],
             exception_handlers={HTTPException: _http_error, ServeAppError: self._error, Exception: self._error},
         )
@@ -101,7 +113,7 @@ class Pages:
         return JSONResponse(answer, _ready_status(is_ready))
 
     async def index(self, request: Request) -> Response:
-        """`POST /v2/repository/index`: every version with its state, as Triton lists it, and its traffic."""
+        """`POST /v2/repository[/{r}]/index`: every version with its state, as Triton lists it, and its traffic."""
         body = await request.body()
         only_ready = bool(parse_object(body).get("ready")) if body else False
         directory = self._plane.directory

@@ -94,7 +94,7 @@ class GatewayRsgi:
         route = match_infer(path)
         if self.is_draining and path == READY_PATH:
             self._respond(exchange, _DRAINING)
-        elif route is None or scope.method != "POST":
+        elif route is None or scope.method not in route.codec.methods:
             await self._by_asgi(scope, exchange)
         else:
             headers = scope.headers

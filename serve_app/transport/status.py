@@ -17,6 +17,7 @@ from serve_app.errors import (
     ModelNotFound,
     ModelNotReady,
     ModelRaised,
+    NotSupported,
     Overloaded,
     ReplicaLost,
     RouteNotFound,
@@ -40,6 +41,7 @@ STATUS: dict[type[ServeAppError], tuple[HTTPStatus, str]] = {
     ModelNotFound: (HTTPStatus.NOT_FOUND, "NOT_FOUND"),
     VersionNotFound: (HTTPStatus.NOT_FOUND, "NOT_FOUND"),
     RouteNotFound: (HTTPStatus.NOT_FOUND, "UNIMPLEMENTED"),
+    NotSupported: (HTTPStatus.NOT_IMPLEMENTED, "UNIMPLEMENTED"),
     Overloaded: (HTTPStatus.TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED"),
     ModelNotReady: (HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE"),
     ReplicaLost: (HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE"),
@@ -53,7 +55,17 @@ STATUS: dict[type[ServeAppError], tuple[HTTPStatus, str]] = {
 
 def http_status(error: ServeAppError) -> HTTPStatus:
     """The HTTP status of an error; one that the tree does not have takes that of its nearest base, else 500."""
+    return _row(error)[0]
+
+
+def grpc_code(error: ServeAppError) -> str:
+    """The name of an error's gRPC code; one that the tree does not have takes that of its nearest base."""
+    return _row(error)[1]
+
+
+def _row(error: ServeAppError) -> tuple[HTTPStatus, str]:
     own = STATUS.get(type(error))
     if own is not None:
-        return own[0]
-    return next((STATUS[base][0] for base in type(error).__mro__ if base in STATUS), HTTPStatus.INTERNAL_SERVER_ERROR)
+        return own
+    unknown = (HTTPStatus.INTERNAL_SERVER_ERROR, "INTERNAL")
+    return next((STATUS[base] for base in type(error).__mro__ if base in STATUS), unknown)

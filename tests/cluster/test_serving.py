@@ -164,6 +164,14 @@ def test_tritonclient_is_served(server, digits):
         result = client.infer("digits", [tensor], outputs=wanted, model_version="v1", request_id="7")
         assert result.as_numpy("label").tolist() == labels[:3].tolist()
         assert result.get_response()["id"] == "7"
+        best = [tritonclient.http.InferRequestedOutput("probabilities", class_count=1)]
+        before = client.get_inference_statistics("digits", "v1")["model_stats"][0]
+        classes = client.infer("digits", [tensor], outputs=best, model_version="v1").as_numpy("probabilities")
+        assert [int(item.split(b":")[1]) for item in classes.ravel()] == labels[:3].tolist()
+        after = client.get_inference_statistics("digits", "v1")["model_stats"][0]
+        assert after["inference_count"] == before["inference_count"] + 3
+        assert after["inference_stats"]["success"]["count"] == before["inference_stats"]["success"]["count"] + 1
+        assert client.get_model_config("digits", "v1")["input"][0]["dims"] == [64]
         states = {(model["name"], model["version"]): model["state"] for model in client.get_model_repository_index()}
         assert states[("wine", "v1")] == "READY"
     finally:

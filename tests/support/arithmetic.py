@@ -11,8 +11,9 @@ import numpy as np
 from serve_app.batching.batcher import Batcher, Traits
 from serve_app.batching.policy import AdaptivePolicy
 from serve_app.config.release import BatchingConfig
+from serve_app.dataflow.tally import Tally
 from serve_app.datatypes import Datatype
-from serve_app.types import Block, BlockEntry, BlockReply, ReleaseInfo, Tensors, TensorSpec
+from serve_app.types import Block, BlockEntry, BlockReply, ReleaseInfo, ReleaseStatistics, Tensors, TensorSpec
 
 INFO = ReleaseInfo(
     model="arithmetic",
@@ -72,8 +73,16 @@ class Executor:
     def __init__(self, version: str = "v1", call=predict, **changes: object) -> None:
         self.info = replace(INFO, version=version, **changes)
         config = BatchingConfig(max_rows=self.info.max_rows, max_queue_rows=self.info.max_queue_rows)
-        self.batcher = Batcher((call,), AdaptivePolicy(config), traits=Traits(self.info.release))
+        self._tally = Tally()
+        traits = Traits(self.info.release)
+        self.batcher = Batcher((call,), AdaptivePolicy(config), traits=traits, observe=self._tally.executed)
+
+    @property
+    def statistics(self) -> ReleaseStatistics:
+        return self._tally.read()
 
     async def infer(self, *blocks: Block) -> tuple[BlockReply, ...]:
         replies = await asyncio.gather(*map(self.batcher.submit, blocks))
+        for reply in replies:
+            self._tally.ended(reply.results, 0.5)
         return tuple(replace(reply, revision=self.info.revision) for reply in replies)

@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, field
 
 INFER = "/v2/models/digits/infer"
+TENSORFLOW, TORCHSERVE = "/v1/models/digits:predict", "/predictions/digits"
 MAX_BODY_BYTES = 2**20
 
 
@@ -41,6 +42,10 @@ def bad_binary(name: str, tail: bytes, says: str, *tensors: object, length: str 
     head = body(*tensors)
     headers = {"inference-header-content-length": length or str(len(head))}
     return BadRequest(name, head + tail, status, says, headers=headers)
+
+
+def bad_form(name: str, content: bytes, content_type: str, says: str) -> BadRequest:
+    return BadRequest(f"TorchServe: {name}", content, 400, says, TORCHSERVE, headers={"content-type": content_type})
 
 
 BAD_REQUESTS = [
@@ -146,8 +151,45 @@ BAD_REQUESTS = [
         "classification",
         body(tensor(), outputs=[{"name": "label", "parameters": {"classification": 1}}]),
         400,
-        "output 'label' has parameter 'classification', which this server does not take",
+        "output 'label' has one value a row: classification needs an axis of scores",
     ),
+    BadRequest("TF: neither rows nor columns", b"{}", 400, "send one of 'instances'", TENSORFLOW),
+    BadRequest("TF: rows and columns", b'{"instances": [], "inputs": []}', 400, "send one of 'instances'", TENSORFLOW),
+    BadRequest("TF: rows a number", b'{"instances": 7}', 400, "'instances' must be a list of rows", TENSORFLOW),
+    BadRequest("TF: no rows", b'{"instances": []}', 400, "has shape [0], [-1, 64] is expected", TENSORFLOW),
+    BadRequest("TF: short rows", b'{"instances": [[1, 2]]}', 400, "has shape [1, 2], [-1, 64]", TENSORFLOW),
+    BadRequest("TF: a wrong name", b'{"inputs": {"x": [[1]]}}', 400, "input 'x' is not one of", TENSORFLOW),
+    BadRequest("TF: no names", b'{"inputs": {}}', 400, "input 'pixels' is missing", TENSORFLOW),
+    BadRequest("TF: base64 of numbers", b'{"instances": [{"b64": "AA=="}]}', 400, "its data holds an obj", TENSORFLOW),
+    BadRequest("TF: rows that differ", b'{"instances": [{"pixels": [0]}, 7]}', 400, "number 1 of 'inst", TENSORFLOW),
+    BadRequest("TF: an unknown signature", b'{"signature_name": "other"}', 400, "one signature", TENSORFLOW),
+    BadRequest("TF: 1,000 deep", b'{"instances": ' + b"[" * 1000 + b"]" * 1000 + b"}", 400, "deep", TENSORFLOW),
+    BadRequest("TF: explain", b'{"instances": [[0]]}', 501, "only predicts", "/v1/models/digits:explain"),
+    BadRequest("TF: regress", b'{"examples": []}', 400, "needs a model with one output", "/v1/models/digits:regress"),
+    BadRequest("TF: no examples", b"{}", 400, "'examples' must be a list of objects", "/v1/models/digits:classify"),
+    BadRequest("TF: an unknown verb", b"{}", 405, "method not allowed", "/v1/models/digits:train"),
+    BadRequest("TF: GET on predict", b"", 405, "use POST", TENSORFLOW, "GET"),
+    BadRequest(
+        "TF: binary",
+        b"{}",
+        400,
+        "no meaning for /v1/models",
+        TENSORFLOW,
+        headers={"inference-header-content-length": "2"},
+    ),
+    BadRequest("TorchServe: half a row", bytes(3), 400, "3 bytes are no multiple of 256", TORCHSERVE),
+    BadRequest("TorchServe: nothing", b"", 400, "has 0 rows", TORCHSERVE),
+    BadRequest("TorchServe: explanations", b"[]", 501, "only predicts", "/explanations/digits"),
+    BadRequest("TorchServe: unknown version", b"", 404, "no version or label 'v9'", TORCHSERVE + "/v9"),
+    BadRequest("TorchServe: DELETE", b"", 405, "use POST", TORCHSERVE, "DELETE"),
+    BadRequest("TorchServe: register a model", b"", 405, "method not allowed", "/models", "POST"),
+    bad_form("no JSON", b"[1,", "application/json", "the body is not JSON"),
+    bad_form("a string", b'"seven"', "application/json", "needs a list as data, not the string 'seven'"),
+    bad_form("form of text", b"data=7", "application/x-www-form-urlencoded", "which tools send by default"),
+    bad_form("form without a boundary", b"", "multipart/form-data", "without a boundary"),
+    bad_form("form that is none", b"data=7", "multipart/form-data; boundary=b", "is not multipart/form-data"),
+    bad_form("form cut off", b"--b\r\n", "multipart/form-data; boundary=b", "is cut off"),
+    bad_form("empty form", b"--b--\r\n", "multipart/form-data; boundary=b", "has 0 parts named data or body"),
     BadRequest("priority 10", body(tensor(), parameters={"priority": 10}), 400, "parameter 'priority' is 10, must be"),
     BadRequest("priority true", body(tensor(), parameters={"priority": True}), 400, "parameter 'priority' is true"),
     BadRequest(

@@ -47,6 +47,7 @@ class Server:
 
     Attributes:
         url: Where the Serve proxy listens.
+        grpc_address: Where gRPC is answered.
         express_url: Where the gateway's express door does.
         config: What is deployed now, as plain data.
         ready_s: Seconds from the start to the first right answer.
@@ -56,9 +57,11 @@ class Server:
         self.root, self.folder = root, folder
         self.config: dict[str, Any] = yaml.safe_load((root / "configs/prod.yaml").read_text())
         self.config["http_options"]["port"] = free_port()
+        self.config["grpc_options"]["port"] = free_port()
         self.config["applications"][0]["args"]["express"]["port"] = free_port()
         self.config["applications"][0]["args"]["limits"]["max_body_bytes"] = MAX_BODY_BYTES
         self.url = f"http://127.0.0.1:{self.config['http_options']['port']}"
+        self.grpc_address = f"127.0.0.1:{self.config['grpc_options']['port']}"
         self.express_url = f"http://127.0.0.1:{self.config['applications'][0]['args']['express']['port']}"
         self.process: subprocess.Popen[bytes] | None = None
         self.ready_s = 0.0

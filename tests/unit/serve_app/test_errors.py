@@ -22,6 +22,7 @@ SAMPLES = [
     errors.ModelNotFound("cats", ("digits", "wine")),
     errors.VersionNotFound("digits", "v9", ("v1", "v2")),
     errors.RouteNotFound("/v3"),
+    errors.NotSupported("explanations of digits: this server only predicts"),
     errors.Overloaded("digits-v1", 64, 2.5),
     errors.ModelNotReady("digits", "v2", "it is starting"),
     errors.ReplicaLost("digits-v1"),

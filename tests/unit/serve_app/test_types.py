@@ -11,8 +11,11 @@ from serve_app.datatypes import Datatype
 from serve_app.errors import Overloaded
 from serve_app.types import (
     BlockReply,
+    Duration,
     EntryResult,
     InferenceRequest,
+    ReleaseStatistics,
+    SizeStatistics,
     TensorSpec,
     Timings,
     nbytes_of,
@@ -51,6 +54,37 @@ def test_a_release_and_a_request_survive_pickling():
     assert INFO.release == release_name("arithmetic", "v1") == "arithmetic-v1"
     request = again(InferenceRequest("m", {"x": rows(1, 2)}, timeout_s=0.1))
     assert (request.rows, request.timeout_s, request.model_version) == (2, 0.1, "")
+
+
+def test_the_figures_of_replicas_add_up():
+    one = ReleaseStatistics(
+        answered=Duration(3, 1.5),
+        failed=Duration(1, 0.5),
+        queue=Duration(3, 0.25),
+        sizes={1: SizeStatistics(Duration(2, 0.5), Duration(2, 1.0)), 4: SizeStatistics(compute=Duration(1, 0.75))},
+        last_executed_s=20.0,
+    )
+    other = ReleaseStatistics(
+        answered=Duration(2, 0.5),
+        merge=Duration(2, 0.125),
+        compute=Duration(2, 0.5),
+        sizes={4: SizeStatistics(compute=Duration(2, 0.25)), 8: SizeStatistics(compute=Duration(1, 2.0))},
+        last_executed_s=10.0,
+    )
+    assert again(one) + again(other) == ReleaseStatistics(
+        answered=Duration(5, 2.0),
+        failed=Duration(1, 0.5),
+        queue=Duration(3, 0.25),
+        merge=Duration(2, 0.125),
+        compute=Duration(2, 0.5),
+        sizes={
+            1: SizeStatistics(Duration(2, 0.5), Duration(2, 1.0)),
+            4: SizeStatistics(compute=Duration(3, 1.0)),
+            8: SizeStatistics(compute=Duration(1, 2.0)),
+        },
+        last_executed_s=20.0,
+        replicas=2,
+    )
 
 
 def test_sizes():

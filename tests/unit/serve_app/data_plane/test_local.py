@@ -6,6 +6,7 @@ from support.arithmetic import Executor, block, rows
 
 from serve_app.data_plane.cluster import ReleaseState
 from serve_app.data_plane.local import LocalCluster
+from serve_app.types import Duration
 
 
 async def test_loaded_releases_are_ready_and_failures_say_why():
@@ -18,5 +19,7 @@ async def test_loaded_releases_are_ready_and_failures_say_why():
 async def test_a_client_reaches_its_release():
     client = LocalCluster(Executor("v1"), Executor("v2")).client("arithmetic-v2")
     assert (await client.describe()).version == "v2"
+    assert (await client.statistics()).answered == Duration()
     (reply,) = await client.infer((block(rows(5)),), reply_bytes=0)
     assert reply.outputs["total"].tolist() == [15]
+    assert (await client.statistics()).answered == Duration(1, 0.5)

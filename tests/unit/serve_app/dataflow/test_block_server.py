@@ -51,6 +51,20 @@ async def test_blocks_are_batched_and_executed(args):
     assert {name for name, _, _ in metrics} == {BATCH_ROWS.name, COMPUTE.name}
 
 
+async def test_what_was_executed_is_counted(args):
+    server = BlockServer.load(args, Metrics())
+    x = np.arange(12, dtype=np.float32).reshape(6, 2)
+    await server.infer(
+        Block({"x": x}, (BlockEntry(1), BlockEntry(5))), Block({"x": x[:1]}, (BlockEntry(1, timeout_s=0),))
+    )
+    server.close()
+    counted = server.statistics
+    assert (counted.answered.count, counted.failed.count, counted.replicas) == (2, 1, 1)
+    assert sum(rows * size.compute.count for rows, size in counted.sizes.items()) == 6
+    assert counted.answered.seconds >= counted.queue.seconds / 2 > 0
+    assert counted.last_executed_s > 1e9
+
+
 def test_a_release_that_fails_its_checks_is_not_made(args, tmp_path):
     (tmp_path / "v1/model.onnx").write_bytes(b"other")
     with pytest.raises(ArtifactMismatch, match="the manifest says"):

@@ -73,7 +73,7 @@ def test_json_and_binary_inputs_mix_and_the_bytes_come_in_order():
         (
             [{**tensor("a", "INT16", [2], 4), "parameters": {"shared_memory_region": "r"}}],
             b"",
-            "input 'a' has parameter 'shared_memory_region', which this server does not take",
+            "input 'a' has parameter 'shared_memory_region': this server never reads or writes a client's shared",
         ),
         ([tensor("a", "INT16", [2], None)], b"", "input 'a' has no 'data' and no binary_data_size"),
         ([], b"\0", "'inputs' is empty"),

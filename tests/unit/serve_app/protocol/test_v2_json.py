@@ -91,8 +91,8 @@ def test_an_outputs_own_form_goes_over_the_requests(parameters, outputs, binary)
             "output 'y' has the string 'yes' as binary_data, must be true or false",
         ),
         (
-            {"outputs": [{"name": "y", "parameters": {"classification": 3}}]},
-            "output 'y' has parameter 'classification', which this server does not take",
+            {"outputs": [{"name": "y", "parameters": {"classification": -3}}]},
+            "output 'y' has -3 as classification, must be a whole number of classes",
         ),
         ({"outputs": [{"name": "y", "parameters": 7}]}, "output 'y' has 'parameters' that are not an object"),
     ],
@@ -100,6 +100,20 @@ def test_an_outputs_own_form_goes_over_the_requests(parameters, outputs, binary)
 def test_a_form_that_is_none_is_named(more, says):
     with pytest.raises(InvalidInput, match=says):
         decode(**more)
+
+
+@pytest.mark.parametrize(("given", "classes"), [(3, {"y": 3}), (0, {})])
+@pytest.mark.parametrize("binary", [True, False])
+def test_best_classes_are_wanted_by_their_number(given, classes, binary):
+    _, form = decode(outputs=[{"name": "y", "parameters": {"classification": given, "binary_data": binary}}])
+    assert form.classes == classes
+    assert form.is_all_json == (not binary)
+
+
+def test_inputs_have_no_classes():
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1], "data": [1], "parameters": {"classification": 1}}
+    with pytest.raises(InvalidInput, match="input 'x' has parameter 'classification', which only outputs take"):
+        decode_request(json.dumps({"inputs": [tensor]}).encode(), CALL)
 
 
 def test_a_binary_input_needs_the_header():

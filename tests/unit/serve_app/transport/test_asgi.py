@@ -10,6 +10,7 @@ from support.arithmetic import Executor, Recording
 from support.gateway import plane_of, scrape, table
 from support.waiting import until
 
+from serve_app.batching.coalescer import Bounds
 from serve_app.config.gateway import LimitsConfig
 from serve_app.data_plane.local import LocalCluster
 from serve_app.transport.asgi import GatewayAsgi
@@ -116,7 +117,7 @@ async def test_a_client_that_leaves_takes_its_waiting_rows_along():
     async with plane_of(LocalCluster(Executor("v1", model)), traffic) as plane:
         app = GatewayAsgi(InferHandler(plane), Pages(plane, scrape).app, 1000)
         coalescer = plane.directory.resolve("arithmetic", "", 0).coalescer
-        coalescer.slots = 1
+        coalescer.slots, coalescer.bounds = 1, Bounds()
         scope = {"type": "http", "method": "POST", "path": INFER, "headers": []}
 
         def connection() -> tuple[asyncio.Queue, asyncio.Task]:

@@ -21,7 +21,15 @@ async def client():
 
 async def test_server_and_health(client):
     server = (await client.get("/v2")).json()
-    assert server == {"name": "serve-app", "version": "0.1.0", "extensions": ["binary_tensor_data"]}
+    extensions = [
+        "binary_tensor_data",
+        "classification",
+        "model_configuration",
+        "model_repository",
+        "schedule_policy",
+        "statistics",
+    ]
+    assert server == {"name": "serve-app", "version": "0.1.0", "extensions": extensions}
     assert (await client.get("/v2/health/live")).json() == {"live": True}
     ready = await client.get("/v2/health/ready")
     assert (ready.status_code, ready.json()) == (200, {"live": True, "ready": True})
@@ -74,6 +82,7 @@ async def test_the_index_tells_states_reasons_and_traffic(client):
     }
     assert (await client.post("/v2/repository/index")).json() == [v1, v2]
     assert (await client.post("/v2/repository/index", content=b'{"ready": true}')).json() == [v1]
+    assert (await client.post("/v2/repository/any/index")).json() == [v1, v2]
 
 
 @pytest.mark.parametrize(

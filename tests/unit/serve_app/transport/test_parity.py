@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
-from support.bad_requests import BAD_REQUESTS, INFER, MAX_BODY_BYTES, BadRequest, body, tensor
+from support.bad_requests import BAD_REQUESTS, INFER, MAX_BODY_BYTES, TENSORFLOW, TORCHSERVE, BadRequest, body, tensor
 from support.doors import digits_plane, express_of, uvicorn_of
 
 DIFFER = {"date", "server", "server-timing", "x-request-id"}
@@ -39,6 +39,18 @@ GOOD_REQUESTS = [
     Request("a name in percent signs", "POST", "/v2/models/%64igits/infer", GOOD),
     Request("with a query", "POST", INFER + "?a=b&c", GOOD),
     Request("predict", "POST", "/predict", b'{"input": [' + b"0," * 63 + b"0]}"),
+    Request("TF rows", "POST", TENSORFLOW, b'{"instances": [[' + b"0," * 63 + b"0]]}"),
+    Request("TF columns", "POST", "/v1/models/digits/versions/v2:predict", b'{"inputs": [[' + b"0," * 63 + b"0]]}"),
+    Request("TF classify", "POST", "/v1/models/digits:classify", b'{"examples": [{"pixels": [' + b"0," * 63 + b"0]}]}"),
+    Request("TF status", "GET", "/v1/models/digits"),
+    Request("TF metadata", "GET", "/v1/models/digits/labels/stable/metadata"),
+    Request("TorchServe raw", "POST", TORCHSERVE, bytes(256)),
+    Request("TorchServe file", "PUT", TORCHSERVE + "/v1", bytes(256)),
+    Request("TorchServe file in chunks", "PUT", TORCHSERVE, (bytes(200), bytes(56))),
+    Request("TorchServe JSON", "POST", TORCHSERVE, b"[" + b"0," * 63 + b"0]", {"content-type": "application/json"}),
+    Request("TorchServe health", "GET", "/ping"),
+    Request("TorchServe models", "GET", "/models?limit=1"),
+    Request("TorchServe model", "GET", "/models/digits/all"),
     Request("raw bytes", "POST", INFER, bytes(256), {"inference-header-content-length": "0"}),
     Request("raw bytes in chunks", "POST", INFER, (bytes(100), bytes(156)), {"inference-header-content-length": "0"}),
     Request("in chunks", "POST", INFER, (GOOD[:10], GOOD[10:50], GOOD[50:])),
@@ -110,9 +122,10 @@ async def test_both_doors_give_the_same_answer(doors):
     assert (
         statuses["one row"] == statuses["raw bytes"] == statuses["in chunks"] == statuses["the index in chunks"] == 200
     )
+    assert {statuses[name] for name in statuses if name.startswith(("TF ", "TorchServe "))} == {200}
     assert statuses["far over the limit"] == statuses["chunks over the limit"] == 413
     assert statuses["HEAD on infer"] == 405
-    assert set(statuses.values()) == {200, 400, 404, 405, 413}
+    assert set(statuses.values()) == {200, 400, 404, 405, 413, 501}
     assert len(statuses) == len(REQUESTS) >= 99
 
 

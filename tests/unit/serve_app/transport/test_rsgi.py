@@ -12,6 +12,7 @@ from support.doors import digits, digits_plane, express_of, rsgi_of
 from support.waiting import until
 from support.wire import Connection, head
 
+from serve_app.batching.coalescer import Bounds
 from serve_app.transport.rsgi import GatewayRsgi
 
 GOOD = body(tensor())
@@ -86,7 +87,7 @@ async def test_a_client_that_leaves_takes_its_waiting_rows_along():
 
     async with digits_plane(slow) as plane, express_of(plane) as door:
         coalescer = plane.directory.resolve("digits", "v1", 0).coalescer
-        coalescer.slots = 1
+        coalescer.slots, coalescer.bounds = 1, Bounds()
         first, leaver = await Connection.to(door.port), await Connection.to(door.port)
         first.writer.write(head(len(GOOD)) + GOOD)
         await until(lambda: len(rows) == 1)

@@ -112,3 +112,72 @@ async def test_the_server_lists_the_extension():
     async with client_of(Datatype.FP32) as (client, _):
         metadata = await asyncio.to_thread(client.get_server_metadata)
     assert "binary_tensor_data" in metadata["extensions"]
+
+
+@asynccontextmanager
+async def animals():
+    """A client of a gateway with a model that gives its three numbers back as scores of animals."""
+    executor = Executor(
+        "v1",
+        lambda inputs: {"score": inputs["x"]},
+        model="animals",
+        outputs=(TensorSpec("score", Datatype.FP32, (-1, 3), ("cat", "dog", "emu")),),
+        prediction="score",
+    )
+    traffic = table(animals={"traffic": {"v1": 100}})
+    async with plane_of(LocalCluster(executor), traffic) as plane, uvicorn_of(plane) as port:
+        with triton.InferenceServerClient(f"127.0.0.1:{port}") as client:
+            yield client
+
+
+def scores() -> triton.InferInput:
+    values = np.array([[0.25, 0.5, 0], [3, 1, 2]], np.float32)
+    return triton.InferInput("x", [2, 3], "FP32").set_data_from_numpy(values)
+
+
+@pytest.mark.parametrize("binary", [True, False])
+async def test_the_best_classes_come_with_their_labels(binary):
+    wanted = [triton.InferRequestedOutput("score", binary_data=binary, class_count=2)]
+    async with animals() as client:
+        result = await asyncio.to_thread(client.infer, "animals", [scores()], outputs=wanted)
+    best = [["0.500000:1:dog", "0.250000:0:cat"], ["3.000000:0:cat", "2.000000:2:emu"]]
+    assert [[as_text(item) for item in row] for row in result.as_numpy("score")] == best
+
+
+def as_text(item: bytes | str) -> str:
+    return item.decode() if isinstance(item, bytes) else item
+
+
+async def test_the_client_reads_configuration_statistics_and_settings():
+    async with animals() as client:
+        await asyncio.to_thread(client.infer, "animals", [scores()])
+        config = await asyncio.to_thread(client.get_model_config, "animals")
+        (figures,) = (await asyncio.to_thread(client.get_inference_statistics, "animals", "v1"))["model_stats"]
+        every = await asyncio.to_thread(client.get_inference_statistics)
+        index = await asyncio.to_thread(client.get_model_repository_index)
+        trace = await asyncio.to_thread(client.get_trace_settings, "animals")
+        log = await asyncio.to_thread(client.get_log_settings)
+        regions = await asyncio.to_thread(client.get_system_shared_memory_status)
+    assert (config["input"][0]["dims"], config["max_batch_size"]) == ([3], 8)
+    assert (figures["inference_count"], figures["execution_count"]) == (2, 1)
+    assert every["model_stats"] == [figures]
+    assert [(entry["name"], entry["state"]) for entry in index] == [("animals", "READY")]
+    assert (trace["trace_level"], log["log_error"], regions) == (["OFF"], True, [])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.load_model("animals"),
+        lambda client: client.unload_model("animals"),
+        lambda client: client.update_trace_settings("animals", {"trace_level": ["TIMESTAMPS"]}),
+        lambda client: client.update_log_settings({"log_verbose_level": 1}),
+        lambda client: client.register_system_shared_memory("r", "/r", 64),
+        lambda client: client.unregister_cuda_shared_memory(),
+    ],
+)
+async def test_what_is_not_done_is_501_for_the_client(call):
+    async with animals() as client:
+        with pytest.raises(InferenceServerException) as caught:
+            await asyncio.to_thread(call, client)
+    assert caught.value.status() == "501"

@@ -1,0 +1,226 @@
+"""The methods of `inference.GRPCInferenceService`, free of any server: a message in, a message or a status out."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version as package_version
+from typing import NamedTuple
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from tritonclient.grpc import service_pb2 as pb
+
+from serve_app.data_plane.cluster import ReleaseState
+from serve_app.data_plane.plane import DataPlane
+from serve_app.data_plane.statistics import statistics_of
+from serve_app.errors import (
+    CapacityError,
+    MalformedBody,
+    ModelNotFound,
+    NotSupported,
+    ServeAppError,
+    TooLarge,
+    VersionNotFound,
+)
+from serve_app.protocol.call import TENANT_FIELD, TIMEOUT_FIELD, Call, tenant_of, timeout_s_of
+from serve_app.protocol.classification import classified
+from serve_app.protocol.v2_grpc import decode_request, encode_response
+from serve_app.protocol.v2_grpc_pages import config_message, metadata_message, statistics_message
+from serve_app.protocol.v2_json import NO_SHARED_MEMORY
+from serve_app.transport.pages import EXTENSIONS, SERVER_NAME
+from serve_app.transport.status import grpc_code
+
+logger = logging.getLogger("serve_app.grpc")
+
+Metadata = Sequence[tuple[str, str | bytes]]
+"""A call's metadata: what headers are for HTTP. Names that end in `-bin` have bytes."""
+
+SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+REQUEST_ID_FIELD = "x-request-id"
+_MAX_DETAILS = 2000  # characters; all of a call's trailers have 8 kB at most clients
+_MIN_LEFT_S = 1e-6
+_REQUESTS = {method.name: getattr(pb, method.input_type.name) for method in SERVICE.methods}
+
+_LOAD = (
+    "models are not loaded or unloaded by a call: add the release to the applications in the serve YAML, or remove it "
+    "there, and apply the file"
+)
+NOT_SUPPORTED = {
+    "ModelStreamInfer": "ModelStreamInfer is not supported: send each request of the stream as a ModelInfer",
+    "RepositoryModelLoad": _LOAD,
+    "RepositoryModelUnload": _LOAD,
+    "TraceSetting": "there are no trace settings: nothing is traced in Triton's way; see GET /metrics",
+    "LogSettings": "log settings are neither told nor changed by a call: set logging_config in the serve YAML",
+    **{
+        f"{kind}SharedMemory{verb}": f"shared memory is not supported: {NO_SHARED_MEMORY}"
+        for kind in ("System", "Cuda")
+        for verb in ("Status", "Register", "Unregister")
+    },
+}
+"""Why a method is not answered, by its name."""
+
+
+class GrpcAnswer(NamedTuple):
+    """What goes back to the client, whatever the server.
+
+    Attributes:
+        message: The method's response; None with any code but OK.
+        trailers: Metadata behind it.
+    """
+
+    message: Message | None
+    code: grpc.StatusCode
+    details: str
+    trailers: tuple[tuple[str, str], ...]
+
+
+class GrpcHandler:
+    """Answers the unary methods; the only code between a server's shell and the data plane."""
+
+    def __init__(self, plane: DataPlane) -> None:
+        self._plane = plane
+        self._pages: dict[str, Callable[..., Awaitable[Message]]] = {
+            "ServerLive": self._server_live,
+            "ServerReady": self._server_ready,
+            "ModelReady": self._model_ready,
+            "ServerMetadata": self._server_metadata,
+            "ModelMetadata": self._model_metadata,
+            "ModelConfig": self._model_config,
+            "ModelStatistics": self._model_statistics,
+            "RepositoryIndex": self._repository_index,
+        }
+
+    async def __call__(self, method: str, data: bytes, metadata: Metadata) -> GrpcAnswer:
+        """Answer one call.
+
+        Args:
+            method: A name of the service, as `ModelInfer`.
+            data: The method's request; empty for one that is a stream.
+            metadata: The call's own.
+        """
+        request_id = self._plane.request_id(next(iter(_values(metadata, REQUEST_ID_FIELD)), ""))
+        try:
+            if method == "ModelInfer":
+                response = await self._model_infer(data, metadata, request_id)
+            elif method in self._pages:
+                response = await self._pages[method](self._parsed(method, data))
+            else:
+                raise NotSupported(NOT_SUPPORTED.get(method, f"method {method[:128]!r} is not supported"))
+        except Exception as error:  # the outermost frame: whatever it is, the client gets a sentence
+            return _refusal(error, request_id)
+        return GrpcAnswer(response, grpc.StatusCode.OK, "", ((REQUEST_ID_FIELD, request_id),))
+
+    async def _model_infer(self, data: bytes, metadata: Metadata, request_id: str) -> pb.ModelInferResponse:
+        with self._accounting("", request_id):
+            message = self._parsed("ModelInfer", data)
+        with self._accounting(message.model_name, request_id):
+            timeout_s, tenant = _timeout_s(metadata), tenant_of(next(iter(_values(metadata, TENANT_FIELD)), ""))
+            call = Call(message.model_name, message.model_version, request_id, timeout_s, tenant)
+            request, classes = decode_request(message, call)
+        response = await self._plane.infer(request)
+        with self._accounting(message.model_name, request_id):
+            if classes:
+                info = self._plane.signature(response.model_name, response.model_version)  # it knows the labels
+                response = classified(response, classes, info)
+            return encode_response(response)
+
+    @contextmanager
+    def _accounting(self, model: str, request_id: str) -> Iterator[None]:
+        """Account for a request that ends here, outside of the data plane."""
+        try:
+            yield
+        except Exception as error:
+            self._plane.refused(model, request_id, error)
+            raise
+
+    def _parsed(self, method: str, data: bytes) -> Message:
+        limit = self._plane.limits.max_body_bytes
+        if len(data) > limit:
+            raise TooLarge("the message", len(data), limit, "bytes")
+        try:
+            return _REQUESTS[method].FromString(data)
+        except DecodeError as error:
+            raise MalformedBody(f"the message is no {_REQUESTS[method].__name__}: {error}") from None
+
+    async def _server_live(self, message: pb.ServerLiveRequest) -> pb.ServerLiveResponse:
+        return pb.ServerLiveResponse(live=True)
+
+    async def _server_ready(self, message: pb.ServerReadyRequest) -> pb.ServerReadyResponse:
+        return pb.ServerReadyResponse(ready=self._plane.directory.is_ready())
+
+    async def _model_ready(self, message: pb.ModelReadyRequest) -> pb.ModelReadyResponse:
+        """A model that is not served is not ready: clients of Triton expect an answer, not an error."""
+        directory = self._plane.directory
+        try:
+            statuses = directory.versions(message.name)
+            tag = directory.version_of(message.name, message.version) if message.version else ""
+        except (ModelNotFound, VersionNotFound):
+            return pb.ModelReadyResponse(ready=False)
+        if tag:
+            ready = any(status.version == tag and status.state is ReleaseState.READY for status in statuses)
+        else:
+            ready = any(status.effective > 0 for status in statuses)
+        return pb.ModelReadyResponse(ready=ready)
+
+    async def _server_metadata(self, message: pb.ServerMetadataRequest) -> pb.ServerMetadataResponse:
+        return pb.ServerMetadataResponse(name=SERVER_NAME, version=package_version("serve-app"), extensions=EXTENSIONS)
+
+    async def _model_metadata(self, message: pb.ModelMetadataRequest) -> pb.ModelMetadataResponse:
+        info = await self._plane.describe(message.name, message.version)
+        statuses = self._plane.directory.versions(message.name)
+        return metadata_message(info, [status.version for status in statuses if status.state is ReleaseState.READY])
+
+    async def _model_config(self, message: pb.ModelConfigRequest) -> pb.ModelConfigResponse:
+        return config_message(await self._plane.describe(message.name, message.version))
+
+    async def _model_statistics(self, message: pb.ModelStatisticsRequest) -> pb.ModelStatisticsResponse:
+        return statistics_message(await statistics_of(self._plane.directory, message.name, message.version))
+
+    async def _repository_index(self, message: pb.RepositoryIndexRequest) -> pb.RepositoryIndexResponse:
+        directory = self._plane.directory
+        response = pb.RepositoryIndexResponse()
+        for model in directory.models:
+            for status in directory.versions(model):
+                if status.state is ReleaseState.READY or not message.ready:
+                    response.models.add(
+                        name=model, version=status.version, state=status.state.value, reason=status.reason
+                    )
+        return response
+
+
+def with_deadline(metadata: Metadata, left_s: float | None) -> Metadata:
+    """The metadata of a call with its deadline as one more `x-request-timeout-seconds`.
+
+    A time that is left can cross machines, a clock reading cannot.
+
+    Args:
+        metadata: As the client sent it.
+        left_s: Seconds until the deadline; None if there is none.
+    """
+    return metadata if left_s is None else (*metadata, (TIMEOUT_FIELD, f"{max(left_s, _MIN_LEFT_S):.6f}"))
+
+
+def _timeout_s(metadata: Metadata) -> float | None:
+    """The shortest of the times that the metadata allow."""
+    return min(
+        (allowed for field in _values(metadata, TIMEOUT_FIELD) if (allowed := timeout_s_of(field))), default=None
+    )
+
+
+def _values(metadata: Metadata, name: str) -> list[str]:
+    return [value for key, value in metadata if key == name and isinstance(value, str)]
+
+
+def _refusal(error: Exception, request_id: str) -> GrpcAnswer:
+    """The error's sentence under its code; an error that is not ours is logged and told by its id only."""
+    trailers: tuple[tuple[str, str], ...] = ((REQUEST_ID_FIELD, request_id),)
+    if not isinstance(error, ServeAppError):
+        logger.error("internal error on request %s", request_id, exc_info=error)
+        details = f"internal error; the server's log has it under request id {request_id}"
+        return GrpcAnswer(None, grpc.StatusCode.INTERNAL, details, trailers)
+    if isinstance(error, CapacityError):
+        trailers = (*trailers, ("retry-after", str(math.ceil(error.retry_after_s))))
+    return GrpcAnswer(None, grpc.StatusCode[grpc_code(error)], str(error)[:_MAX_DETAILS], trailers)

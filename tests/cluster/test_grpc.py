@@ -1,0 +1,108 @@
+"""NVIDIA's own gRPC client through Serve's gRPC port, without `application` metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+import tritonclient.http
+from support.server import MAX_BODY_BYTES, Server
+from tritonclient.utils import InferenceServerException
+
+from serve_app.samples.data import held_out
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Iterator[triton.InferenceServerClient]:
+    with triton.InferenceServerClient(server.grpc_address) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    return held_out("digits")[0]
+
+
+def tensor(rows: np.ndarray, of=triton) -> triton.InferInput:
+    given = of.InferInput("pixels", list(rows.shape), "FP32")
+    given.set_data_from_numpy(rows)
+    return given
+
+
+def refusal(client: triton.InferenceServerClient, model: str, rows: np.ndarray, **options) -> tuple[str, str]:
+    with pytest.raises(InferenceServerException) as refused:
+        client.infer(model, [tensor(rows)], **options)
+    return refused.value.status(), refused.value.message()
+
+
+def test_health_and_descriptions_are_told(client):
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    assert client.is_model_ready("digits", "v1")
+    assert not client.is_model_ready("digits", "v9")
+    assert client.get_server_metadata().name == "serve-app"
+    assert client.get_model_metadata("digits").inputs[0].name == "pixels"
+    assert client.get_model_config("wine").config.max_batch_size == 64
+    index = [(model.name, model.version, model.state) for model in client.get_model_repository_index().models]
+    assert index == [("digits", "v1", "READY"), ("digits", "v2", "READY"), ("wine", "v1", "READY")]
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("rows", [1, 7])
+def test_answers_equal_those_of_http_bit_by_bit(server, client, pixels, version, rows):
+    given = pixels[:rows]
+    over_grpc = client.infer("digits", [tensor(given)], model_version=version, request_id="mine")
+    with tritonclient.http.InferenceServerClient(server.url.removeprefix("http://")) as http:
+        over_http = http.infer("digits", [tensor(given, tritonclient.http)], model_version=version)
+    assert over_grpc.get_response().id == "mine"
+    names = [output.name for output in over_grpc.get_response().outputs]
+    assert names == [output["name"] for output in over_http.get_response()["outputs"]]
+    for name in names:
+        assert over_grpc.as_numpy(name).tobytes() == over_http.as_numpy(name).tobytes()
+
+
+def test_statistics_count_the_rows(client, pixels):
+    def count() -> int:
+        return client.get_inference_statistics("digits", "v1").model_stats[0].inference_count
+
+    before = count()
+    client.infer("digits", [tensor(pixels[:5])], model_version="v1")
+    assert count() == before + 5
+
+
+def test_refusals_have_their_code_and_sentence(client, pixels):
+    status, sentence = refusal(client, "nothing", pixels[:1])
+    assert (status, "model 'nothing' is not served here" in sentence) == ("StatusCode.NOT_FOUND", True)
+    status, sentence = refusal(client, "digits", pixels[:1, :3])
+    assert (status, "pixels" in sentence) == ("StatusCode.INVALID_ARGUMENT", True)
+    status, sentence = refusal(client, "digits", np.repeat(pixels[:1], MAX_BODY_BYTES // 256 + 1, axis=0))
+    assert (status, f"the limit is {MAX_BODY_BYTES}" in sentence) == ("StatusCode.RESOURCE_EXHAUSTED", True)
+    with pytest.raises(InferenceServerException, match="models are not loaded or unloaded by a call") as refused:
+        client.load_model("digits")
+    assert refused.value.status() == "StatusCode.UNIMPLEMENTED"
+
+
+def test_the_limit_of_a_message_is_that_of_the_file(client):
+    rows = np.zeros((65 * 2**20 // 256, 64), np.float32)
+    status, sentence = refusal(client, "digits", rows)
+    assert (status, "67108864" in sentence) == ("StatusCode.RESOURCE_EXHAUSTED", True)
+
+
+def test_the_deadline_is_the_clients(client, pixels):
+    status, sentence = refusal(client, "digits", pixels[:1], timeout=1)
+    assert status in ("StatusCode.DEADLINE_EXCEEDED", "StatusCode.RESOURCE_EXHAUSTED")
+    assert "digits" in sentence
+    status, _ = refusal(client, "digits", pixels[:1], client_timeout=0.0005)
+    assert status == "StatusCode.DEADLINE_EXCEEDED"
+    assert client.infer("digits", [tensor(pixels[:1])], client_timeout=20).as_numpy("label").shape == (1,)
+
+
+def test_refusals_leave_no_tracebacks(server, client, pixels):
+    refusal(client, "nothing", pixels[:1])
+    logs = server.session_logs("replica_gateway_Gateway_*.log")
+    assert logs
+    assert not any("Traceback" in log.read_text() for log in logs)
+    assert httpx.get(f"{server.url}/v2/health/ready").status_code == 200

@@ -1,0 +1,178 @@
+"""NVIDIA's own client against Serve's gRPC server in this process, with the gateway's methods behind it."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import ml_dtypes
+import numpy as np
+import pytest
+import tritonclient.grpc.aio as triton
+from ray.serve._private.grpc_util import gRPCGenericServer
+from ray.serve.grpc_util import RayServegRPCContext
+from support.arithmetic import Executor
+from support.gateway import plane_of, table
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
+from tritonclient.utils import InferenceServerException
+
+from deployments.grpc import GrpcMethods, add_inference_service
+from serve_app.data_plane.local import LocalCluster
+from serve_app.datatypes import Datatype
+from serve_app.transport.grpc import GrpcAnswer, GrpcHandler, Metadata
+from serve_app.types import Tensors, TensorSpec
+
+VALUES = {
+    Datatype.BOOL: np.array([[True, False]]),
+    Datatype.UINT8: np.array([[0, 255]], np.uint8),
+    Datatype.UINT16: np.array([[0, 2**16 - 1]], np.uint16),
+    Datatype.UINT32: np.array([[0, 2**32 - 1]], np.uint32),
+    Datatype.UINT64: np.array([[0, 2**64 - 1]], np.uint64),
+    Datatype.INT8: np.array([[-128, 127]], np.int8),
+    Datatype.INT16: np.array([[-(2**15), 2**15 - 1]], np.int16),
+    Datatype.INT32: np.array([[-(2**31), 2**31 - 1]], np.int32),
+    Datatype.INT64: np.array([[-(2**63), 2**63 - 1]], np.int64),
+    Datatype.FP16: np.array([[0.5, -65504]], np.float16),
+    Datatype.BF16: np.array([[0.5, -3]], ml_dtypes.bfloat16),
+    Datatype.FP32: np.array([[0.1, -3]], np.float32),
+    Datatype.FP64: np.array([[0.1, -3]], np.float64),
+    Datatype.BYTES: np.array([[b"\xff\0", b""]], object),
+}
+
+
+class Gateway(GrpcMethods):
+    def __init__(self, handler: GrpcHandler) -> None:
+        self._grpc = handler
+
+
+class Listening:
+    """A handler that remembers the metadata of the last call and gives an empty answer."""
+
+    def __init__(self) -> None:
+        self.metadata: Metadata = ()
+
+    async def __call__(self, method: str, data: bytes, metadata: Metadata) -> GrpcAnswer:
+        self.metadata = metadata
+        return GrpcAnswer(pb.ServerLiveResponse(live=True), grpc.StatusCode.OK, "", (("seen", method),))
+
+
+@asynccontextmanager
+async def served(handler: GrpcHandler | Listening) -> AsyncIterator[str]:
+    """The address of a gRPC server as Serve makes it; calls reach the methods in the way Serve's replica goes."""
+    gateway = Gateway(handler)
+
+    def factory(service_method, streaming_type):
+        method = getattr(gateway, service_method.rpartition("/")[2])
+
+        async def unary(message, context):
+            known = RayServegRPCContext(context)
+            message, known = pickle.loads(pickle.dumps((message, known)))  # noqa: S301 - as Serve's proxy does
+            answer = await method(message, grpc_context=known)
+            known._set_on_grpc_context(context)
+            return answer.SerializeToString()
+
+        async def stream(messages, context):
+            known = RayServegRPCContext(context)
+            async for answer in method(messages, grpc_context=known):
+                yield answer.SerializeToString()
+            known._set_on_grpc_context(context)
+
+        return stream if streaming_type.name == "STREAM_STREAM" else unary
+
+    server = gRPCGenericServer(factory)
+    add_inference_service(None, server)
+    assert server.service_handler_factory is factory
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(0)
+
+
+@asynccontextmanager
+async def client_of(datatype: Datatype = Datatype.FP32) -> AsyncIterator[triton.InferenceServerClient]:
+    """A client of a gateway with a model that gives its input back."""
+
+    def same(inputs: Tensors) -> Tensors:
+        return {"y": inputs["x"]}
+
+    inputs, outputs = (TensorSpec("x", datatype, (-1, 2)),), (TensorSpec("y", datatype, (-1, 2)),)
+    executor = Executor("v1", same, model="echo", inputs=inputs, outputs=outputs, prediction="y")
+    traffic = table("echo", echo={"traffic": {"v1": 100}})
+    async with (
+        plane_of(LocalCluster(executor), traffic) as plane,
+        served(GrpcHandler(plane)) as address,
+        triton.InferenceServerClient(address) as client,
+    ):
+        yield client
+
+
+def tensor(datatype: Datatype) -> triton.InferInput:
+    values = VALUES[datatype]
+    return triton.InferInput("x", list(values.shape), datatype.value).set_data_from_numpy(values)
+
+
+@pytest.mark.parametrize("datatype", Datatype)
+async def test_every_datatype_comes_back_as_it_was(datatype):
+    async with client_of(datatype) as client:
+        result = await client.infer("echo", [tensor(datatype)], request_id="mine")
+    assert result.get_response().id == "mine"
+    np.testing.assert_array_equal(result.as_numpy("y"), VALUES[datatype])
+
+
+async def test_the_clients_questions_are_answered():
+    async with client_of() as client:
+        assert await client.is_server_live()
+        assert await client.is_server_ready()
+        assert await client.is_model_ready("echo", "v1")
+        assert not await client.is_model_ready("other")
+        assert (await client.get_server_metadata()).name == "serve-app"
+        assert (await client.get_model_metadata("echo")).inputs[0].datatype == "FP32"
+        assert (await client.get_model_config("echo")).config.max_batch_size == 8
+        assert (await client.get_inference_statistics("echo")).model_stats[0].version == "v1"
+        assert [model.state for model in (await client.get_model_repository_index()).models] == ["READY"]
+
+
+async def test_a_refusal_has_its_code_and_sentence():
+    async with client_of() as client:
+        with pytest.raises(InferenceServerException) as refused:
+            await client.infer("other", [tensor(Datatype.FP32)])
+        assert refused.value.status() == "StatusCode.NOT_FOUND"
+        assert "model 'other' is not served here; served are: echo" in refused.value.message()
+        with pytest.raises(InferenceServerException, match="models are not loaded or unloaded by a call"):
+            await client.load_model("echo")
+
+
+async def test_a_stream_is_refused():
+    async with client_of() as client:
+
+        async def requests():
+            yield {"model_name": "echo", "inputs": [tensor(Datatype.FP32)]}
+
+        with pytest.raises(grpc.aio.AioRpcError, match="ModelStreamInfer is not supported") as refused:
+            await anext(aiter(client.stream_infer(requests())))
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize(("timeout_s", "fields"), [(None, 0), (20.0, 1)])
+async def test_the_deadline_of_a_call_is_among_its_metadata(timeout_s, fields):
+    handler = Listening()
+    async with served(handler) as address, grpc.aio.insecure_channel(address) as channel:
+        call = GRPCInferenceServiceStub(channel).ServerLive(
+            pb.ServerLiveRequest(), timeout=timeout_s, metadata=[("x-tenant-id", "acme")]
+        )
+        assert (await call).live
+        assert ("seen", "ServerLive") in [(key, value) for key, value in await call.trailing_metadata()]
+    assert ("x-tenant-id", "acme") in [tuple(item) for item in handler.metadata]
+    left_s = [float(value) for key, value in handler.metadata if key == "x-request-timeout-seconds"]
+    assert len(left_s) == fields
+    assert all(10 < seconds < 21 for seconds in left_s)
+
+
+def test_the_gateway_has_every_method_of_the_service():
+    names = [method.name for method in pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods]
+    assert [getattr(Gateway, name).__name__ for name in names] == names
