@@ -31,7 +31,7 @@ QUICK_NOTE = (
 NO_WRK_NOTE = f"wrk is not installed (`{INSTALL}`): closed loops are made in Python, which takes more of the machine."
 
 
-def bench(
+def bench(  # noqa: PLR0913 - a command's parameters are its options
     *,
     quick: Annotated[
         bool, typer.Option("--quick", help="Ends within 5 minutes: few servers, one short round.")
@@ -40,12 +40,14 @@ def bench(
         bool, typer.Option("--peers", help="Also LitServe, BentoML and others, each installed once.")
     ] = False,
     rounds: Annotated[int, typer.Option(min=0, help="How often each target is measured; 0 for the plan's.")] = 0,
+    seconds: Annotated[int, typer.Option(min=0, help="Length of a closed-loop point; 0 for the plan's.")] = 0,
+    minutes: Annotated[float, typer.Option(min=0, help="Leave goodput out once this is over; 0 for the plan's.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = BENCH,
     baseline: Annotated[str, typer.Option(help="Target whose figures the others' are divided by.")] = OURS,
     processes: Annotated[int, typer.Option(min=1, help="Of the open-loop generator.")] = 1,
 ) -> None:
     """Measure servers on the same models in one run and write a report with tables and plots."""
-    wrk, plan = find_wrk(), plan_of(quick=quick, rounds=rounds)
+    wrk, plan = find_wrk(), plan_of(quick=quick, rounds=rounds, seconds=seconds, minutes=minutes)
     results = BenchResults(command_line(sys.argv[1:]), f"{datetime.now(UTC):%Y-%m-%d}", this_machine(), plan)
     results.notes += [QUICK_NOTE] * quick + [NO_WRK_NOTE] * (wrk is None)
     todo = hosts(quick=quick, peers=peers)
@@ -60,10 +62,15 @@ def bench(
     raise typer.Exit(0 if results.rounds else 1)
 
 
-def plan_of(*, quick: bool, rounds: int) -> Plan:
-    """The plan with another number of rounds, if one is given."""
+def plan_of(*, quick: bool, rounds: int, seconds: int, minutes: float) -> Plan:
+    """The plan with what is given instead of its own."""
     plan = QUICK if quick else FULL
-    return replace(plan, rounds=rounds) if rounds else plan
+    return replace(
+        plan,
+        rounds=rounds or plan.rounds,
+        point_s=seconds or plan.point_s,
+        limit_s=minutes * 60.0 or plan.limit_s,
+    )
 
 
 def command_line(arguments: list[str]) -> str:

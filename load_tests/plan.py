@@ -32,7 +32,7 @@ class Plan:
     goodput: GoodputSettings = field(default_factory=GoodputSettings)
     ramp_s: int = 60
     limit_s: float = 0.0
-    host_reserve_s: float = 0.0
+    host_reserve_s: float = 60.0
 
     @property
     def goodput_s(self) -> float:

@@ -7,9 +7,10 @@ from load_tests.plan import FULL, QUICK
 
 
 def test_rounds_replace_those_of_the_plan():
-    assert plan_of(quick=True, rounds=0) is QUICK
-    assert plan_of(quick=False, rounds=0) is FULL
-    assert plan_of(quick=False, rounds=5).rounds == 5
+    assert plan_of(quick=True, rounds=0, seconds=0, minutes=0) == QUICK
+    assert plan_of(quick=False, rounds=0, seconds=0, minutes=0) == FULL
+    given = plan_of(quick=False, rounds=5, seconds=3, minutes=2)
+    assert (given.rounds, given.point_s, given.limit_s) == (5, 3, 120)
 
 
 def test_the_command_can_be_repeated():
