@@ -68,7 +68,7 @@ def test_a_bad_file_is_not_started(run, tmp_path):
     file.write_text(file.read_text().replace("host: 127.0.0.1", "host: 0.0.0.0"))
     code, _, err = run("serve", file)
     assert code == 1
-    assert err.splitlines()[0].startswith(f"{file}:11: http_options.host: 0.0.0.0 is reachable")
+    assert err.splitlines()[0].startswith(f"{file}:12: http_options.host: 0.0.0.0 is reachable")
 
 
 def test_a_taken_port_is_named_at_once(run, tmp_path):
