@@ -40,7 +40,7 @@ class Gateway(GrpcMethods):
         if self._door:
             self._door.start()
             self._leaving = asyncio.get_running_loop().create_task(self._close_in_time(self._door))
-        return GatewayAsgi(self._handler, self._pages, self._plane.limits.max_body_bytes, in_serve=True)
+        return GatewayAsgi(self._handler, self._pages, self._plane.limits, in_serve=True)
 
     async def reconfigure(self, user_config: Mapping[str, object]) -> None:
         """Take a new traffic table into use; nothing restarts, not even for a table that is wrong.
@@ -66,7 +66,7 @@ class Gateway(GrpcMethods):
         return await self._plane.infer(request)
 
     def _express(self, config: ExpressConfig) -> ExpressDoor:
-        app = GatewayRsgi(self._handler, self._pages, self._plane.limits.max_body_bytes)
+        app = GatewayRsgi(self._handler, self._pages, self._plane.limits)
         return ExpressDoor(config, app, self._plane.directory.is_ready)
 
     async def _close_in_time(self, door: ExpressDoor) -> None:

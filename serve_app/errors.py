@@ -12,6 +12,8 @@
     │   ├── MalformedBody          the body is not what the protocol says
     │   ├── InvalidInput           a tensor, parameter or header has a value the model does not take
     │   ├── TooLarge               a size is over a limit
+    │   ├── BodyTimeout            the body did not arrive in time
+    │   ├── UnknownCoding          the body is compressed in a way that is not read here
     │   ├── ModelNotFound          no such model
     │   ├── VersionNotFound        no such version tag or label
     │   ├── RouteNotFound          no such URL
@@ -142,6 +144,28 @@ class TooLarge(RequestError):
 
     def __str__(self) -> str:
         return f"{self.subject} has {self.actual} {self.unit}, the limit is {self.limit}"
+
+
+class BodyTimeout(RequestError):
+    """The body did not arrive in time."""
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(limit_s)
+        self.limit_s = limit_s
+
+    def __str__(self) -> str:
+        return f"the body did not arrive within {self.limit_s:g} s"
+
+
+class UnknownCoding(RequestError):
+    """The body is compressed in a way that is not read here."""
+
+    def __init__(self, coding: str, known: tuple[str, ...]) -> None:
+        super().__init__(coding, known)
+        self.coding, self.known = coding, known
+
+    def __str__(self) -> str:
+        return f"content-encoding {self.coding[:40]!r} is not read here; send one of {', '.join(self.known)}, or none"
 
 
 class ModelNotFound(RequestError):

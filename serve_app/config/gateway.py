@@ -17,6 +17,15 @@ class LimitsConfig(StrictModel):
     """Bounds that hold before any work is done on a request."""
 
     max_body_bytes: PositiveInt = Field(default=64 * 2**20, description="Longest HTTP body that is read.")
+    max_decompressed_bytes: PositiveInt = Field(
+        default=64 * 2**20, description="Longest body that a compressed one (gzip, deflate, zstd) may become."
+    )
+    max_json_bytes: PositiveInt = Field(
+        default=16 * 2**20,
+        description="Longest JSON that is parsed, which keeps everybody else waiting; more belongs into V2 binary.",
+    )
+    max_body_pieces: PositiveInt = Field(default=2**14, description="Most pieces in which a body may arrive.")
+    body_timeout_s: PositiveFloat = Field(default=30.0, description="Longest wait for the whole of a body.")
     max_request_rows: PositiveInt = Field(default=4096, description="Most rows of one request.")
     timeout_s: PositiveFloat = Field(default=30.0, description="Longest wait for an answer, unless slo_ms is set.")
 

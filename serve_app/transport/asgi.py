@@ -10,7 +10,8 @@ import orjson
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve_app.errors import ServeAppError, TooLarge
+from serve_app.config.gateway import LimitsConfig
+from serve_app.errors import BodyTimeout, ServeAppError, TooLarge
 from serve_app.transport.http import JSON, HttpResponse, InferHandler, InferRoute, RequestHead, match_infer
 
 MAX_PAGE_BODY_BYTES = 2**16  # no route but infer needs a longer one
@@ -20,6 +21,8 @@ HEAD_FIELDS = {
     b"x-tenant-id": "tenant",
     b"inference-header-content-length": "json_length",
     b"content-type": "content_type",
+    b"content-encoding": "coding",
+    b"accept-encoding": "accept",
 }
 
 
@@ -29,20 +32,21 @@ class GatewayAsgi:
     Args:
         infer: Answers POSTs to infer routes.
         pages: Answers everything else; also runs the lifespan protocol.
-        max_body_bytes: Longest body that is read on infer routes.
+        limits: Those of bodies; pages read at most `MAX_PAGE_BODY_BYTES`.
         in_serve: Whether Ray Serve is around this: it cancels a request whose client left, and adds `x-request-id`.
     """
 
-    def __init__(self, infer: InferHandler, pages: ASGIApp, max_body_bytes: int, *, in_serve: bool = False) -> None:
-        self._infer, self._pages, self._in_serve = infer, pages, in_serve
-        self._max_body_bytes, self._max_page_body_bytes = max_body_bytes, min(max_body_bytes, MAX_PAGE_BODY_BYTES)
+    def __init__(self, infer: InferHandler, pages: ASGIApp, limits: LimitsConfig, *, in_serve: bool = False) -> None:
+        self._infer, self._pages, self._limits, self._in_serve = infer, pages, limits, in_serve
+        smaller = min(limits.max_body_bytes, MAX_PAGE_BODY_BYTES)
+        self._page_limits = limits.model_copy(update={"max_body_bytes": smaller})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection scope, as the ASGI specification 3.0 has it."""
         route = match_infer(scope["path"]) if scope["type"] == "http" else None
         try:
             if route is None:
-                await self._pages(scope, _bounded(receive, self._max_page_body_bytes), send)
+                await self._pages(scope, BoundedBody(receive, self._page_limits), send)
             elif response := await self._answer(route, scope, receive):
                 await self._respond(send, response)
         except ClientDisconnect:
@@ -54,8 +58,8 @@ class GatewayAsgi:
         if scope["method"] not in route.codec.methods:
             return _not_allowed(scope)
         try:
-            _check(length, self._max_body_bytes)
-            body = await _body(_bounded(receive, self._max_body_bytes))
+            _check(length, self._limits.max_body_bytes)
+            body = await _body(BoundedBody(receive, self._limits))
         except ServeAppError as error:
             return self._infer.refuse(route, error, head.request_id)
         answer = self._infer(route, head, body)
@@ -92,24 +96,50 @@ async def _body(receive: Receive) -> bytes:
         message = await receive()
 
 
-def _bounded(receive: Receive, limit: int) -> Receive:
-    """As `receive`, but raises `TooLarge` at the first byte over `limit`."""
-    total = 0
+class BoundedBody:
+    """As `receive`, but a body over a limit ends at the first byte, piece or second too many."""
 
-    async def bounded() -> Message:
-        """The next message, counted."""
-        nonlocal total
-        message = await receive()
-        total += len(message.get("body", b""))
-        _check(total, limit)
+    def __init__(self, receive: Receive, limits: LimitsConfig) -> None:
+        self._receive, self._limits = receive, limits
+        self._ends = asyncio.get_running_loop().time() + limits.body_timeout_s
+        self._bytes = self._pieces = 0
+        self._is_whole = False
+
+    async def __call__(self) -> Message:
+        """The next message.
+
+        Raises:
+            TooLarge: Of the bytes or pieces so far.
+            BodyTimeout: The body has not ended in time.
+        """
+        if self._is_whole:
+            return await self._receive()
+        try:
+            async with asyncio.timeout_at(self._ends):
+                message = await self._receive()
+        except TimeoutError:
+            raise BodyTimeout(self._limits.body_timeout_s) from None
+        self._bytes += len(message.get("body", b""))
+        self._pieces += 1
+        self._is_whole = not message.get("more_body")
+        _check(self._bytes, self._limits.max_body_bytes)
+        check_pieces(self._pieces, self._limits)
         return message
-
-    return bounded
 
 
 def _check(size: int, limit: int) -> None:
     if size > limit:
         raise TooLarge("the body", size, limit, "bytes")
+
+
+def check_pieces(pieces: int, limits: LimitsConfig) -> None:
+    """Check how many pieces of a body have come.
+
+    Raises:
+        TooLarge: More than the limit.
+    """
+    if pieces > limits.max_body_pieces:
+        raise TooLarge("the body", pieces, limits.max_body_pieces, "pieces")
 
 
 async def _while_connected(answer: Coroutine[object, object, HttpResponse], receive: Receive) -> HttpResponse | None:

@@ -15,10 +15,11 @@ from typing import NamedTuple
 import orjson
 
 from serve_app.data_plane.plane import DataPlane
-from serve_app.errors import CapacityError, DeadlineUnreachable, ModelNotFound, ServeAppError
+from serve_app.errors import BodyTimeout, CapacityError, DeadlineUnreachable, ModelNotFound, ServeAppError, TooLarge
 from serve_app.protocol import v2_binary
 from serve_app.protocol.call import Call, tenant_of, timeout_s_of
 from serve_app.transport.codecs import PREDICT, TENSORFLOW, TORCHSERVE, V2, Body, Codec, Encode
+from serve_app.transport.compression import Decompressor, compressed
 from serve_app.transport.status import http_status
 from serve_app.types import InferenceRequest, InferenceResponse
 
@@ -94,6 +95,8 @@ class RequestHead(NamedTuple):
         tenant: `x-tenant-id`: whose request it is, for fair queueing only.
         json_length: `inference-header-content-length`: bytes of JSON before binary tensors.
         content_type: `content-type`.
+        coding: `content-encoding`: how the body is compressed.
+        accept: `accept-encoding`: how the answer may be.
     """
 
     request_id: str = ""
@@ -101,6 +104,8 @@ class RequestHead(NamedTuple):
     tenant: str = ""
     json_length: str = ""
     content_type: str = ""
+    coding: str = ""
+    accept: str = ""
 
 
 class InferHandler:
@@ -108,6 +113,7 @@ class InferHandler:
 
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
+        self._decompressed = Decompressor(plane.limits.max_decompressed_bytes)
 
     async def __call__(self, route: InferRoute, head: RequestHead, body: bytes) -> HttpResponse:
         """Answer one POST to an infer route.
@@ -120,6 +126,8 @@ class InferHandler:
         started = time.perf_counter()
         request_id = self._plane.request_id(head.request_id)
         try:
+            if head.coding:
+                body = await self._decompressed(body, head.coding)
             call = Call(route.model, route.version, request_id, timeout_s_of(head.timeout_s), tenant_of(head.tenant))
             if route.model and PRIORITY not in body:  # one that may go before others is decoded first
                 self._plane.refuse_hopeless(call)
@@ -136,8 +144,11 @@ class InferHandler:
             answer = encode(response)
         except Exception as error:  # as above
             return self.refuse(route, error, request_id)
+        content, coding = await compressed(answer.content, head.accept) if head.accept else (answer.content, "")
         headers = _headers(response, time.perf_counter() - started, answer.json_length)
-        return HttpResponse(200, answer.content, headers)
+        if coding:
+            headers |= {"content-encoding": coding, "vary": "accept-encoding"}
+        return HttpResponse(200, content, headers)
 
     def refuse(self, route: InferRoute, error: Exception, request_id: str) -> HttpResponse:
         """Answer a request that does not reach the data plane, and account for it."""
@@ -147,6 +158,9 @@ class InferHandler:
 
     def _decode(self, route: InferRoute, head: RequestHead, body: bytes, call: Call) -> tuple[InferenceRequest, Encode]:
         """The request, and what encodes its answer."""
+        limit = self._plane.limits.max_json_bytes
+        if len(body) > limit and (size := _json_bytes(route, head, body)) > limit:
+            raise TooLarge("the JSON in the body (large tensors travel as V2 binary data)", size, limit, "bytes")
         if not route.model:
             call = call._replace(model_name=self._default_model())
         return route.codec.decode(Body(body, head.content_type, head.json_length), call, self._plane.signature)
@@ -164,13 +178,24 @@ def error_response(error: Exception, request_id: str) -> HttpResponse:
     if isinstance(error, ServeAppError):
         if isinstance(error, CapacityError):
             headers["retry-after"] = str(math.ceil(error.retry_after_s))
+        if isinstance(error, BodyTimeout):
+            headers["connection"] = "close"  # the rest of the body may still come
         return HttpResponse(http_status(error), orjson.dumps({"error": str(error)}), headers)
     logger.error("internal error on request %s", request_id, exc_info=error)
     sentence = f"internal error; the server's log has it under request id {request_id}"
     return HttpResponse(HTTPStatus.INTERNAL_SERVER_ERROR, orjson.dumps({"error": sentence}), headers)
 
 
-def _headers(response: InferenceResponse, seconds: float, json_length: int | None) -> Mapping[str, str]:
+def _json_bytes(route: InferRoute, head: RequestHead, body: bytes) -> int:
+    """The bytes of a body that are JSON, as far as its headers tell."""
+    if head.json_length:
+        told = head.json_length
+        return int(told) if told.isascii() and told.isdigit() and len(told) < 20 else 0
+    is_other = route.codec in TORCHSERVE.values() and head.content_type and "json" not in head.content_type
+    return 0 if is_other else len(body)
+
+
+def _headers(response: InferenceResponse, seconds: float, json_length: int | None) -> dict[str, str]:
     timings = response.timings
     queue, batch, compute = response.queued_s + timings.queue_s, timings.batch_s, timings.compute_s
     gateway = max(0.0, seconds - queue - batch - compute)

@@ -14,8 +14,9 @@ import orjson
 from granian.rsgi import ProtocolClosed
 from starlette.types import ASGIApp, Message
 
-from serve_app.errors import MalformedBody, ServeAppError, TooLarge
-from serve_app.transport.asgi import HEAD_FIELDS, GatewayAsgi
+from serve_app.config.gateway import LimitsConfig
+from serve_app.errors import BodyTimeout, MalformedBody, ServeAppError, TooLarge
+from serve_app.transport.asgi import HEAD_FIELDS, GatewayAsgi, check_pieces
 from serve_app.transport.http import JSON, HttpResponse, InferHandler, RequestHead, match_infer
 from serve_app.transport.leavers import Leavers
 
@@ -76,15 +77,15 @@ class GatewayRsgi:
     Args:
         infer: Answers POSTs to infer routes.
         pages: Answers everything else.
-        max_body_bytes: Longest body that is read on infer routes.
+        limits: Those of bodies.
 
     Attributes:
         is_draining: Whether every answer tells its client to come back on another connection, and readiness says no.
     """
 
-    def __init__(self, infer: InferHandler, pages: ASGIApp, max_body_bytes: int) -> None:
-        self._infer, self._max_body_bytes = infer, max_body_bytes
-        self._asgi = GatewayAsgi(infer, pages, max_body_bytes)
+    def __init__(self, infer: InferHandler, pages: ASGIApp, limits: LimitsConfig) -> None:
+        self._infer, self._limits = infer, limits
+        self._asgi = GatewayAsgi(infer, pages, limits)
         self._leavers = Leavers()
         self.is_draining = False
 
@@ -128,17 +129,20 @@ class GatewayRsgi:
         """The whole body.
 
         Raises:
-            TooLarge: It is over the limit, which is said before it is read if its length is told.
+            TooLarge: It is over a limit, which is said before it is read if its length is told.
+            BodyTimeout: It has not ended in time.
             MalformedBody: It has no end.
             ProtocolClosed: The client hung up before it was whole.
         """
         told = headers.get("content-length")  # true if it is there: hyper checks it, and drops it from chunked bodies
-        if told is not None and int(told) <= self._max_body_bytes:
-            return await exchange()
-        if told is not None:
+        if told is not None and int(told) > self._limits.max_body_bytes:
             aiter(exchange)  # so that it can be thrown away
-            raise TooLarge("the body", int(told), self._max_body_bytes, "bytes")
-        return await _whole(exchange, self._max_body_bytes)
+            raise TooLarge("the body", int(told), self._limits.max_body_bytes, "bytes")
+        try:
+            async with asyncio.timeout(self._limits.body_timeout_s):
+                return await (_whole(exchange, self._limits) if told is None else exchange())
+        except TimeoutError:
+            raise BodyTimeout(self._limits.body_timeout_s) from None
 
     async def _by_asgi(self, scope: Scope, exchange: Exchange) -> None:
         call = AsgiCall(scope, exchange)
@@ -199,16 +203,18 @@ def _head(headers: Headers) -> RequestHead:
     return RequestHead(**fields) if fields else _NO_FIELDS
 
 
-async def _whole(exchange: Exchange, limit: int) -> bytes:
-    body = bytearray()
+async def _whole(exchange: Exchange, limits: LimitsConfig) -> bytes:
+    body, pieces = bytearray(), 0
     is_ended = False
     async for piece in exchange:
         if is_ended:
             raise MalformedBody("the body is cut off or its chunks are malformed")
         is_ended = not piece
         body += piece
-        if len(body) > limit:
-            raise TooLarge("the body", len(body), limit, "bytes")
+        pieces += 1
+        if len(body) > limits.max_body_bytes:
+            raise TooLarge("the body", len(body), limits.max_body_bytes, "bytes")
+        check_pieces(pieces, limits)
     return bytes(body)
 
 

@@ -5,7 +5,9 @@ input `pixels` FP32 [-1, 64]; outputs `probabilities` and `label`; versions v1 a
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from dataclasses import dataclass, field
 
 INFER = "/v2/models/digits/infer"
@@ -48,7 +50,28 @@ def bad_form(name: str, content: bytes, content_type: str, says: str) -> BadRequ
     return BadRequest(f"TorchServe: {name}", content, 400, says, TORCHSERVE, headers={"content-type": content_type})
 
 
+def bad_coding(name: str, coding: str, content: bytes, status: int, says: str, path: str = INFER) -> BadRequest:
+    return BadRequest(f"compressed: {name}", content, status, says, path, headers={"content-encoding": coding})
+
+
+def bomb() -> bytes:
+    """10 GB of zeros in a megabyte or so."""
+    compressor = zlib.compressobj(9, wbits=31)
+    member = b"".join([*(compressor.compress(bytes(2**20)) for _ in range(80)), compressor.flush()])
+    return member * (MAX_BODY_BYTES // len(member))
+
+
+DECOMPRESSED = "the decompressed body has 67108865 bytes or more, the limit is 67108864"
+
 BAD_REQUESTS = [
+    bad_coding("unknown", "br", b"x", 415, "content-encoding 'br' is not read here; send one of zstd, gzip, deflate"),
+    bad_coding("two codings", "gzip, gzip", b"x", 415, "content-encoding 'gzip, gzip' is not read here"),
+    bad_coding("no gzip", "gzip", b"plain", 400, "the body is not of its content-encoding gzip"),
+    bad_coding("no zstd", "zstd", b"plain", 400, "the body is not of its content-encoding zstd"),
+    bad_coding("cut off", "gzip", gzip.compress(b"x" * 99)[:-9], 400, "the body is cut off: its content-encoding gzip"),
+    bad_coding("bomb", "gzip", bomb(), 413, DECOMPRESSED),
+    bad_coding("bomb for TensorFlow Serving", "gzip", bomb(), 413, DECOMPRESSED, TENSORFLOW),
+    bad_coding("many members", "gzip", gzip.compress(b"x") * 999, 413, "has 17 members or more, the limit is 16"),
     BadRequest("empty body", b"", 400, "the body is not JSON"),
     BadRequest("not JSON", b"{inputs", 400, "the body is not JSON"),
     BadRequest("cut in the middle", body(tensor())[:50], 400, "the body is not JSON"),

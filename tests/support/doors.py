@@ -51,7 +51,7 @@ async def digits_plane(call=digits) -> AsyncIterator[DataPlane]:
 
 
 def rsgi_of(plane: DataPlane, scrape: Scrape = scrape) -> GatewayRsgi:
-    return GatewayRsgi(InferHandler(plane), Pages(plane, scrape).app, plane.limits.max_body_bytes)
+    return GatewayRsgi(InferHandler(plane), Pages(plane, scrape).app, plane.limits)
 
 
 @asynccontextmanager
@@ -78,7 +78,7 @@ def opened_later(
 @asynccontextmanager
 async def uvicorn_of(plane: DataPlane) -> AsyncIterator[int]:
     """The ASGI door as the Serve proxy's server runs it; gives its port."""
-    app = GatewayAsgi(InferHandler(plane), Pages(plane, scrape).app, plane.limits.max_body_bytes)
+    app = GatewayAsgi(InferHandler(plane), Pages(plane, scrape).app, plane.limits)
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="error", ws="none"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = asyncio.create_task(server.serve([listener]))

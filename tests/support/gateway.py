@@ -43,7 +43,7 @@ async def plane_of(
 
 @asynccontextmanager
 async def client_of(plane: DataPlane) -> AsyncIterator[httpx.AsyncClient]:
-    app = GatewayAsgi(InferHandler(plane), Pages(plane, scrape).app, plane.limits.max_body_bytes)
+    app = GatewayAsgi(InferHandler(plane), Pages(plane, scrape).app, plane.limits)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         yield client

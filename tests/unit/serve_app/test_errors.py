@@ -19,6 +19,8 @@ SAMPLES = [
     errors.MalformedBody("the body is not JSON"),
     errors.InvalidInput("input 'x'", "has 0 rows"),
     errors.TooLarge("the body", 11, 10, "bytes"),
+    errors.BodyTimeout(2.5),
+    errors.UnknownCoding("br", ("gzip", "zstd")),
     errors.ModelNotFound("cats", ("digits", "wine")),
     errors.VersionNotFound("digits", "v9", ("v1", "v2")),
     errors.RouteNotFound("/v3"),

@@ -76,7 +76,7 @@ async def test_gateway_and_release_run_in_one_process_under_uvicorn(args):
     server = BlockServer.load(args, Metrics())
     traffic = table(double={"traffic": {"v1": 100}})
     async with plane_of(LocalCluster(server), traffic) as plane:
-        app = GatewayAsgi(InferHandler(plane), Pages(plane, scrape).app, plane.limits.max_body_bytes)
+        app = GatewayAsgi(InferHandler(plane), Pages(plane, scrape).app, plane.limits)
         web = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))

@@ -54,7 +54,7 @@ async def call(chunks, path=INFER, method="POST", headers=(), limit=200, **optio
         sent.append(message)
 
     async with plane_of(LocalCluster(Executor("v1")), traffic, LimitsConfig(max_body_bytes=limit)) as plane:
-        await GatewayAsgi(InferHandler(plane), Pages(plane, scrape).app, limit, **options)(scope, receive, send)
+        await GatewayAsgi(InferHandler(plane), Pages(plane, scrape).app, plane.limits, **options)(scope, receive, send)
     left = len(list(read))
     return sent, left
 
@@ -115,7 +115,7 @@ async def test_a_client_that_leaves_takes_its_waiting_rows_along():
     model = Recording(held=True)
     traffic = table(arithmetic={"traffic": {"v1": 100}})
     async with plane_of(LocalCluster(Executor("v1", model)), traffic) as plane:
-        app = GatewayAsgi(InferHandler(plane), Pages(plane, scrape).app, 1000)
+        app = GatewayAsgi(InferHandler(plane), Pages(plane, scrape).app, plane.limits)
         coalescer = plane.directory.resolve("arithmetic", "", 0).coalescer
         coalescer.slots, coalescer.bounds = 1, Bounds()
         scope = {"type": "http", "method": "POST", "path": INFER, "headers": []}
@@ -137,3 +137,35 @@ async def test_a_client_that_leaves_takes_its_waiting_rows_along():
         await first
     assert model.batch_rows == [1]
     assert sent.qsize() == 2
+
+
+async def slow_body(pieces, **limits):
+    """What is sent after some pieces of a body that never ends."""
+    sent: list[dict] = []
+    left = list(pieces)
+
+    async def receive():
+        if left:
+            return {"type": "http.request", "body": left.pop(0), "more_body": True}
+        return await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": INFER, "headers": []}
+    traffic = table(arithmetic={"traffic": {"v1": 100}})
+    async with plane_of(LocalCluster(Executor("v1")), traffic, LimitsConfig(**limits)) as plane:
+        await GatewayAsgi(InferHandler(plane), Pages(plane, scrape).app, plane.limits)(scope, receive, send)
+    return sent
+
+
+@pytest.mark.parametrize("pieces", [[], [b"{"]], ids=["nothing at all", "a byte"])
+async def test_a_body_that_does_not_end_is_given_up(pieces):
+    sent = await slow_body(pieces, body_timeout_s=0.01)
+    assert status_and_body(sent) == (408, {"error": "the body did not arrive within 0.01 s"})
+    assert (b"connection", b"close") in sent[0]["headers"]
+
+
+async def test_a_body_in_too_many_pieces_is_refused():
+    sent = await slow_body([b" "] * 11, max_body_pieces=10)
+    assert status_and_body(sent) == (413, {"error": "the body has 11 pieces, the limit is 10"})

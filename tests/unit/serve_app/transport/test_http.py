@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import re
@@ -12,6 +13,7 @@ import pytest
 from support.arithmetic import INFO, Executor, Recording, predict
 from support.gateway import client_of, plane_of, table
 
+from serve_app.config.gateway import LimitsConfig
 from serve_app.data_plane.local import LocalCluster
 from serve_app.datatypes import Datatype
 from serve_app.protocol.call import Call
@@ -150,7 +152,7 @@ class Plane:
     """A data plane that remembers requests and answers with the model's outputs."""
 
     def __init__(self) -> None:
-        self.requests = []
+        self.requests, self.limits = [], LimitsConfig()
         self.directory = SimpleNamespace(default_model="arithmetic", models=("arithmetic",))
 
     def request_id(self, given: str) -> str:
@@ -287,3 +289,33 @@ async def test_requests_that_cannot_be_decoded_are_accounted_for_too(caplog):
         ("r1", "arithmetic", "MalformedBody"),
         ("r2", "unknown", "ModelNotFound"),
     ]
+
+
+async def test_json_over_its_limit_is_refused_and_binary_is_not():
+    limits = LimitsConfig(max_json_bytes=200)
+    document = b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 1, 1]}]}'
+    async with plane_of(LocalCluster(Executor()), table(arithmetic={"traffic": {"v1": 100}}), limits) as plane:
+        handler, route = InferHandler(plane), InferRoute("arithmetic")
+        assert (await handler(route, RequestHead(), document + b" " * 100)).status == 200
+        refused = await handler(route, RequestHead(), document + b" " * 200)
+        assert (refused.status, json.loads(refused.body)["error"]) == (
+            413,
+            f"the JSON in the body (large tensors travel as V2 binary data) has {len(document) + 200} bytes, "
+            "the limit is 200",
+        )
+        assert (await handler(route, RequestHead(json_length="0"), bytes(12 * 20))).status == 200
+        raw = InferRoute("arithmetic", codec=TORCHSERVE["/predictions/"])
+        assert (await handler(raw, RequestHead(content_type="application/octet-stream"), bytes(12 * 20))).status == 200
+        assert (await handler(raw, RequestHead(content_type="application/json"), b" " * 201)).status == 413
+
+
+async def test_bodies_and_answers_are_compressed_as_the_client_says():
+    values = ",".join(["1"] * 3000)
+    document = f'{{"inputs": [{{"name": "x", "datatype": "FP32", "shape": [1000, 3], "data": [{values}]}}]}}'.encode()
+    async with plane_of(LocalCluster(Executor()), table(arithmetic={"traffic": {"v1": 100}})) as plane:
+        handler, route = InferHandler(plane), InferRoute("arithmetic")
+        plain = await handler(route, RequestHead(), document)
+        packed = await handler(route, RequestHead(coding="gzip", accept="gzip"), gzip.compress(document))
+    assert "content-encoding" not in plain.headers
+    assert (packed.headers["content-encoding"], packed.headers["vary"]) == ("gzip", "accept-encoding")
+    assert json.loads(gzip.decompress(packed.body)) == json.loads(plain.body)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -14,6 +16,8 @@ from support.doors import digits_plane, express_of, uvicorn_of
 DIFFER = {"date", "server", "server-timing", "x-request-id"}
 SO_FAR = re.compile(rb"has \d+ bytes")  # how much had come when a body without a length went over its limit
 GOOD = body(tensor())
+MANY = body(tensor(shape=[100, 64], data=[0.5] * 6400))
+TAKES_ZSTD = {"accept-encoding": "zstd"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,11 @@ GOOD_REQUESTS = [
     Request("not ASCII in the path", "POST", "/v2/models/d%C3%AFgits/infer", GOOD),
     Request("not UTF-8 in the path", "POST", "/v2/models/d%FFgits/infer", GOOD),
     Request("a timeout in a header", "POST", INFER, GOOD, {"x-request-timeout-seconds": "5"}),
+    Request("compressed", "POST", INFER, gzip.compress(GOOD), {"content-encoding": "gzip"}),
+    Request("compressed in chunks", "POST", INFER, (zlib.compress(GOOD),), {"content-encoding": "deflate"}),
+    Request("compressed both ways", "POST", INFER, gzip.compress(MANY), {"content-encoding": "gzip", **TAKES_ZSTD}),
+    Request("answered compressed", "POST", INFER, MANY, TAKES_ZSTD),
+    Request("too short to be compressed", "POST", INFER, GOOD, TAKES_ZSTD),
     Request("HEAD on infer", "HEAD", INFER),
     Request("PUT on infer", "PUT", INFER, GOOD),
     Request("PUT in chunks", "PUT", INFER, (GOOD, GOOD)),
@@ -125,7 +134,7 @@ async def test_both_doors_give_the_same_answer(doors):
     assert {statuses[name] for name in statuses if name.startswith(("TF ", "TorchServe "))} == {200}
     assert statuses["far over the limit"] == statuses["chunks over the limit"] == 413
     assert statuses["HEAD on infer"] == 405
-    assert set(statuses.values()) == {200, 400, 404, 405, 413, 501}
+    assert set(statuses.values()) == {200, 400, 404, 405, 413, 415, 501}
     assert len(statuses) == len(REQUESTS) >= 99
 
 
