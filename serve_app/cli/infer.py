@@ -10,9 +10,10 @@ from typing import Annotated, TypeVar
 import typer
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
+from serve_app.cli.channels import DEFAULT_GRPC_ADDRESS, Wire, channel
 from serve_app.cli.infer_request import Given, InputSpec, build_request, given_file, given_json
 from serve_app.cli.output import CommandError, errors_reported, say, say_json, say_table
-from serve_app.cli.server import DEFAULT_URL, Answer, Server, model_path
+from serve_app.cli.server import DEFAULT_URL, Answer
 from serve_app.datatypes import Datatype
 
 Schema = TypeVar("Schema", bound=BaseModel)
@@ -65,7 +66,15 @@ def infer(  # noqa: PLR0913 - every option of a command is a parameter
     model: Annotated[str, typer.Argument(help="A served model.")],
     *,
     version: Annotated[str | None, typer.Option(help="A version tag or label; else the traffic split decides.")] = None,
-    url: Annotated[str, typer.Option(help="Where the server answers.")] = DEFAULT_URL,
+    protocol: Annotated[
+        Wire, typer.Option(help="How the tensors travel: as JSON, as bytes, or over gRPC.")
+    ] = Wire.REST,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Where the server answers; with grpc host:port.  [default: {DEFAULT_URL}, {DEFAULT_GRPC_ADDRESS}]"
+        ),
+    ] = None,
     file: Annotated[Path | None, typer.Option(help="Rows in a .npy, .csv or .json file, or a V2 request.")] = None,
     data: Annotated[str | None, typer.Option(help="Rows as JSON, e.g. '[[1, 2], [3, 4]]'.")] = None,
     input_name: Annotated[str | None, typer.Option("--input", help="Which input the rows are for.")] = None,
@@ -75,10 +84,10 @@ def infer(  # noqa: PLR0913 - every option of a command is a parameter
     """Send one inference request and show the answer."""
     with errors_reported():
         given = _given(file, data)
-        with Server(url, timeout_s) as server:
-            metadata = _read(_Metadata, server.get(model_path(model, version)))
+        with channel(protocol, url, timeout_s, model, version) as way:
+            metadata = _read(_Metadata, way.describe())
             inputs = [InputSpec(tensor.name, tensor.datatype, tensor.shape) for tensor in metadata.inputs]
-            answer = server.post(f"{model_path(model, version)}/infer", build_request(given, inputs, input_name))
+            answer = way.infer(build_request(given, inputs, input_name))
         if as_json:
             say_json(answer.document)
             return

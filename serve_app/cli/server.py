@@ -56,8 +56,23 @@ class Server:
         """
         return self._send("POST", path, orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY))
 
+    def post_bytes(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[bytes, Mapping[str, str]]:
+        """POST bytes; gives the answer's bytes and headers.
+
+        Raises:
+            CommandError: Nobody answers, or the answer is an error.
+        """
+        response = self._answer("POST", path, body, headers)
+        return response.content, response.headers
+
     def _send(self, method: str, path: str, body: bytes | None) -> Answer:
-        headers = {"content-type": "application/json"} if body is not None else {}
+        response = self._answer(method, path, body, {"content-type": "application/json"} if body is not None else {})
+        try:
+            return Answer(orjson.loads(response.content), response.headers)
+        except orjson.JSONDecodeError:
+            raise CommandError(f"{method} {path} was not answered with JSON; is a serve-app at {self._url}?") from None
+
+    def _answer(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> httpx.Response:
         try:
             response = self._client.request(method, self._url + path, content=body, headers=headers)
         except httpx.TimeoutException:
@@ -66,10 +81,7 @@ class Server:
             raise CommandError(f"{self._url} cannot be reached: {error}") from None
         if not response.is_success:
             raise CommandError(_refusal(response))
-        try:
-            return Answer(orjson.loads(response.content), response.headers)
-        except orjson.JSONDecodeError:
-            raise CommandError(f"{method} {path} was not answered with JSON; is a serve-app at {self._url}?") from None
+        return response
 
 
 def model_path(model: str, version: str | None) -> str:
