@@ -15,6 +15,7 @@ from serve_app.observability.request_log import RequestLog
 from serve_app.transport.asgi import GatewayAsgi
 from serve_app.transport.express import ExpressDoor
 from serve_app.transport.grpc import GrpcHandler
+from serve_app.transport.grpc_health import HealthHandler
 from serve_app.transport.http import InferHandler
 from serve_app.transport.pages import Pages
 from serve_app.transport.rsgi import GatewayRsgi
@@ -33,6 +34,7 @@ class Gateway(GrpcMethods):
         self._plane = DataPlane(self._cluster, args.limits, RequestLog(RayMetrics()))
         self._pages, self._handler = Pages(self._plane, scrape_cluster).app, InferHandler(self._plane)
         self._grpc = GrpcHandler(self._plane)
+        self._health = HealthHandler(self._plane.directory, self._cluster.stopping)
         self._door = self._express(args.express) if args.express else None
 
     def __serve_build_asgi_app__(self) -> GatewayAsgi:

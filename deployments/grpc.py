@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Protocol
 
 import grpc
 from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2
 from tritonclient.grpc import service_pb2 as pb
 
 from serve_app.transport.grpc import SERVICE, GrpcAnswer, GrpcHandler, Metadata, with_deadline
+from serve_app.transport.grpc_health import HEALTH, HealthHandler
 
 
 class CallContext(Protocol):
@@ -46,6 +50,16 @@ class StreamingType(Protocol):
         """`UNARY_UNARY` where none is."""
 
 
+class InputStream(Protocol):
+    """The client's side of a stream as Serve hands it to a replica; it ends where the client leaves, too."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """The messages."""
+
+    def is_cancelled(self) -> bool:
+        """Whether the client left."""
+
+
 Answer = Callable[[bytes, CallContext], Awaitable[bytes]]
 
 
@@ -63,7 +77,9 @@ class GrpcServer(Protocol):
 
 
 def add_inference_service(servicer: object, server: GrpcServer) -> None:
-    """Have Serve's gRPC server serve `inference.GRPCInferenceService`: named in `grpc_options`.
+    """Have Serve's gRPC server serve `inference.GRPCInferenceService` and `grpc.health.v1.Health`.
+
+    Named in `grpc_options`.
 
     It stands in for the function in tritonclient's stubs. Serve's proxy, which answers where no replica is known yet,
     pickles messages, and those of the stubs name a module that there is not: so they stay bytes until the replica. And
@@ -77,16 +93,19 @@ def add_inference_service(servicer: object, server: GrpcServer) -> None:
 
     server.service_handler_factory = timed_factory
     try:
-        handlers = {method.name: _handler(method.name) for method in SERVICE.methods}
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE.full_name, handlers),))
+        for service in (SERVICE, HEALTH):
+            handlers = {method.name: _handler(method.name) for method in service.methods}
+            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
     finally:
         server.service_handler_factory = factory
 
 
+_STREAMS = {"ModelStreamInfer": grpc.stream_stream_rpc_method_handler, "Watch": grpc.unary_stream_rpc_method_handler}
+
+
 def _handler(method: str) -> grpc.RpcMethodHandler:
     """Of bytes, for Serve to put its own functions into."""
-    is_stream = method == "ModelStreamInfer"
-    return grpc.stream_stream_rpc_method_handler(None) if is_stream else grpc.unary_unary_rpc_method_handler(None)
+    return _STREAMS.get(method, grpc.unary_unary_rpc_method_handler)(None)
 
 
 def _timed(answer: Answer) -> Answer:
@@ -132,9 +151,10 @@ def _give(answer: GrpcAnswer, grpc_context: ReplicaContext) -> Message:
 
 
 class GrpcMethods:
-    """The methods of the service by their names, as Serve calls them on the ingress deployment."""
+    """The methods of the services by their names, as Serve calls them on the ingress deployment."""
 
     _grpc: GrpcHandler
+    _health: HealthHandler
 
     ServerLive = _unary("ServerLive")
     ServerReady = _unary("ServerReady")
@@ -156,9 +176,35 @@ class GrpcMethods:
     TraceSetting = _unary("TraceSetting")
     LogSettings = _unary("LogSettings")
 
-    async def ModelStreamInfer(self, messages: object, grpc_context: ReplicaContext) -> AsyncIterator[Message]:
-        """Refuse the stream; `messages` are not read."""
-        _give(await self._grpc("ModelStreamInfer", b"", grpc_context.invocation_metadata()), grpc_context)
-        nothing: tuple[Message, ...] = ()
-        for message in nothing:  # Serve expects an asynchronous generator
-            yield message
+    async def ModelStreamInfer(
+        self, messages: InputStream, grpc_context: ReplicaContext
+    ) -> AsyncGenerator[pb.ModelStreamInferResponse, None]:
+        """Answer every request of the stream."""
+        answers = self._grpc.stream(_until_left(messages), grpc_context.invocation_metadata())
+        async with aclosing(answers):
+            async for answer in answers:
+                yield answer
+
+    async def Check(self, data: bytes, grpc_context: ReplicaContext) -> Message:
+        """Tell the health of a service."""
+        return _give(self._health.check(health_pb2.HealthCheckRequest.FromString(data)), grpc_context)
+
+    async def List(self, data: bytes, grpc_context: ReplicaContext) -> Message:
+        """Tell the health of all services."""
+        return _give(self._health.every(), grpc_context)
+
+    async def Watch(
+        self, data: bytes, grpc_context: ReplicaContext
+    ) -> AsyncGenerator[health_pb2.HealthCheckResponse, None]:
+        """Tell the health of a service now and at each change."""
+        async with aclosing(self._health.watch(health_pb2.HealthCheckRequest.FromString(data))) as statuses:
+            async for status in statuses:
+                yield status
+
+
+async def _until_left(messages: InputStream) -> AsyncGenerator[bytes, None]:
+    """The messages; a client that left ends the work on all of them, and one that has sent its last does not."""
+    async for message in messages:
+        yield message
+    if messages.is_cancelled():
+        raise asyncio.CancelledError

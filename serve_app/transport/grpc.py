@@ -1,11 +1,12 @@
-"""The methods of `inference.GRPCInferenceService`, free of any server: a message in, a message or a status out."""
+"""The methods of `inference.GRPCInferenceService`, free of any server: messages in, messages or a status out."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from functools import partial
 from importlib.metadata import version as package_version
 from typing import NamedTuple
 
@@ -30,8 +31,10 @@ from serve_app.protocol.classification import classified
 from serve_app.protocol.v2_grpc import decode_request, encode_response
 from serve_app.protocol.v2_grpc_pages import config_message, metadata_message, statistics_message
 from serve_app.protocol.v2_json import NO_SHARED_MEMORY
+from serve_app.transport.grpc_stream import Interleaved
 from serve_app.transport.pages import EXTENSIONS, SERVER_NAME
 from serve_app.transport.status import grpc_code
+from serve_app.types import InferenceRequest, InferenceResponse
 
 logger = logging.getLogger("serve_app.grpc")
 
@@ -42,6 +45,7 @@ SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 REQUEST_ID_FIELD = "x-request-id"
 _MAX_DETAILS = 2000  # characters; all of a call's trailers have 8 kB at most clients
 _MIN_LEFT_S = 1e-6
+_WANTS_FINAL, _IS_FINAL = "triton_enable_empty_final_response", "triton_final_response"
 _REQUESTS = {method.name: getattr(pb, method.input_type.name) for method in SERVICE.methods}
 
 _LOAD = (
@@ -49,7 +53,6 @@ _LOAD = (
     "there, and apply the file"
 )
 NOT_SUPPORTED = {
-    "ModelStreamInfer": "ModelStreamInfer is not supported: send each request of the stream as a ModelInfer",
     "RepositoryModelLoad": _LOAD,
     "RepositoryModelUnload": _LOAD,
     "TraceSetting": "there are no trace settings: nothing is traced in Triton's way; see GET /metrics",
@@ -78,7 +81,7 @@ class GrpcAnswer(NamedTuple):
 
 
 class GrpcHandler:
-    """Answers the unary methods; the only code between a server's shell and the data plane."""
+    """Answers all methods; the only code between a server's shell and the data plane."""
 
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
@@ -97,8 +100,8 @@ class GrpcHandler:
         """Answer one call.
 
         Args:
-            method: A name of the service, as `ModelInfer`.
-            data: The method's request; empty for one that is a stream.
+            method: A name of the service, as `ModelInfer`; not that of the one whose sides are streams.
+            data: The method's request.
             metadata: The call's own.
         """
         request_id = self._plane.request_id(next(iter(_values(metadata, REQUEST_ID_FIELD)), ""))
@@ -113,15 +116,67 @@ class GrpcHandler:
             return _refusal(error, request_id)
         return GrpcAnswer(response, grpc.StatusCode.OK, "", ((REQUEST_ID_FIELD, request_id),))
 
+    async def stream(
+        self, messages: AsyncIterable[bytes], metadata: Metadata
+    ) -> AsyncGenerator[pb.ModelStreamInferResponse, None]:
+        """Answer `ModelStreamInfer`: several of its requests at a time, each answer as it comes, with its request's id.
+
+        A request that is refused or fails is answered with its sentence, and the stream goes on.
+
+        Args:
+            messages: One `ModelInferRequest` each.
+            metadata: The call's own; what they say holds for each request.
+        """
+        interleaved = Interleaved(partial(self._stream_answers, metadata), self._plane.limits.max_body_bytes)
+        async with aclosing(interleaved.of(messages)) as answers:
+            async for answer in answers:
+                yield answer
+
+    async def _stream_answers(
+        self, metadata: Metadata, data: bytes
+    ) -> AsyncGenerator[pb.ModelStreamInferResponse, None]:
+        """What one request of a stream is answered.
+
+        Args:
+            metadata: The stream's.
+            data: The request; where its parameter `triton_enable_empty_final_response` is true, each answer says
+                whether it is the last one, and the last one is empty or an error.
+        """
+        request_id, message = self._plane.request_id(), pb.ModelInferRequest()
+        try:
+            message = self._parsed_request(data, request_id)
+            request, classes = self._decoded(message, metadata, request_id)
+            async with aclosing(self._plane.stream(request)) as responses:
+                async for response in responses:
+                    yield _stream_message(message, self._encoded(response, classes, request_id), is_final=False)
+        except Exception as error:  # the outermost frame of this request: the others of the stream go on
+            yield _stream_message(message, pb.ModelInferResponse(), True, _refusal(error, request_id).details)
+        else:
+            if _wants_final(message):
+                yield _stream_message(message, pb.ModelInferResponse(), is_final=True)
+
     async def _model_infer(self, data: bytes, metadata: Metadata, request_id: str) -> pb.ModelInferResponse:
+        message = self._parsed_request(data, request_id)
+        request, classes = self._decoded(message, metadata, request_id)
+        return self._encoded(await self._plane.infer(request), classes, request_id)
+
+    def _parsed_request(self, data: bytes, request_id: str) -> pb.ModelInferRequest:
         with self._accounting("", request_id):
-            message = self._parsed("ModelInfer", data)
+            return self._parsed("ModelInfer", data)
+
+    def _decoded(
+        self, message: pb.ModelInferRequest, metadata: Metadata, request_id: str
+    ) -> tuple[InferenceRequest, Mapping[str, int]]:
+        """The request, and how many classes are wanted instead of an output's scores."""
         with self._accounting(message.model_name, request_id):
             timeout_s, tenant = _timeout_s(metadata), tenant_of(next(iter(_values(metadata, TENANT_FIELD)), ""))
             call = Call(message.model_name, message.model_version, request_id, timeout_s, tenant)
-            request, classes = decode_request(message, call)
-        response = await self._plane.infer(request)
-        with self._accounting(message.model_name, request_id):
+            return decode_request(message, call)
+
+    def _encoded(
+        self, response: InferenceResponse, classes: Mapping[str, int], request_id: str
+    ) -> pb.ModelInferResponse:
+        with self._accounting(response.model_name, request_id):
             if classes:
                 info = self._plane.signature(response.model_name, response.model_version)  # it knows the labels
                 response = classified(response, classes, info)
@@ -189,6 +244,23 @@ class GrpcHandler:
                         name=model, version=status.version, state=status.state.value, reason=status.reason
                     )
         return response
+
+
+def _wants_final(message: pb.ModelInferRequest) -> bool:
+    return _WANTS_FINAL in message.parameters and bool(message.parameters[_WANTS_FINAL].bool_param)
+
+
+def _stream_message(
+    request: pb.ModelInferRequest, response: pb.ModelInferResponse, is_final: bool, sentence: str = ""
+) -> pb.ModelStreamInferResponse:
+    """One message of a stream; an answer that has no outputs still says whose it is."""
+    if not response.outputs:
+        response = pb.ModelInferResponse(
+            model_name=request.model_name, model_version=request.model_version, id=request.id
+        )
+    if _wants_final(request):
+        response.parameters[_IS_FINAL].bool_param = is_final
+    return pb.ModelStreamInferResponse(error_message=sentence, infer_response=response)
 
 
 def with_deadline(metadata: Metadata, left_s: float | None) -> Metadata:

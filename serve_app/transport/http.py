@@ -113,7 +113,8 @@ class InferHandler:
 
     def __init__(self, plane: DataPlane) -> None:
         self._plane = plane
-        self._decompressed = Decompressor(plane.limits.max_decompressed_bytes)
+        limits = plane.limits
+        self._decompressed = Decompressor(limits.max_decompressed_bytes or limits.max_body_bytes)
 
     async def __call__(self, route: InferRoute, head: RequestHead, body: bytes) -> HttpResponse:
         """Answer one POST to an infer route.

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Iterator
 
+import grpc
 import httpx
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
 import tritonclient.http
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from support.server import MAX_BODY_BYTES, Server
 from tritonclient.utils import InferenceServerException
 
@@ -106,3 +111,31 @@ def test_refusals_leave_no_tracebacks(server, client, pixels):
     assert logs
     assert not any("Traceback" in log.read_text() for log in logs)
     assert httpx.get(f"{server.url}/v2/health/ready").status_code == 200
+
+
+def test_a_stream_is_answered_and_a_refusal_does_not_end_it(client, pixels):
+    answers: queue.Queue = queue.Queue()
+    client.start_stream(callback=lambda result, error: answers.put((result, error)))
+    for number in range(20):
+        client.async_stream_infer("digits", [tensor(pixels[:1])], request_id=str(number), model_version="v1")
+    client.async_stream_infer("nothing", [tensor(pixels[:1])])
+    told = [answers.get(timeout=30) for _ in range(21)]
+    client.stop_stream()
+    assert sorted(int(result.get_response().id) for result, error in told if error is None) == list(range(20))
+    assert ["model 'nothing' is not served here" in error.message() for _, error in told if error] == [True]
+
+
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+def test_messages_are_compressed(client, pixels, algorithm):
+    plain = client.infer("digits", [tensor(pixels)], model_version="v1")
+    packed = client.infer("digits", [tensor(pixels)], model_version="v1", compression_algorithm=algorithm)
+    assert packed.as_numpy("probabilities").tobytes() == plain.as_numpy("probabilities").tobytes()
+
+
+def test_the_standard_health_service_and_reflection(server):
+    with grpc.insecure_channel(server.grpc_address) as channel:
+        health = HealthStub(channel)
+        assert health.Check(HealthCheckRequest()).status == HealthCheckResponse.SERVING
+        assert next(iter(health.Watch(HealthCheckRequest()))).status == HealthCheckResponse.SERVING
+        services = ProtoReflectionDescriptorDatabase(channel).get_services()
+    assert {"inference.GRPCInferenceService", "grpc.health.v1.Health"} <= set(services)

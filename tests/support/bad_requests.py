@@ -61,7 +61,7 @@ def bomb() -> bytes:
     return member * (MAX_BODY_BYTES // len(member))
 
 
-DECOMPRESSED = "the decompressed body has 67108865 bytes or more, the limit is 67108864"
+DECOMPRESSED = f"the decompressed body has {MAX_BODY_BYTES + 1} bytes or more, the limit is {MAX_BODY_BYTES}"
 
 BAD_REQUESTS = [
     bad_coding("unknown", "br", b"x", 415, "content-encoding 'br' is not read here; send one of zstd, gzip, deflate"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import pickle
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 import tritonclient.grpc.aio as triton
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from ray.serve._private.grpc_util import gRPCGenericServer
 from ray.serve.grpc_util import RayServegRPCContext
 from support.arithmetic import Executor
@@ -23,6 +26,7 @@ from deployments.grpc import GrpcMethods, add_inference_service
 from serve_app.data_plane.local import LocalCluster
 from serve_app.datatypes import Datatype
 from serve_app.transport.grpc import GrpcAnswer, GrpcHandler, Metadata
+from serve_app.transport.grpc_health import HEALTH, HealthHandler
 from serve_app.types import Tensors, TensorSpec
 
 VALUES = {
@@ -44,8 +48,8 @@ VALUES = {
 
 
 class Gateway(GrpcMethods):
-    def __init__(self, handler: GrpcHandler) -> None:
-        self._grpc = handler
+    def __init__(self, handler: GrpcHandler, health: HealthHandler | None = None) -> None:
+        self._grpc, self._health = handler, health
 
 
 class Listening:
@@ -59,10 +63,23 @@ class Listening:
         return GrpcAnswer(pb.ServerLiveResponse(live=True), grpc.StatusCode.OK, "", (("seen", method),))
 
 
+class Incoming:
+    """The client's side of a stream, as Serve gives it to a replica."""
+
+    def __init__(self, messages: AsyncIterator[bytes]) -> None:
+        self._messages = messages
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self._messages)
+
+    def is_cancelled(self) -> bool:
+        return False
+
+
 @asynccontextmanager
-async def served(handler: GrpcHandler | Listening) -> AsyncIterator[str]:
+async def served(handler: GrpcHandler | Listening, health: HealthHandler | None = None) -> AsyncIterator[str]:
     """The address of a gRPC server as Serve makes it; calls reach the methods in the way Serve's replica goes."""
-    gateway = Gateway(handler)
+    gateway = Gateway(handler, health)
 
     def factory(service_method, streaming_type):
         method = getattr(gateway, service_method.rpartition("/")[2])
@@ -76,7 +93,7 @@ async def served(handler: GrpcHandler | Listening) -> AsyncIterator[str]:
 
         async def stream(messages, context):
             known = RayServegRPCContext(context)
-            async for answer in method(messages, grpc_context=known):
+            async for answer in method(Incoming(messages), grpc_context=known):
                 yield answer.SerializeToString()
             known._set_on_grpc_context(context)
 
@@ -105,7 +122,7 @@ async def client_of(datatype: Datatype = Datatype.FP32) -> AsyncIterator[triton.
     traffic = table("echo", echo={"traffic": {"v1": 100}})
     async with (
         plane_of(LocalCluster(executor), traffic) as plane,
-        served(GrpcHandler(plane)) as address,
+        served(GrpcHandler(plane), HealthHandler(plane.directory, asyncio.Event())) as address,
         triton.InferenceServerClient(address) as client,
     ):
         yield client
@@ -147,15 +164,28 @@ async def test_a_refusal_has_its_code_and_sentence():
             await client.load_model("echo")
 
 
-async def test_a_stream_is_refused():
+async def test_a_stream_is_answered():
     async with client_of() as client:
 
         async def requests():
-            yield {"model_name": "echo", "inputs": [tensor(Datatype.FP32)]}
+            for model in ("echo", "other"):
+                yield {"model_name": model, "inputs": [tensor(Datatype.FP32)], "request_id": model}
 
-        with pytest.raises(grpc.aio.AioRpcError, match="ModelStreamInfer is not supported") as refused:
-            await anext(aiter(client.stream_infer(requests())))
-    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        answers = [answer async for answer in client.stream_infer(requests())]
+    results = [result for result, _ in answers if result is not None and result.get_response().outputs]
+    assert [result.get_response().id for result in results] == ["echo"]
+    np.testing.assert_array_equal(results[0].as_numpy("y"), VALUES[Datatype.FP32])
+    (refused,) = [error.message() for _, error in answers if error is not None]
+    assert "model 'other' is not served here" in refused
+
+
+async def test_health_is_told_by_the_standard_service():
+    async with client_of() as client:
+        health = HealthStub(client._channel)
+        assert (await health.Check(HealthCheckRequest())).status == HealthCheckResponse.SERVING
+        with pytest.raises(grpc.aio.AioRpcError, match="service 'cats' is not known here") as unknown:
+            await health.Check(HealthCheckRequest(service="cats"))
+    assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 @pytest.mark.parametrize(("timeout_s", "fields"), [(None, 0), (20.0, 1)])
@@ -175,4 +205,5 @@ async def test_the_deadline_of_a_call_is_among_its_metadata(timeout_s, fields):
 
 def test_the_gateway_has_every_method_of_the_service():
     names = [method.name for method in pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods]
+    names += [method.name for method in HEALTH.methods]
     assert [getattr(Gateway, name).__name__ for name in names] == names

@@ -205,6 +205,40 @@ async def test_every_method_of_the_service_is_known():
     names = {method.name for method in pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods}
     assert len(names) == 20
     async with handler_of() as plane:
-        answers = {name: (await GrpcHandler(plane)(name, b"", ())).code for name in names - {"ModelInfer"}}
+        unary = names - {"ModelInfer", "ModelStreamInfer"}
+        answers = {name: (await GrpcHandler(plane)(name, b"", ())).code for name in unary}
     assert {name for name, code in answers.items() if code is grpc.StatusCode.UNIMPLEMENTED} == set(NOT_SUPPORTED)
     assert (await ask("Nothing")).code is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def streamed(*messages: bytes) -> list[pb.ModelStreamInferResponse]:
+    async def sent():
+        for message in messages:
+            yield message
+
+    async with handler_of() as plane:
+        return [answer async for answer in GrpcHandler(plane).stream(sent(), ())]
+
+
+async def test_every_request_of_a_stream_is_answered_with_its_id():
+    messages = [infer_message([0, 1, n], id=str(n)).SerializeToString() for n in range(5)]
+    answers = {answer.infer_response.id: answer.infer_response for answer in await streamed(*messages)}
+    assert sorted(answers) == ["0", "1", "2", "3", "4"]
+    totals = {name: np.frombuffer(answer.raw_output_contents[1], "<i8").tolist() for name, answer in answers.items()}
+    assert totals == {"0": [1], "1": [2], "2": [3], "3": [4], "4": [5]}
+
+
+async def test_a_bad_request_is_a_message_and_the_stream_goes_on():
+    good = infer_message([0, 1, 2], id="good").SerializeToString()
+    bad = infer_message([0, 1, 2], name="other", id="bad").SerializeToString()
+    answers = {answer.infer_response.id: answer.error_message for answer in await streamed(bad, good, b"\xff")}
+    assert answers["good"] == ""
+    assert "model 'other' is not served here" in answers["bad"]
+    assert answers[""].startswith("the message is no ModelInferRequest")
+
+
+async def test_who_asks_is_told_which_answer_is_the_last():
+    asks = {"triton_enable_empty_final_response": pb.InferParameter(bool_param=True)}
+    answers = await streamed(infer_message([0, 1, 2], parameters=asks).SerializeToString())
+    finals = [answer.infer_response.parameters["triton_final_response"].bool_param for answer in answers]
+    assert (finals, [len(answer.infer_response.outputs) for answer in answers]) == ([False, True], [2, 0])
