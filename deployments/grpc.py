@@ -93,8 +93,9 @@ def add_inference_service(servicer: object, server: GrpcServer) -> None:
 
     server.service_handler_factory = timed_factory
     try:
-        for service in (SERVICE, HEALTH):
-            handlers = {method.name: _handler(method.name) for method in service.methods}
+        for service in (SERVICE, HEALTH):  # Health has a List as well in the newest package, which nobody needs here
+            names = [method.name for method in service.methods if hasattr(GrpcMethods, method.name)]
+            handlers = {name: _handler(name) for name in names}
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
     finally:
         server.service_handler_factory = factory
@@ -188,10 +189,6 @@ class GrpcMethods:
     async def Check(self, data: bytes, grpc_context: ReplicaContext) -> Message:
         """Tell the health of a service."""
         return _give(self._health.check(health_pb2.HealthCheckRequest.FromString(data)), grpc_context)
-
-    async def List(self, data: bytes, grpc_context: ReplicaContext) -> Message:
-        """Tell the health of all services."""
-        return _give(self._health.every(), grpc_context)
 
     async def Watch(
         self, data: bytes, grpc_context: ReplicaContext

@@ -39,11 +39,6 @@ class HealthHandler:
         sentence = f"service {request.service[:128]!r} is not known here; known are: {known}"
         return GrpcAnswer(None, grpc.StatusCode.NOT_FOUND, sentence, ())
 
-    def every(self) -> GrpcAnswer:
-        """The health of all services, by name."""
-        statuses = {name: health_pb2.HealthCheckResponse(status=self._status(name)) for name in SERVICES}
-        return GrpcAnswer(health_pb2.HealthListResponse(statuses=statuses), grpc.StatusCode.OK, "", ())
-
     async def watch(
         self, request: health_pb2.HealthCheckRequest
     ) -> AsyncGenerator[health_pb2.HealthCheckResponse, None]:
