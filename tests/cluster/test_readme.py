@@ -28,8 +28,9 @@ def clone(server, tmp_path):
 
 
 def blocks(server) -> list[tuple[str, str]]:
-    """Language and text of every code block, with the shared server's address for the one in the text."""
+    """Language and text of every code block, with the shared server's addresses for those in the text."""
     text = (server.root / "README.md").read_text().replace("localhost:8000", server.url.removeprefix("http://"))
+    text = text.replace("localhost:9000", server.grpc_address)
     for command in ("infer", "status"):
         text = text.replace(f"serve-app {command}", f"serve-app {command} --url {server.url}")
     return FENCE.findall(text)
