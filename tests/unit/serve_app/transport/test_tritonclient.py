@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 
 import httpx
@@ -13,6 +12,7 @@ import tritonclient.http as triton
 from support.arithmetic import Executor
 from support.doors import uvicorn_of
 from support.gateway import plane_of, table
+from support.triton_http import triton_client
 from tritonclient.utils import InferenceServerException
 
 from serve_app.data_plane.local import LocalCluster
@@ -51,12 +51,12 @@ async def client_of(datatype: Datatype):
     inputs = (TensorSpec("x", datatype, (-1, 2)),)
     executor = Executor("v1", twice, model="echo", inputs=inputs, outputs=outputs, prediction="same")
     traffic = table("echo", echo={"traffic": {"v1": 100}})
-    async with plane_of(LocalCluster(executor), traffic) as plane, uvicorn_of(plane) as port:
-        client = triton.InferenceServerClient(f"127.0.0.1:{port}")
-        try:
-            yield client, f"http://127.0.0.1:{port}"
-        finally:
-            client.close()
+    async with (
+        plane_of(LocalCluster(executor), traffic) as plane,
+        uvicorn_of(plane) as port,
+        triton_client(f"127.0.0.1:{port}") as client,
+    ):
+        yield client, f"http://127.0.0.1:{port}"
 
 
 def tensor(datatype: Datatype, *, binary: bool = True) -> triton.InferInput:
@@ -68,7 +68,7 @@ def tensor(datatype: Datatype, *, binary: bool = True) -> triton.InferInput:
 @pytest.mark.parametrize("datatype", Datatype)
 async def test_every_datatype_comes_back_as_it_was(datatype):
     async with client_of(datatype) as (client, _):
-        result = await asyncio.to_thread(client.infer, "echo", [tensor(datatype)], request_id="mine")
+        result = await client.infer("echo", [tensor(datatype)], request_id="mine")
     assert result.get_response()["id"] == "mine"
     for name in ("same", "again"):
         assert result.get_output(name)["parameters"]["binary_data_size"] > 0
@@ -83,8 +83,8 @@ async def test_json_and_binary_go_together(sends_binary, wants_binary):
     ]
     async with client_of(Datatype.INT32) as (client, _):
         given = tensor(Datatype.INT32, binary=sends_binary)
-        result = await asyncio.to_thread(
-            client.infer, "echo", [given], outputs=wanted, priority=1, timeout=5_000_000, headers={"x-tenant-id": "a"}
+        result = await client.infer(
+            "echo", [given], outputs=wanted, priority=1, timeout=5_000_000, headers={"x-tenant-id": "a"}
         )
     assert ("data" in result.get_output("again")) != wants_binary
     for name in ("again", "same"):
@@ -103,14 +103,14 @@ async def test_the_client_reads_the_answer_to_a_raw_body():
 async def test_the_client_reads_our_sentences():
     async with client_of(Datatype.FP32) as (client, _):
         with pytest.raises(InferenceServerException) as caught:
-            await asyncio.to_thread(client.infer, "echo", [tensor(Datatype.FP64)])
+            await client.infer("echo", [tensor(Datatype.FP64)])
     assert caught.value.message() == "input 'x' has datatype FP64, FP32 is expected"
     assert caught.value.status() == "400"
 
 
 async def test_the_server_lists_the_extension():
     async with client_of(Datatype.FP32) as (client, _):
-        metadata = await asyncio.to_thread(client.get_server_metadata)
+        metadata = await client.call(triton.InferenceServerClient.get_server_metadata)
     assert "binary_tensor_data" in metadata["extensions"]
 
 
@@ -125,9 +125,12 @@ async def animals():
         prediction="score",
     )
     traffic = table(animals={"traffic": {"v1": 100}})
-    async with plane_of(LocalCluster(executor), traffic) as plane, uvicorn_of(plane) as port:
-        with triton.InferenceServerClient(f"127.0.0.1:{port}") as client:
-            yield client
+    async with (
+        plane_of(LocalCluster(executor), traffic) as plane,
+        uvicorn_of(plane) as port,
+        triton_client(f"127.0.0.1:{port}") as client,
+    ):
+        yield client
 
 
 def scores() -> triton.InferInput:
@@ -139,7 +142,7 @@ def scores() -> triton.InferInput:
 async def test_the_best_classes_come_with_their_labels(binary):
     wanted = [triton.InferRequestedOutput("score", binary_data=binary, class_count=2)]
     async with animals() as client:
-        result = await asyncio.to_thread(client.infer, "animals", [scores()], outputs=wanted)
+        result = await client.infer("animals", [scores()], outputs=wanted)
     best = [["0.500000:1:dog", "0.250000:0:cat"], ["3.000000:0:cat", "2.000000:2:emu"]]
     assert [[as_text(item) for item in row] for row in result.as_numpy("score")] == best
 
@@ -150,14 +153,16 @@ def as_text(item: bytes | str) -> str:
 
 async def test_the_client_reads_configuration_statistics_and_settings():
     async with animals() as client:
-        await asyncio.to_thread(client.infer, "animals", [scores()])
-        config = await asyncio.to_thread(client.get_model_config, "animals")
-        (figures,) = (await asyncio.to_thread(client.get_inference_statistics, "animals", "v1"))["model_stats"]
-        every = await asyncio.to_thread(client.get_inference_statistics)
-        index = await asyncio.to_thread(client.get_model_repository_index)
-        trace = await asyncio.to_thread(client.get_trace_settings, "animals")
-        log = await asyncio.to_thread(client.get_log_settings)
-        regions = await asyncio.to_thread(client.get_system_shared_memory_status)
+        await client.infer("animals", [scores()])
+        config = await client.call(triton.InferenceServerClient.get_model_config, "animals")
+        (figures,) = (await client.call(triton.InferenceServerClient.get_inference_statistics, "animals", "v1"))[
+            "model_stats"
+        ]
+        every = await client.call(triton.InferenceServerClient.get_inference_statistics)
+        index = await client.call(triton.InferenceServerClient.get_model_repository_index)
+        trace = await client.call(triton.InferenceServerClient.get_trace_settings, "animals")
+        log = await client.call(triton.InferenceServerClient.get_log_settings)
+        regions = await client.call(triton.InferenceServerClient.get_system_shared_memory_status)
     assert (config["input"][0]["dims"], config["max_batch_size"]) == ([3], 8)
     assert (figures["inference_count"], figures["execution_count"]) == (2, 1)
     assert every["model_stats"] == [figures]
@@ -179,5 +184,5 @@ async def test_the_client_reads_configuration_statistics_and_settings():
 async def test_what_is_not_done_is_501_for_the_client(call):
     async with animals() as client:
         with pytest.raises(InferenceServerException) as caught:
-            await asyncio.to_thread(call, client)
+            await client.call(call)
     assert caught.value.status() == "501"
