@@ -3,9 +3,12 @@
 digits = connect("digits")                                  # or version="v2", label="canary"
 outputs = await digits.infer(pixels=array)                  # dict of NumPy arrays
 outputs = digits.infer_sync(pixels=array)                   # the same without an event loop
+async for outputs in words.stream(text=array): ...          # a decoupled model's responses, each as it comes
 """
 
 from __future__ import annotations
+
+from collections.abc import AsyncGenerator
 
 import numpy as np
 from ray import serve
@@ -55,6 +58,27 @@ class ModelClient:
         except (RayTaskError, RayActorError) as error:
             raise _own(error) from None
         return dict(response.outputs)
+
+    async def stream(
+        self, *, timeout_s: float | None = None, **inputs: Array
+    ) -> AsyncGenerator[dict[str, Array], None]:
+        """As `infer`, for a model with any number of responses: each as it comes. To close it stops the model's work.
+
+        Args:
+            timeout_s: Seconds until the first response is of no more use; None takes the release's.
+            inputs: As of `infer`.
+
+        Raises:
+            RequestError, CapacityError, ModelFailure: As `infer`; also behind some of the responses.
+        """
+        responses = self._handle.options(stream=True).stream.remote(self._request(inputs, timeout_s))
+        try:
+            async for response in responses:
+                yield dict(response.outputs)
+        except (RayTaskError, RayActorError) as error:
+            raise _own(error) from None
+        finally:
+            responses.cancel()
 
     def _request(self, inputs: dict[str, Array], timeout_s: float | None) -> InferenceRequest:
         arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}

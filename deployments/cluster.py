@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from functools import reduce
 from operator import add
 from typing import Any
@@ -104,6 +104,22 @@ class HandleClient:
             return await self._post.deliver(blocks, call)
         except LOST:
             raise ReplicaLost(self._release) from None
+
+    async def stream(self, block: Block) -> AsyncGenerator[BlockReply, None]:
+        """Have a replica answer one request of a decoupled model; closing it stops the work there.
+
+        Raises:
+            ReplicaLost: The replica died before the last response.
+        """
+        handle = self._handle.options(stream=True, _by_reference=goes_by_reference((block,), 0))
+        replies = handle.stream.remote(block)
+        try:
+            async for reply in replies:
+                yield reply
+        except LOST:
+            raise ReplicaLost(self._release) from None
+        finally:
+            replies.cancel()
 
 
 def _serve_details() -> dict[str, Any]:

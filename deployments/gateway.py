@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 
 from deployments.cluster import RayCluster
 from deployments.grpc import GrpcMethods
@@ -66,6 +67,12 @@ class Gateway(GrpcMethods):
     async def infer(self, request: InferenceRequest) -> InferenceResponse:
         """Answer a Python handle call."""
         return await self._plane.infer(request)
+
+    async def stream(self, request: InferenceRequest) -> AsyncGenerator[InferenceResponse, None]:
+        """Answer a Python handle call with every response of the model."""
+        async with aclosing(self._plane.stream(request)) as responses:
+            async for response in responses:
+                yield response
 
     def _express(self, config: ExpressConfig) -> ExpressDoor:
         app = GatewayRsgi(self._handler, self._pages, self._plane.limits)

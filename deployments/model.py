@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import asdict
 
 import ray
@@ -41,6 +42,12 @@ class Model:
         """Execute the rows of blocks; no reply at all tells the gateway to send them inside the message."""
         blocks = self._inbox.open_all(sent)
         return () if blocks is None else await self._server.infer(*blocks)
+
+    async def stream(self, block: Block) -> AsyncGenerator[BlockReply, None]:
+        """Answer one request of a decoupled model, response by response."""
+        async with aclosing(self._server.stream(block)) as replies:
+            async for reply in replies:
+                yield reply
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """What the autoscaling policy goes by; Ray asks where the release has an `autoscaling_config`."""

@@ -74,6 +74,7 @@ class ReleaseInfo:
         max_batch_bytes: Most bytes of the inputs and outputs executed together.
         allowed_rows: The only sizes executed; empty allows every one up to `max_rows`.
         tuning_fault: Why the last `user_config` was not taken into use; empty if it was.
+        decoupled: Whether a request has any number of responses, in Triton's word, and not exactly one.
     """
 
     model: str
@@ -91,6 +92,7 @@ class ReleaseInfo:
     max_batch_bytes: int = 2**30
     allowed_rows: tuple[int, ...] = ()
     tuning_fault: str = ""
+    decoupled: bool = False
 
     @property
     def revision(self) -> int:
@@ -158,6 +160,15 @@ class Timings:
     batch_s: float = 0.0
     compute_s: float = 0.0
     batch_rows: int = 0
+
+    def then(self, later: Timings) -> Timings:
+        """Those of two responses to one request, added up."""
+        return Timings(
+            self.queue_s + later.queue_s,
+            self.batch_s + later.batch_s,
+            self.compute_s + later.compute_s,
+            max(self.batch_rows, later.batch_rows),
+        )
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as a plain call: the default for slotted dataclasses costs 3 us each on the request path."""

@@ -109,6 +109,10 @@ class Manifest(StrictModel):
     batching: BatchingConfig = BatchingConfig()
     warmup: WarmupConfig = WarmupConfig()
     golden: tuple[GoldenConfig, ...] = ()
+    decoupled: bool = Field(
+        default=False,
+        description="Whether a request has any number of responses: the Python class has `stream`, not `predict`.",
+    )
     metrics: Mapping[str, Number] = Field(default={}, description="Measured on held-out data, e.g. accuracy.")
     profile: ProfileConfig | None = None
 
@@ -128,6 +132,12 @@ class Manifest(StrictModel):
         outputs = {tensor.name for tensor in self.outputs}
         if self.prediction is not None and self.prediction not in outputs:
             raise ValueError(f"prediction {self.prediction!r} is not among outputs: {', '.join(sorted(outputs))}")
+        return self
+
+    @model_validator(mode="after")
+    def _decoupled_is_python(self) -> Manifest:
+        if self.decoupled and self.format is not Format.PYTHON:
+            raise ValueError(f"decoupled is for format python only, not {self.format}")
         return self
 
     @model_validator(mode="after")

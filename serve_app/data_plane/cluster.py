@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -91,6 +91,19 @@ class ReleaseClient(Protocol):
 
         Raises:
             ReplicaLost: The replica died before it answered.
+        """
+
+    def stream(self, block: Block) -> AsyncGenerator[BlockReply, None]:
+        """Have a replica of a decoupled model answer one request; closing it stops the work there.
+
+        Args:
+            block: One entry with its rows.
+
+        Returns:
+            A reply for each response, each with one result; one with an error is the last.
+
+        Raises:
+            ReplicaLost: The replica died before the last response.
         """
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from typing import Protocol
 
 from serve_app.data_plane.cluster import ReleaseState, ReleaseStatus
@@ -22,6 +23,9 @@ class BlockExecutor(Protocol):
 
     async def infer(self, *blocks: Block) -> tuple[BlockReply, ...]:
         """Execute the rows of blocks."""
+
+    def stream(self, block: Block) -> AsyncGenerator[BlockReply, None]:
+        """Execute one request of a decoupled model."""
 
 
 class LocalCluster:
@@ -63,3 +67,9 @@ class LocalClient:
     async def infer(self, blocks: tuple[Block, ...], reply_bytes: int) -> tuple[BlockReply, ...]:
         """Execute blocks; nothing travels, so `reply_bytes` makes no difference."""
         return await self._executor.infer(*blocks)
+
+    async def stream(self, block: Block) -> AsyncGenerator[BlockReply, None]:
+        """Execute one request of a decoupled model."""
+        async with aclosing(self._executor.stream(block)) as replies:
+            async for reply in replies:
+                yield reply

@@ -10,6 +10,7 @@ import re
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 
 from pydantic import ValidationError
@@ -20,10 +21,29 @@ from serve_app.data_plane.directory import Directory
 from serve_app.data_plane.loop_lag import LoopLag
 from serve_app.data_plane.route import Route
 from serve_app.data_plane.validation import validate
-from serve_app.errors import DeadlineUnreachable, InvalidInput, InvalidTable, ModelNotReady, ReplicaLost, RequestError
+from serve_app.errors import (
+    DeadlineExceeded,
+    DeadlineUnreachable,
+    InvalidInput,
+    InvalidTable,
+    ModelNotReady,
+    NotSupported,
+    ReplicaLost,
+    RequestError,
+    ServeAppError,
+)
 from serve_app.observability.request_log import UNKNOWN, RequestLog
 from serve_app.protocol.call import Call
-from serve_app.types import DEFAULT_PRIORITY, InferenceRequest, InferenceResponse, ReleaseInfo, Tensors
+from serve_app.types import (
+    DEFAULT_PRIORITY,
+    Block,
+    BlockEntry,
+    EntryResult,
+    InferenceRequest,
+    InferenceResponse,
+    ReleaseInfo,
+    Tensors,
+)
 
 logger = logging.getLogger("serve_app.data_plane")
 
@@ -152,13 +172,17 @@ class DataPlane:
             RequestError: The request must change; it did not leave the gateway.
             CapacityError: It was refused or lost and may be repeated.
             ModelFailure: The model raised or gave a wrong answer.
+            NotSupported: The model is decoupled.
         """
+        return await self._infer(request, self._random_point())
+
+    async def _infer(self, request: InferenceRequest, point: float) -> InferenceResponse:
         started = time.perf_counter()
         if not request.request_id:
             request = replace(request, request_id=self.request_id())
         route: Route | None = None
         try:
-            route = self.directory.resolve(request.model_name, request.model_version, self._random_point())
+            route = self.directory.resolve(request.model_name, request.model_version, point)
             validate(request, route.info, self.limits.max_request_rows)
             deadline = started + self._time_left_s(route, request.timeout_s)
             try:
@@ -176,10 +200,87 @@ class DataPlane:
     async def stream(self, request: InferenceRequest) -> AsyncGenerator[InferenceResponse, None]:
         """Answer one decoded request with every response of the model, as each comes; closing it stops the work.
 
+        The request's deadline is the first response's; each later one has the gateway's `timeout_s`.
+
         Raises:
             RequestError, CapacityError, ModelFailure: As `infer`; also behind some of the responses.
         """
-        yield await self.infer(request)
+        point = self._random_point()
+        try:
+            route = self.directory.resolve(request.model_name, request.model_version, point)
+        except ServeAppError:
+            route = None  # as for a model of one response, which says and accounts why
+        if route is None or not route.info.decoupled:
+            yield await self._infer(request, point)
+            return
+        if not request.request_id:
+            request = replace(request, request_id=self.request_id())
+        async with aclosing(self._accounted(route, request)) as responses:
+            async for response in responses:
+                yield response
+
+    async def _accounted(self, route: Route, request: InferenceRequest) -> AsyncGenerator[InferenceResponse, None]:
+        """The responses of a decoupled model, with one line in the log for all of them."""
+        started = time.perf_counter()
+        total = _response(route, request, {}, EntryResult())
+        try:
+            validate(request, route.info, self.limits.max_request_rows)
+            deadline = started + self._time_left_s(route, request.timeout_s)
+            async with aclosing(self._responses(route, request, deadline)) as responses:
+                async for response in responses:
+                    total.model_version = response.model_version
+                    total.timings = total.timings.then(response.timings)
+                    yield response
+        except BaseException as error:  # as in `infer`
+            self._log.failed(request, total.model_version, time.perf_counter() - started, error)
+            raise
+        self._log.answered(request, total, time.perf_counter() - started)
+
+    async def _responses(
+        self, route: Route, request: InferenceRequest, deadline: float
+    ) -> AsyncGenerator[InferenceResponse, None]:
+        """The responses of a decoupled model; a replica lost before the first one costs nothing but time."""
+        has_begun = False
+        try:
+            async with aclosing(self._streamed(route, request, deadline)) as responses:
+                async for response in responses:
+                    has_begun = True
+                    yield response
+            return
+        except ReplicaLost:
+            if has_begun:
+                raise
+        again = await self._route_again(route, request, deadline)
+        if not again.info.decoupled:
+            raise ReplicaLost(route.info.release)
+        async with aclosing(self._streamed(again, request, deadline)) as responses:
+            async for response in responses:
+                yield response
+
+    async def _streamed(
+        self, route: Route, request: InferenceRequest, deadline: float
+    ) -> AsyncGenerator[InferenceResponse, None]:
+        """What one release responds.
+
+        Raises:
+            DeadlineExceeded: The next response takes too long.
+        """
+        left_s = max(0.0, deadline - time.perf_counter())
+        entry = BlockEntry(request.rows, request.request_id, left_s, request.parameters, request.priority)
+        async with aclosing(route.client.stream(Block(request.inputs, (entry,)))) as replies:
+            while True:
+                try:
+                    async with asyncio.timeout(left_s):
+                        reply = await anext(replies, None)
+                except TimeoutError:
+                    raise DeadlineExceeded(route.info.release, left_s) from None
+                if reply is None:
+                    return
+                (result,) = reply.results
+                if result.error is not None:
+                    raise result.error
+                yield _response(route, request, _wanted(reply.outputs, request, route.info), result)
+                left_s = self.limits.timeout_s
 
     async def _route_again(self, lost: Route, request: InferenceRequest, deadline: float) -> Route:
         """A route for a request whose replica died, waiting for one until its deadline if there is none."""
@@ -198,17 +299,14 @@ class DataPlane:
                 return route
 
     async def _execute(self, route: Route, request: InferenceRequest, deadline: float) -> InferenceResponse:
+        if route.info.decoupled:
+            raise NotSupported(
+                f"model {request.model_name!r} has any number of responses to a request: ask it by gRPC "
+                "ModelStreamInfer, or by POST to its /generate_stream"
+            )
         coalesced = await route.coalescer.submit(request, max(0.0, deadline - time.perf_counter()))
-        return InferenceResponse(
-            request.model_name,
-            route.info.version,
-            _wanted(coalesced.outputs, request, route.info),
-            route.info.prediction,
-            request.id,
-            request.request_id,
-            coalesced.result.timings,
-            coalesced.queued_s,
-        )
+        outputs = _wanted(coalesced.outputs, request, route.info)
+        return _response(route, request, outputs, coalesced.result, coalesced.queued_s)
 
     def _time_left_s(self, route: Route, timeout_s: float | None) -> float:
         """Seconds the answer may take from here: without what was spent, and will be, waiting for the event loop.
@@ -230,6 +328,21 @@ class DataPlane:
         if timeout_s <= 0:
             raise InvalidInput("parameter 'timeout'", f"is {timeout_s * 1e6:.0f} microseconds, must be over 0")
         return min(most, timeout_s)
+
+
+def _response(
+    route: Route, request: InferenceRequest, outputs: Tensors, result: EntryResult, queued_s: float = 0.0
+) -> InferenceResponse:
+    return InferenceResponse(
+        request.model_name,
+        route.info.version,
+        outputs,
+        route.info.prediction,
+        request.id,
+        request.request_id,
+        result.timings,
+        queued_s,
+    )
 
 
 def _wanted(outputs: Tensors, request: InferenceRequest, info: ReleaseInfo) -> Tensors:

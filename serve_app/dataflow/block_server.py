@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 
 from pydantic import ValidationError
@@ -17,11 +18,12 @@ from serve_app.batching.ragged import Ragged
 from serve_app.batching.totals import Totals
 from serve_app.config.release import BatchingConfig, ReleaseArgs, ReleaseTuning, merged
 from serve_app.dataflow.model import LoadedModel, load_model
+from serve_app.dataflow.streams import Streams
 from serve_app.dataflow.tally import Tally
-from serve_app.errors import ConfigError
+from serve_app.errors import ConfigError, NotSupported, ServeAppError
 from serve_app.observability.metrics import BATCH_ROWS, COMPUTE, MetricSink
 from serve_app.runtimes.fixed_rows import check_fixed_rows
-from serve_app.types import Block, BlockReply, ReleaseInfo, ReleaseStatistics
+from serve_app.types import Block, BlockReply, EntryResult, ReleaseInfo, ReleaseStatistics, Timings
 
 logger = logging.getLogger("serve_app.release")
 
@@ -41,6 +43,7 @@ class BlockServer:
             traits=_traits(model),
             observe=self._observe,
         )
+        self._streams = Streams(model.streams, model.batching, model.info.release) if model.streams else None
 
     @classmethod
     def load(cls, args: ReleaseArgs, metrics: MetricSink, cpus: float = 1.0) -> BlockServer:
@@ -81,6 +84,31 @@ class BlockServer:
             self._tally.ended(reply.results, seconds)
         return tuple(BlockReply(reply.outputs, reply.results, self._revision) for reply in replies)
 
+    async def stream(self, block: Block) -> AsyncGenerator[BlockReply, None]:
+        """Execute one request of a decoupled model; closing it stops the work.
+
+        Args:
+            block: One entry with its rows.
+
+        Returns:
+            A reply for each response, and a last one with the error if it ends with one: errors travel as values.
+        """
+        started = time.perf_counter()
+        timings = Timings()
+        try:
+            if self._streams is None:
+                raise NotSupported(f"{self._info.release} has one response for a request: it is not decoupled")
+            async with aclosing(self._streams.of(block.inputs)) as responses:
+                async for response, took in responses:
+                    timings = timings.then(took)
+                    yield BlockReply(response, (EntryResult(timings=took),), self._revision)
+        except ServeAppError as error:
+            result = EntryResult(error)
+            yield BlockReply({}, (result,), self._revision)
+        else:
+            result = EntryResult(timings=timings)
+        self._tally.ended((result,), time.perf_counter() - started)
+
     def configure(self, user_config: Mapping[str, object]) -> None:
         """Take other limits into use without a restart, or keep the old ones and say why in `info`.
 
@@ -100,6 +128,8 @@ class BlockServer:
             return
         self._is_tuned = True
         self._batcher.configure(batching)
+        if self._streams is not None:
+            self._streams.configure(batching)
         self._set_info(
             replace(
                 self._info,
@@ -116,6 +146,8 @@ class BlockServer:
     def close(self) -> None:
         """End the worker threads."""
         self._batcher.close()
+        if self._streams is not None:
+            self._streams.close()
 
     def _checked(self, user_config: Mapping[str, object]) -> tuple[ReleaseTuning, BatchingConfig]:
         loaded = self._model.batching

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Generator
+from contextlib import closing
 
 from serve_app.dataflow.checks import check_answer
-from serve_app.errors import ModelRaised, RequestError
-from serve_app.runtimes.base import Runtime
+from serve_app.errors import ModelRaised, RequestError, WrongAnswer
+from serve_app.runtimes.base import Runtime, StreamingRuntime
 from serve_app.types import Tensors, TensorSpec, rows_of
 
 _REASON_LENGTH = 200
@@ -50,7 +52,9 @@ class CheckedRuntime:
         except Exception as error:  # foreign code raises anything; its trace is for the log, never for the client
             logger.exception("%s failed on a batch of %d rows", self._release, rows_of(inputs))
             raise ModelRaised(self._release, short_reason(error)) from error
-        rows = rows_of(inputs)
+        return self._checked(answer, rows_of(inputs))
+
+    def _checked(self, answer: Tensors, rows: int) -> Tensors:
         checked = {}
         for name, dtype, axes in self._form:  # the usual case, fast; all others are told by `check_answer`
             array = answer.get(name)
@@ -58,6 +62,37 @@ class CheckedRuntime:
                 return check_answer(answer, self._outputs, rows, self._release)
             checked[name] = array
         return checked
+
+
+class CheckedStreamingRuntime(CheckedRuntime):
+    """One of a decoupled model: `predict` gives a request's first response."""
+
+    def __init__(self, runtime: StreamingRuntime, outputs: tuple[TensorSpec, ...], release: str) -> None:
+        super().__init__(runtime, outputs, release)
+        self._streaming = runtime
+
+    def stream(self, inputs: Tensors) -> Generator[Tensors, None, None]:
+        """Execute one request, checking each response. Blocks between them: iterate in the thread of `predict`.
+
+        Args:
+            inputs: Every input of the signature, all with the same rows, at least 1.
+
+        Returns:
+            Responses, each as an answer of `predict`.
+
+        Raises:
+            ModelRaised, WrongAnswer, RequestError: As `predict`.
+        """
+        rows = rows_of(inputs)
+        try:
+            with closing(self._streaming.stream(inputs)) as responses:
+                for response in responses:
+                    yield self._checked(response, rows)
+        except (RequestError, WrongAnswer):
+            raise
+        except Exception as error:  # as in `predict`
+            logger.exception("%s failed on a stream of %d rows", self._release, rows)
+            raise ModelRaised(self._release, short_reason(error)) from error
 
 
 def short_reason(error: BaseException) -> str:

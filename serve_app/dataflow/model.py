@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,13 +12,13 @@ from pydantic import ValidationError
 
 from serve_app.config.manifest import Manifest
 from serve_app.config.release import BatchingConfig, ReleaseArgs, merged
-from serve_app.dataflow.checked_runtime import CheckedRuntime, short_reason
+from serve_app.dataflow.checked_runtime import CheckedRuntime, CheckedStreamingRuntime, short_reason
 from serve_app.dataflow.checks import check_ragged
 from serve_app.dataflow.profile import Clock, Profile
 from serve_app.dataflow.rehearsal import Rehearsal
 from serve_app.errors import AcceleratorMissing, ConfigError, ServeAppError
 from serve_app.repository.store import ModelVersion, open_version
-from serve_app.runtimes.base import Runtime, RuntimeSource
+from serve_app.runtimes.base import Runtime, RuntimeSource, StreamingRuntime
 from serve_app.runtimes.device import choose_device
 from serve_app.runtimes.fixed_rows import check_fixed_rows
 from serve_app.runtimes.registry import load_runtime
@@ -26,6 +26,9 @@ from serve_app.types import ReleaseInfo, Tensors
 
 Predict = Callable[[Tensors], Tensors]
 """As `CheckedRuntime.predict`."""
+
+Stream = Callable[[Tensors], Generator[Tensors, None, None]]
+"""As `CheckedStreamingRuntime.stream`."""
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +46,7 @@ class LoadedModel:
         threads: CPU threads of one execution.
         fixed_rows: Rows that every execution must have; None takes any number.
         mask_dtype: Of the mask that the server makes for ragged inputs; None where there is none.
+        streams: Of a decoupled model, one for each instance and in the thread of its `predict`; else none.
     """
 
     info: ReleaseInfo
@@ -52,6 +56,7 @@ class LoadedModel:
     threads: int
     fixed_rows: int | None = None
     mask_dtype: np.dtype[np.generic] | None = None
+    streams: tuple[Stream, ...] = ()
 
     @property
     def predict(self) -> Predict:
@@ -77,6 +82,11 @@ def load_model(args: ReleaseArgs, cpus: float = 1.0, clock: Clock = time.perf_co
     check_fixed_rows(runtimes[0].fixed_rows, batching, args.release)
     info = _info(args, manifest, batching, runtimes[0].device)
     predicts = tuple(CheckedRuntime(runtime, info.outputs, info.release).predict for runtime in runtimes)
+    streams = (
+        CheckedStreamingRuntime(runtime, info.outputs, info.release).stream
+        for runtime in runtimes
+        if manifest.decoupled and isinstance(runtime, StreamingRuntime)
+    )
     rehearsal = Rehearsal(manifest, batching, args.release, clock)
     warmup_s = [rehearsal.check(predict) for predict in predicts]
     profile = rehearsal.measure(predicts[0], warmup_s[0], info.device)
@@ -89,6 +99,7 @@ def load_model(args: ReleaseArgs, cpus: float = 1.0, clock: Clock = time.perf_co
         threads=source.threads,
         fixed_rows=runtimes[0].fixed_rows,
         mask_dtype=_mask_dtype(manifest, batching),
+        streams=tuple(streams),
     )
 
 
@@ -173,4 +184,5 @@ def _info(args: ReleaseArgs, manifest: Manifest, batching: BatchingConfig, devic
         metrics=dict(manifest.metrics),
         max_batch_bytes=batching.max_batch_bytes,
         allowed_rows=batching.allowed_rows,
+        decoupled=manifest.decoupled,
     )

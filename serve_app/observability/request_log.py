@@ -102,7 +102,7 @@ class RequestLog:
 
 
 def _outcome(error: BaseException) -> str:
-    if isinstance(error, asyncio.CancelledError):
+    if isinstance(error, (asyncio.CancelledError, GeneratorExit)):
         return CLIENT_LEFT
     return type(error).__name__ if isinstance(error, ServeAppError) else INTERNAL
 

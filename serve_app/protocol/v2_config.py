@@ -34,6 +34,7 @@ def model_config(info: ReleaseInfo) -> dict[str, object]:
             "default_priority_level": DEFAULT_PRIORITY,
             "default_queue_policy": _queue_policy(info),
         },
+        "model_transaction_policy": {"decoupled": info.decoupled},
         "parameters": {
             "version": {"string_value": info.version},
             "device": {"string_value": info.device},

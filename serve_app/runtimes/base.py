@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from serve_app.config.manifest import Manifest
 from serve_app.config.release import RuntimeConfig
@@ -31,6 +32,21 @@ class Runtime(Protocol):
         Returns:
             Every output of the signature, in arrays that the next call leaves alone. The caller checks rows and
             datatypes.
+        """
+
+
+@runtime_checkable
+class StreamingRuntime(Runtime, Protocol):
+    """One that can execute decoupled models. Its `predict` gives the first response alone, for warm-up and checks."""
+
+    def stream(self, inputs: Tensors) -> Generator[Tensors, None, None]:
+        """Execute one request, in the thread of `predict`; others may be executed there between two responses.
+
+        Args:
+            inputs: As of `predict`.
+
+        Returns:
+            Responses, each like an answer of `predict`; to close it ends the work.
         """
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from http import HTTPStatus
 
 import orjson
@@ -12,9 +11,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.config.gateway import LimitsConfig
 from serve_app.errors import BodyTimeout, ServeAppError, TooLarge
+from serve_app.transport.generate import may_be_large
 from serve_app.transport.http import JSON, HttpResponse, InferHandler, InferRoute, RequestHead, match_infer
+from serve_app.transport.leavers import while_connected
 
-MAX_PAGE_BODY_BYTES = 2**16  # no route but infer needs a longer one
+MAX_PAGE_BODY_BYTES = 2**16  # no route but infer and generate needs a longer one
 HEAD_FIELDS = {
     b"x-request-id": "request_id",
     b"x-request-timeout-seconds": "timeout_s",
@@ -32,7 +33,7 @@ class GatewayAsgi:
     Args:
         infer: Answers POSTs to infer routes.
         pages: Answers everything else; also runs the lifespan protocol.
-        limits: Those of bodies; pages read at most `MAX_PAGE_BODY_BYTES`.
+        limits: Those of bodies; pages but generate's read at most `MAX_PAGE_BODY_BYTES`.
         in_serve: Whether Ray Serve is around this: it cancels a request whose client left, and adds `x-request-id`.
     """
 
@@ -46,7 +47,9 @@ class GatewayAsgi:
         route = match_infer(scope["path"]) if scope["type"] == "http" else None
         try:
             if route is None:
-                await self._pages(scope, BoundedBody(receive, self._page_limits), send)
+                is_large = scope["type"] == "http" and may_be_large(scope["path"])
+                limits = self._limits if is_large else self._page_limits
+                await self._pages(scope, BoundedBody(receive, limits), send)
             elif response := await self._answer(route, scope, receive):
                 await self._respond(send, response)
         except ClientDisconnect:
@@ -63,7 +66,7 @@ class GatewayAsgi:
         except ServeAppError as error:
             return self._infer.refuse(route, error, head.request_id)
         answer = self._infer(route, head, body)
-        return await (answer if self._in_serve else _while_connected(answer, receive))
+        return await (answer if self._in_serve else while_connected(answer, receive))
 
     async def _respond(self, send: Send, response: HttpResponse) -> None:
         headers = [
@@ -140,24 +143,6 @@ def check_pieces(pieces: int, limits: LimitsConfig) -> None:
     """
     if pieces > limits.max_body_pieces:
         raise TooLarge("the body", pieces, limits.max_body_pieces, "pieces")
-
-
-async def _while_connected(answer: Coroutine[object, object, HttpResponse], receive: Receive) -> HttpResponse | None:
-    """The answer, or None once the client has hung up; what it asked for is then cancelled."""
-    working = asyncio.ensure_future(answer)
-    leaving = asyncio.ensure_future(_disconnect(receive))
-    try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
-    finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-async def _disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        continue
 
 
 def _length_and_head(scope: Scope) -> tuple[int, RequestHead]:

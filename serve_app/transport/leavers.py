@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
+
+from starlette.types import Receive
 
 LOOK_PERIOD_S = 0.02
 
@@ -85,3 +87,21 @@ class Leavers:
         if task in self._working:
             self._left.add(task)
             task.cancel()
+
+
+async def while_connected(work: Coroutine[object, object, Result], receive: Receive) -> Result | None:
+    """The result of the work, or None once an ASGI client has hung up; the work is then cancelled."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_disconnect(receive))
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue

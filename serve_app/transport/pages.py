@@ -17,6 +17,7 @@ from serve_app.data_plane.plane import DataPlane
 from serve_app.errors import RouteNotFound, ServeAppError
 from serve_app.protocol.v2_json import model_metadata, parse_object
 from serve_app.transport.compatible_pages import CompatiblePages
+from serve_app.transport.generate import Generate
 from serve_app.transport.http import error_response
 from serve_app.transport.triton_pages import TritonPages
 
@@ -54,6 +55,7 @@ class Pages:
                 Route("/v2/repository/index", self.index, methods=["POST"]),
                 Route("/v2/repository/{repository}/index", self.index, methods=["POST"]),
                 *TritonPages(plane).routes,
+                *Generate(plane).routes,
                 *(
                     route
                     for path in (model, model + "/versions/{version}", model + "/labels/{version}")

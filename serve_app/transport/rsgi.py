@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message
 from serve_app.config.gateway import LimitsConfig
 from serve_app.errors import BodyTimeout, MalformedBody, ServeAppError, TooLarge
 from serve_app.transport.asgi import HEAD_FIELDS, GatewayAsgi, check_pieces
+from serve_app.transport.generate import EVENTS
 from serve_app.transport.http import JSON, HttpResponse, InferHandler, RequestHead, match_infer
 from serve_app.transport.leavers import Leavers
 
@@ -69,6 +70,20 @@ class Exchange(Protocol):
 
     def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         """Answer; only the first answer counts."""
+
+    def response_stream(self, status: int, headers: list[tuple[str, str]]) -> StreamTransport:
+        """Begin an answer of pieces; it ends when nobody has the transport any more."""
+
+
+class StreamTransport(Protocol):
+    """The way back for an answer of pieces."""
+
+    def send_bytes(self, data: bytes) -> Awaitable[None]:
+        """Send a piece, waiting while the client's connection has no room for it.
+
+        Raises:
+            ProtocolClosed: The client hung up.
+        """
 
 
 class GatewayRsgi:
@@ -160,11 +175,11 @@ class GatewayRsgi:
 
 
 class AsgiCall:
-    """One RSGI request as ASGI sees it; the answer is collected, not streamed.
+    """One RSGI request as ASGI sees it; the answer is collected, unless it is a stream of events.
 
     Attributes:
         scope: Of the ASGI specification 3.0.
-        response: The answer, once it is whole.
+        response: The answer, once it is whole; None for a stream, which is sent as it comes.
         is_read: Whether the end of the body was reached.
     """
 
@@ -176,6 +191,7 @@ class AsgiCall:
         self._exchange, self._pieces = exchange, None if self.is_read else aiter(exchange)
         self._start: Mapping[str, Any] = {}
         self._body = bytearray()
+        self._stream: StreamTransport | None = None
         self._is_told = False
 
     async def receive(self) -> Message:
@@ -192,9 +208,16 @@ class AsgiCall:
         if message["type"] == "http.response.start":
             self._start = message
             return
-        self._body += message.get("body", b"")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self._start["headers"]}
+        if self._stream is None and headers.get("content-type", "").startswith(EVENTS):
+            self._stream = self._exchange.response_stream(self._start["status"], list(headers.items()))
+        piece = message.get("body", b"")
+        if self._stream is not None:
+            if piece:
+                await self._stream.send_bytes(piece)
+            return
+        self._body += piece
         if not message.get("more_body"):
-            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self._start["headers"]}
             self.response = HttpResponse(self._start["status"], bytes(self._body), headers)
 
 

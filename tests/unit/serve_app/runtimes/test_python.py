@@ -81,6 +81,52 @@ def test_what_cannot_be_a_model_is_refused(code, tmp_path, reference, reason):
         load(reference, tmp_path)
 
 
+DECOUPLED = Manifest.model_validate(MANIFEST.model_dump() | {"decoupled": True})
+
+
+def test_a_decoupled_class_streams_and_its_first_response_is_its_prediction(code, tmp_path):
+    reference = code("""
+        class Model:
+            def stream(self, inputs):
+                for times in (1, 2, 3):
+                    yield {"y": inputs["x"] * times}
+        """)
+    runtime = load(reference, tmp_path, DECOUPLED)
+    assert [response["y"].tolist() for response in runtime.stream({"x": np.array([4])})] == [[4], [8], [12]]
+    assert runtime.predict({"x": np.array([4])})["y"].tolist() == [4]
+
+
+def test_closing_a_stream_ends_the_operators_generator(code, tmp_path):
+    reference = code("""
+        class Model:
+            ended = False
+            def stream(self, inputs):
+                try:
+                    while True:
+                        yield inputs["x"]
+                finally:
+                    Model.ended = True
+        """)
+    stream = load(reference, tmp_path, DECOUPLED).stream({"x": np.array([4])})
+    next(stream)
+    stream.close()
+    assert sys.modules["operators_own"].Model.ended
+
+
+def test_a_decoupled_class_may_give_any_iterator_but_needs_stream_and_a_first_response(code, tmp_path):
+    runtime = load(
+        code("class Model:\n    def stream(self, inputs):\n        return [inputs['x']]\n"), tmp_path, DECOUPLED
+    )
+    assert [response["y"].tolist() for response in runtime.stream({"x": np.array([4])})] == [[4]]
+    sys.modules.pop("operators_own")
+    nothing = load(code("class Model:\n    def stream(self, inputs):\n        return []\n"), tmp_path, DECOUPLED)
+    with pytest.raises(ValueError, match="no response"):
+        nothing.predict({"x": np.array([4])})
+    sys.modules.pop("operators_own")
+    with pytest.raises(ConfigError, match="has no class Model with a stream method"):
+        load(code("class Model:\n    def predict(self, inputs): ...\n"), tmp_path, DECOUPLED)
+
+
 def test_what_the_constructor_raises_passes_through(code, tmp_path):
     reference = code(
         "class Model:\n    def __init__(self):\n        raise KeyError('x')\n    def predict(self, i): ...\n"
