@@ -19,6 +19,7 @@ from serve_app.protocol.v2_json import model_metadata, parse_object
 from serve_app.transport.compatible_pages import CompatiblePages
 from serve_app.transport.generate import Generate
 from serve_app.transport.http import error_response
+from serve_app.transport.openapi import OpenApi
 from serve_app.transport.triton_pages import TritonPages
 
 SERVER_NAME = "serve-app"
@@ -63,6 +64,7 @@ class Pages:
                 ),
                 Route("/metrics", self.metrics),
                 *CompatiblePages(plane).routes,
+                *OpenApi().routes,
             ],
             exception_handlers={HTTPException: _http_error, ServeAppError: self._error, Exception: self._error},
         )

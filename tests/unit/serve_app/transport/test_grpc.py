@@ -10,6 +10,7 @@ import grpc
 import numpy as np
 import pytest
 from support.arithmetic import INFO, Executor, Recording
+from support.decoupled import Counting, server_of
 from support.gateway import plane_of, table
 from tritonclient.grpc import service_pb2 as pb
 
@@ -242,3 +243,22 @@ async def test_who_asks_is_told_which_answer_is_the_last():
     answers = await streamed(infer_message([0, 1, 2], parameters=asks).SerializeToString())
     finals = [answer.infer_response.parameters["triton_final_response"].bool_param for answer in answers]
     assert (finals, [len(answer.infer_response.outputs) for answer in answers]) == ([False, True], [2, 0])
+
+
+async def test_a_decoupled_model_answers_a_request_of_a_stream_several_times():
+    upto = pb.ModelInferRequest.InferInputTensor(name="upto", datatype="INT64", shape=[1])
+    message = pb.ModelInferRequest(
+        model_name="count", id="c", inputs=[upto], raw_input_contents=[np.array([3]).tobytes()]
+    ).SerializeToString()
+
+    async def sent():
+        yield message
+
+    async with plane_of(LocalCluster(server_of(Counting())), table(count={"traffic": {"v1": 100}})) as plane:
+        answers = [answer async for answer in GrpcHandler(plane).stream(sent(), ())]
+        unary = await GrpcHandler(plane)("ModelInfer", message, ())
+        config = await GrpcHandler(plane)("ModelConfig", pb.ModelConfigRequest(name="count").SerializeToString(), ())
+    numbers = [np.frombuffer(answer.infer_response.raw_output_contents[0], "<i8")[0] for answer in answers]
+    assert (numbers, {answer.infer_response.id for answer in answers}) == ([1, 2, 3], {"c"})
+    assert (unary.code, "ModelStreamInfer" in unary.details) == (grpc.StatusCode.UNIMPLEMENTED, True)
+    assert config.message.config.model_transaction_policy.decoupled

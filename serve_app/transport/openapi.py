@@ -1,0 +1,444 @@
+"""The OpenAPI document of every route, and a page that shows it without a script or a file from elsewhere.
+
+Tests compare it with the routes there are, and the answers of a running gateway with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from html import escape
+from importlib.metadata import version as package_version
+from typing import NamedTuple
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from serve_app.datatypes import Datatype
+from serve_app.types import MAX_PRIORITY
+
+Schema = Mapping[str, object]
+
+JSON, BYTES, EVENTS, TEXT, HTML = (
+    "application/json",
+    "application/octet-stream",
+    "text/event-stream",
+    "text/plain",
+    "text/html",
+)
+VERSIONS = ("", "/versions/{version}", "/labels/{version}")
+"""What may follow a model in a URL: nothing, which leaves it to the traffic split, a version tag, or a label."""
+
+_PARAMETER = re.compile(r"{(\w+)}")
+
+
+class Operation(NamedTuple):
+    """One method of a path, or of its variants.
+
+    Attributes:
+        path: As Starlette writes it; `[v]` stands for each of `VERSIONS`.
+        method: In lower case.
+        summary: What it does, in a sentence.
+        answer: Name of the schema of its 200 answer, or the content type where it is no JSON.
+        body: Name of the schema of its body; empty if there is none.
+        example: A body for a model whose only input is `x` of shape [-1, 3].
+        query: Names of its query parameters.
+        raw: Whether the body may also be bytes.
+        failing: Name of the schema of an answer over 400 that is no `Error`, by status.
+    """
+
+    path: str
+    method: str
+    summary: str
+    answer: str
+    body: str = ""
+    example: Mapping[str, object] | None = None
+    query: tuple[str, ...] = ()
+    raw: bool = False
+    failing: Mapping[str, str] = {}
+
+
+def _object(properties: Mapping[str, Schema], required: Iterable[str] = (), **more: object) -> Schema:
+    return {"type": "object", "properties": properties, "required": list(required), **more}
+
+
+def _array(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_STRING, _NUMBER, _BOOLEAN, _ANY = {"type": "string"}, {"type": "number"}, {"type": "boolean"}, dict[str, object]()
+_COUNT = {"type": "integer", "minimum": 0}
+_DATATYPE = {"type": "string", "enum": [datatype.value for datatype in Datatype]}
+_PARAMETERS: Schema = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
+_DATA: Schema = {"type": "array", "description": "Values in row-major order, flat or nested as the shape is."}
+_TENSOR: Mapping[str, Schema] = {
+    "name": _STRING,
+    "datatype": _DATATYPE,
+    "shape": _array({"type": "integer", "minimum": 0}),
+    "data": _DATA,
+}
+_SIGNATURE = _array(
+    _object({**_TENSOR, "shape": _array({"type": "integer", "minimum": -1})}, ("name", "datatype", "shape"))
+)
+_ROWS = {"description": "Rows as nested lists; an object with the rows of each input by name if there are several."}
+
+SCHEMAS: Mapping[str, Schema] = {
+    "Error": _object({"error": {"type": "string", "description": "One sentence."}}, ("error",)),
+    "Server": _object(
+        {"name": _STRING, "version": _STRING, "extensions": _array(_STRING)}, ("name", "version", "extensions")
+    ),
+    "Live": _object({"live": _BOOLEAN}, ("live",)),
+    "Ready": _object({"live": _BOOLEAN, "ready": _BOOLEAN, "error": _STRING}, ("live", "ready")),
+    "ModelReady": _object({"name": _STRING, "ready": _BOOLEAN, "error": _STRING}, ("name", "ready")),
+    "Names": _object({"models": _array(_STRING)}, ("models",)),
+    "Model": _object(
+        {
+            "name": _STRING,
+            "versions": _array(_STRING),
+            "platform": _STRING,
+            "inputs": _SIGNATURE,
+            "outputs": _SIGNATURE,
+            "parameters": {"type": "object"},
+        },
+        ("name", "versions", "platform", "inputs", "outputs"),
+    ),
+    "InferRequest": _object(
+        {
+            "id": _STRING,
+            "parameters": {
+                **_PARAMETERS,
+                "description": f"`timeout` (microseconds), `priority` 1 (first) to {MAX_PRIORITY}, `binary_data_output`.",
+            },
+            "inputs": _array(_object({**_TENSOR, "parameters": _PARAMETERS}, ("name", "datatype", "shape"))),
+            "outputs": _array(
+                _object(
+                    {
+                        "name": _STRING,
+                        "parameters": {**_PARAMETERS, "description": "`classification`: how many; `binary_data`."},
+                    },
+                    ("name",),
+                )
+            ),
+        },
+        ("inputs",),
+    ),
+    "InferResponse": _object(
+        {
+            "model_name": _STRING,
+            "model_version": _STRING,
+            "id": _STRING,
+            "outputs": _array(_object({**_TENSOR, "parameters": _PARAMETERS}, ("name", "datatype", "shape"))),
+        },
+        ("model_name", "model_version", "outputs"),
+    ),
+    "GenerateRequest": _object(
+        {"id": _STRING, "parameters": {"type": "object"}},
+        additionalProperties=True,
+        description="Each input by its name; what is no input is a parameter.",
+    ),
+    "GenerateResponse": _object(
+        {"model_name": _STRING, "model_version": _STRING, "id": _STRING},
+        ("model_name", "model_version"),
+        additionalProperties=True,
+        description="Each output by its name.",
+    ),
+    "IndexRequest": _object({"ready": {**_BOOLEAN, "description": "Whether to leave out what is not ready."}}),
+    "Index": _array(
+        _object(
+            {
+                "name": _STRING,
+                "version": _STRING,
+                "state": {"type": "string", "enum": ["READY", "LOADING", "UNAVAILABLE"]},
+                "reason": _STRING,
+                "traffic": _NUMBER,
+                "effective_traffic": _NUMBER,
+                "labels": _array(_STRING),
+            },
+            ("name", "version", "state", "reason"),
+        )
+    ),
+    "Statistics": _object(
+        {"model_stats": _array(_object({"name": _STRING, "version": _STRING, "inference_count": _COUNT}))},
+        ("model_stats",),
+    ),
+    "Config": _object({"name": _STRING, "max_batch_size": _COUNT}, ("name", "max_batch_size", "input", "output")),
+    "Settings": {"type": "object"},
+    "Regions": _array({"type": "object"}),
+    "PredictRequest": _object({"input": _ROWS}, ("input",)),
+    "PredictResponse": _object({"prediction": {"type": "array"}}, ("prediction",)),
+    "TensorflowRequest": _object(
+        {
+            "signature_name": _STRING,
+            "instances": {"type": "array", "description": "One member a row."},
+            "inputs": {"description": "Columns: the rows of each input by name, or those of the only one."},
+        }
+    ),
+    "ExamplesRequest": _object(
+        {"signature_name": _STRING, "context": {"type": "object"}, "examples": {"type": "array"}}
+    ),
+    "TensorflowResponse": _object({"predictions": {"type": "array"}, "outputs": _ANY}),
+    "Results": _object({"results": {"type": "array"}}, ("results",)),
+    "TensorflowStatus": _object(
+        {"model_version_status": _array(_object({"version": _STRING, "state": _STRING}, ("version", "state")))},
+        ("model_version_status",),
+    ),
+    "TensorflowMetadata": _object({"model_spec": {"type": "object"}, "metadata": {"type": "object"}}, ("metadata",)),
+    "Ping": _object({"status": {"type": "string", "enum": ["Healthy", "Unhealthy"]}}, ("status",)),
+    "TorchserveModels": _object({"models": _array({"type": "object"}), "nextPageToken": _STRING}, ("models",)),
+    "Descriptions": _array(_object({"modelName": _STRING, "modelVersion": _STRING}, ("modelName", "modelVersion"))),
+    "Rows": {"description": "Rows as nested lists, or one row alone."},
+    "Predictions": {"description": "A list with one member a row, or the prediction of the only one."},
+}
+
+_V2, _V1 = "/v2/models/{model}[v]", "/v1/models/{model}[v]"
+_X: Mapping[str, object] = {"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [0, 1, 2]}
+_NOT_DONE = "Not done here, and says why (501)."
+
+OPERATIONS = (
+    Operation("/v2", "get", "Name, version and extensions of the server.", "Server"),
+    Operation("/v2/health/live", "get", "Whether the process answers.", "Live"),
+    Operation("/v2/health/ready", "get", "Whether every model can be answered.", "Ready", failing={"503": "Ready"}),
+    Operation("/v2/models", "get", "Names of the models.", "Names"),
+    Operation(_V2, "get", "Signature, and what was learned of a version.", "Model"),
+    Operation(_V2 + "/ready", "get", "Whether it can be answered.", "ModelReady", failing={"503": "ModelReady"}),
+    Operation(
+        _V2 + "/infer",
+        "post",
+        "Infer; bodies and answers are JSON, or JSON with binary tensors behind it.",
+        "InferResponse",
+        "InferRequest",
+        {"inputs": [_X]},
+        raw=True,
+    ),
+    Operation(
+        _V2 + "/generate",
+        "post",
+        "Infer with flat JSON; exactly one response.",
+        "GenerateResponse",
+        "GenerateRequest",
+        {"x": [0, 1, 2]},
+    ),
+    Operation(
+        _V2 + "/generate_stream",
+        "post",
+        "Infer with flat JSON; each response is an event.",
+        EVENTS,
+        "GenerateRequest",
+        {"x": [0, 1, 2]},
+    ),
+    Operation(_V2 + "/config", "get", "Triton's model configuration.", "Config"),
+    Operation(_V2 + "/stats", "get", "What a version has executed.", "Statistics"),
+    Operation("/v2/models/stats", "get", "What every version has executed.", "Statistics"),
+    *(
+        operation
+        for repository in ("/v2/repository", "/v2/repository/{repository}")
+        for operation in (
+            Operation(
+                repository + "/index", "post", "Every version, its state and traffic.", "Index", "IndexRequest", {}
+            ),
+            Operation(repository + "/models/{model}/load", "post", _NOT_DONE, "Settings"),
+            Operation(repository + "/models/{model}/unload", "post", _NOT_DONE, "Settings"),
+        )
+    ),
+    *(
+        operation
+        for path in ("/v2/trace/setting", "/v2/models/{model}/trace/setting", "/v2/logging")
+        for operation in (
+            Operation(path, "get", "Triton's settings; they cannot be changed.", "Settings"),
+            Operation(path, "post", _NOT_DONE, "Settings"),
+        )
+    ),
+    *(
+        operation
+        for kind in ("/v2/systemsharedmemory", "/v2/cudasharedmemory")
+        for path in (kind, kind + "/region/{region}")
+        for operation in (
+            Operation(path + "/status", "get", "The regions: there are none.", "Regions"),
+            Operation(path + "/register", "post", _NOT_DONE, "Settings"),
+            Operation(path + "/unregister", "post", _NOT_DONE, "Settings"),
+        )
+    ),
+    Operation(
+        _V1 + ":predict",
+        "post",
+        "TensorFlow Serving's predict, in rows or columns.",
+        "TensorflowResponse",
+        "TensorflowRequest",
+        {"instances": [[0, 1, 2]]},
+    ),
+    Operation(
+        _V1 + ":classify",
+        "post",
+        "Pairs of label and score.",
+        "Results",
+        "ExamplesRequest",
+        {"examples": [{"x": [0, 1, 2]}]},
+    ),
+    Operation(
+        _V1 + ":regress",
+        "post",
+        "One number for each example.",
+        "Results",
+        "ExamplesRequest",
+        {"examples": [{"x": [0, 1, 2]}]},
+    ),
+    Operation(_V1 + ":explain", "post", _NOT_DONE, "Settings", "TensorflowRequest", {"instances": [[0, 1, 2]]}),
+    Operation(_V1, "get", "TensorFlow Serving's status of versions.", "TensorflowStatus"),
+    Operation(_V1 + "/metadata", "get", "TensorFlow Serving's signature.", "TensorflowMetadata"),
+    Operation("/ping", "get", "TorchServe's health.", "Ping", failing={"500": "Ping"}),
+    Operation("/models", "get", "TorchServe's list.", "TorchserveModels", query=("limit", "next_page_token")),
+    Operation("/models/{model}", "get", "TorchServe's description.", "Descriptions", query=("customized",)),
+    Operation(
+        "/models/{model}/{version}", "get", "The same of a version, or `all`.", "Descriptions", query=("customized",)
+    ),
+    *(
+        Operation(
+            f"/{verb}/{{model}}{version}",
+            method,
+            "TorchServe's predictions: JSON, raw bytes or a form." if verb == "predictions" else _NOT_DONE,
+            "Predictions",
+            "Rows",
+            raw=True,
+        )
+        for verb in ("predictions", "explanations")
+        for version in ("", "/{version}")
+        for method in ("post", "put")
+    ),
+    Operation(
+        "/predict",
+        "post",
+        "Rows to predictions of the default model.",
+        "PredictResponse",
+        "PredictRequest",
+        {"input": [[0, 1, 2]]},
+    ),
+    Operation("/metrics", "get", "Metrics of the whole cluster, as Prometheus reads them.", TEXT),
+    Operation("/openapi.json", "get", "This description.", "Settings"),
+    Operation("/docs", "get", "This description for people.", HTML),
+)
+
+
+class OpenApi:
+    """The handlers of the description.
+
+    Attributes:
+        routes: For a Starlette application.
+    """
+
+    def __init__(self) -> None:
+        document = openapi_document()
+        self._document, self._page = document, docs_page(document)
+        self.routes = [Route("/openapi.json", self.document), Route("/docs", self.docs)]
+
+    async def document(self, request: Request) -> Response:
+        """`GET /openapi.json`: OpenAPI 3.1."""
+        return JSONResponse(self._document)
+
+    async def docs(self, request: Request) -> Response:
+        """`GET /docs`: the same as a page, which needs no script and nothing from elsewhere."""
+        headers = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        return HTMLResponse(self._page, headers=headers)
+
+
+def openapi_document() -> dict[str, object]:
+    """Every route with its bodies and answers, as OpenAPI 3.1."""
+    paths: dict[str, dict[str, object]] = {}
+    for operation in OPERATIONS:
+        for version in VERSIONS if "[v]" in operation.path else ("",):
+            path = operation.path.replace("[v]", version)
+            paths.setdefault(path, {})[operation.method] = _described(operation, path)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "serve-app",
+            "version": package_version("serve-app"),
+            "description": "Open Inference Protocol V2 with Triton's extensions, TensorFlow Serving's and TorchServe's "
+            "REST, and /predict. Over gRPC there is inference.GRPCInferenceService beside it.",
+        },
+        "paths": paths,
+        "components": {"schemas": SCHEMAS},
+    }
+
+
+def docs_page(document: Mapping[str, object]) -> str:
+    """An OpenAPI document as one page of HTML."""
+    parts = [_HEAD.format(**{name: escape(str(value)) for name, value in _info(document).items()})]
+    for path, methods in _items(document["paths"]):
+        for method, operation in _items(methods):
+            parts.append(_section(path, method, dict(_items(operation))))
+    schemas = dict(_items(document["components"]))["schemas"]
+    parts.append("<h2>Schemas</h2>")
+    parts.extend(f'<h3 id="{escape(name)}">{escape(name)}</h3>{_pre(schema)}' for name, schema in _items(schemas))
+    return "\n".join(parts)
+
+
+_HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
+<style>body{{font:16px sans-serif;max-width:60em;margin:2em auto;padding:0 1em}}pre{{background:#f4f4f4;padding:.5em;
+overflow:auto}}summary{{cursor:pointer;padding:.2em}}code b{{display:inline-block;width:3.5em}}</style>
+<h1>{title} {version}</h1><p>{description}</p>"""
+
+
+def _described(operation: Operation, path: str) -> dict[str, object]:
+    inside = [{"name": name, "in": "path", "required": True, "schema": _STRING} for name in _PARAMETER.findall(path)]
+    asked = [{"name": name, "in": "query", "schema": _STRING} for name in operation.query]
+    described: dict[str, object] = {
+        "summary": operation.summary,
+        "operationId": re.sub(r"\W+", "_", f"{operation.method}{path}").strip("_"),
+        "parameters": inside + asked,
+        "responses": _responses(operation),
+    }
+    if operation.body:
+        content: dict[str, object] = {JSON: {"schema": _ref(operation.body)}}
+        if operation.example is not None:
+            content = {JSON: {"schema": _ref(operation.body), "example": operation.example}}
+        if operation.raw:
+            content[BYTES] = {}
+        described["requestBody"] = {"required": operation.body != "IndexRequest", "content": content}
+    return described
+
+
+def _responses(operation: Operation) -> dict[str, object]:
+    if operation.answer in SCHEMAS:
+        good: dict[str, object] = {JSON: {"schema": _ref(operation.answer)}}
+        if operation.raw and operation.answer == "InferResponse":
+            good[BYTES] = {}
+    else:
+        good = {operation.answer: {"schema": _STRING}}
+    responses: dict[str, object] = {} if operation.summary is _NOT_DONE else {"200": _answer("As asked.", good)}
+    for status, schema in operation.failing.items():
+        responses[status] = _answer("Not so.", {JSON: {"schema": _ref(schema)}})
+    responses["default"] = _answer("Whatever is wrong, in a sentence.", {JSON: {"schema": _ref("Error")}})
+    return responses
+
+
+def _answer(description: str, content: Mapping[str, object]) -> dict[str, object]:
+    return {"description": description, "content": content}
+
+
+def _section(path: str, method: str, operation: Mapping[str, object]) -> str:
+    head = f"<code><b>{method.upper()}</b> {escape(path)}</code> {escape(str(operation['summary']))}"
+    parts = [f"<details><summary>{head}</summary>"]
+    if "requestBody" in operation:
+        parts.append(f"Body{_pre(operation['requestBody'])}")
+    parts.append(f"Answers{_pre(operation['responses'])}</details>")
+    return "".join(parts)
+
+
+def _pre(value: object) -> str:
+    return f"<pre>{escape(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())}</pre>"
+
+
+def _info(document: Mapping[str, object]) -> Mapping[str, object]:
+    return dict(_items(document["info"]))
+
+
+def _items(value: object) -> Iterable[tuple[str, object]]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"an object is expected, not {type(value).__name__}")
+    return value.items()
