@@ -113,7 +113,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "id": _STRING,
             "parameters": {
                 **_PARAMETERS,
-                "description": f"`timeout` (microseconds), `priority` 1 (first) to {MAX_PRIORITY}, `binary_data_output`.",
+                "description": f"`timeout` (us), `priority` 1 (first) to {MAX_PRIORITY}, `binary_data_output`.",
             },
             "inputs": _array(_object({**_TENSOR, "parameters": _PARAMETERS}, ("name", "datatype", "shape"))),
             "outputs": _array(
