@@ -57,7 +57,9 @@ def to_array(data: object, datatype: Datatype, shape: Sequence[int] | None, subj
     elements, nesting = _flattened(data, subject)
     _checked(elements, datatype, subject)
     array = _strings(elements) if datatype is Datatype.BYTES else _numbers(elements, datatype, subject)
-    return _shaped(array, nesting, nesting if shape is None else shape, subject)
+    if len(nesting) > 1 and shape is not None and nesting != tuple(shape):
+        raise InvalidInput(subject, f"has shape {list(shape)} but its data is nested as {list(nesting)}")
+    return shaped(array, nesting if shape is None else shape, subject)
 
 
 def from_array(array: Array, datatype: Datatype, name: str) -> Array | list[object]:
@@ -136,9 +138,12 @@ def _strings(elements: list[object]) -> Array:
     return array
 
 
-def _shaped(array: Array, nesting: tuple[int, ...], shape: Sequence[int], subject: str) -> Array:
-    if len(nesting) > 1 and nesting != tuple(shape):
-        raise InvalidInput(subject, f"has shape {list(shape)} but its data is nested as {list(nesting)}")
+def shaped(array: Array, shape: Sequence[int], subject: str) -> Array:
+    """A flat array in another shape.
+
+    Raises:
+        InvalidInput: It has more or fewer elements, or no array can have that shape.
+    """
     size = math.prod(shape)
     if array.size != size:
         raise InvalidInput(subject, f"has shape {list(shape)}, {size} elements, but its data has {array.size}")

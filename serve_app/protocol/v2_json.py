@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+import numpy as np
 import orjson
 
 from serve_app.datatypes import Datatype, datatype_of, parse_datatype
@@ -16,7 +17,8 @@ from serve_app.errors import InvalidInput, MalformedBody
 from serve_app.protocol import binary_tensor
 from serve_app.protocol.binary_tensor import BinarySection
 from serve_app.protocol.call import Call
-from serve_app.protocol.json_tensor import MAX_AXES, from_array, kind_name, to_array
+from serve_app.protocol.json_numbers import MIN_BYTES, parse_numbers
+from serve_app.protocol.json_tensor import MAX_AXES, from_array, kind_name, shaped, to_array
 from serve_app.types import (
     DEFAULT_PRIORITY,
     MAX_PRIORITY,
@@ -78,7 +80,11 @@ def decode_request(
         InvalidInput: A tensor or parameter is not what it says it is; it is named.
         TooLarge: A binary tensor has too many elements.
     """
-    document = parse_object(body)
+    document: Mapping[str, object] | None = None
+    if len(body) >= MIN_BYTES and type(body) is bytes and section is None:
+        document = parse_numbers(body)
+    if document is None:
+        document = parse_object(body)
     parameters = _parameters(document.get("parameters"))
     outputs, form = _outputs(document.get("outputs"), parameters)
     request = InferenceRequest(
@@ -199,7 +205,8 @@ def _input(item: Mapping[str, object], section: BinarySection | None, subject: s
     if nbytes is None:
         if "data" not in item:
             raise InvalidInput(subject, "has no 'data' and no binary_data_size")
-        return to_array(item["data"], datatype, shape, subject)
+        data = item["data"]
+        return shaped(data, shape, subject) if type(data) is np.ndarray else to_array(data, datatype, shape, subject)
     if "data" in item:
         raise InvalidInput(subject, "has both 'data' and binary_data_size; send one of them")
     if section is None:

@@ -213,8 +213,9 @@ class AsgiCall:
             self._stream = self._exchange.response_stream(self._start["status"], list(headers.items()))
         piece = message.get("body", b"")
         if self._stream is not None:
-            if piece:
-                await self._stream.send_bytes(piece)
+            with contextlib.suppress(ProtocolClosed):  # `receive` tells that the client left, and so ends the call
+                if piece:
+                    await self._stream.send_bytes(piece)
             return
         self._body += piece
         if not message.get("more_body"):
