@@ -8,7 +8,7 @@ is wrong.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import simdjson
@@ -20,12 +20,12 @@ MIN_BYTES = 2048  # of a body; a smaller one gains nothing
 _KEPT_BYTES = 2**20  # a parser keeps several times the bytes of its largest document
 _MAX_INPUTS = 64
 
-_KINDS: Mapping[str, tuple[str, np.dtype[Any]]] = {
+_KINDS: Mapping[str, tuple[Literal["d", "i", "u"], np.dtype[Any]]] = {
     "i": ("i", np.dtype(np.int64)),
     "u": ("u", np.dtype(np.uint64)),
     "f": ("d", np.dtype(np.float64)),
 }
-_BUFFERS: Mapping[str, tuple[str, np.dtype[Any]]] = {
+_BUFFERS: Mapping[str, tuple[Literal["d", "i", "u"], np.dtype[Any]]] = {
     datatype.value: _KINDS[datatype.dtype.kind]
     for datatype in Datatype
     if datatype.dtype.kind in "iuf" and datatype is not Datatype.FP16
