@@ -16,10 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from serve_app.datatypes import Datatype
-from serve_app.types import MAX_PRIORITY
-
-Schema = Mapping[str, object]
+from serve_app.transport.openapi_schemas import SCHEMAS, STRING, Schema
 
 JSON, BYTES, EVENTS, TEXT, HTML = (
     "application/json",
@@ -59,142 +56,6 @@ class Operation(NamedTuple):
     raw: bool = False
     failing: Mapping[str, str] = {}
 
-
-def _object(properties: Mapping[str, Schema], required: Iterable[str] = (), **more: object) -> Schema:
-    return {"type": "object", "properties": properties, "required": list(required), **more}
-
-
-def _array(items: Schema) -> Schema:
-    return {"type": "array", "items": items}
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-_STRING, _NUMBER, _BOOLEAN, _ANY = {"type": "string"}, {"type": "number"}, {"type": "boolean"}, dict[str, object]()
-_COUNT = {"type": "integer", "minimum": 0}
-_DATATYPE = {"type": "string", "enum": [datatype.value for datatype in Datatype]}
-_PARAMETERS: Schema = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
-_DATA: Schema = {"type": "array", "description": "Values in row-major order, flat or nested as the shape is."}
-_TENSOR: Mapping[str, Schema] = {
-    "name": _STRING,
-    "datatype": _DATATYPE,
-    "shape": _array({"type": "integer", "minimum": 0}),
-    "data": _DATA,
-}
-_SIGNATURE = _array(
-    _object({**_TENSOR, "shape": _array({"type": "integer", "minimum": -1})}, ("name", "datatype", "shape"))
-)
-_ROWS = {"description": "Rows as nested lists; an object with the rows of each input by name if there are several."}
-
-SCHEMAS: Mapping[str, Schema] = {
-    "Error": _object({"error": {"type": "string", "description": "One sentence."}}, ("error",)),
-    "Server": _object(
-        {"name": _STRING, "version": _STRING, "extensions": _array(_STRING)}, ("name", "version", "extensions")
-    ),
-    "Live": _object({"live": _BOOLEAN}, ("live",)),
-    "Ready": _object({"live": _BOOLEAN, "ready": _BOOLEAN, "error": _STRING}, ("live", "ready")),
-    "ModelReady": _object({"name": _STRING, "ready": _BOOLEAN, "error": _STRING}, ("name", "ready")),
-    "Names": _object({"models": _array(_STRING)}, ("models",)),
-    "Model": _object(
-        {
-            "name": _STRING,
-            "versions": _array(_STRING),
-            "platform": _STRING,
-            "inputs": _SIGNATURE,
-            "outputs": _SIGNATURE,
-            "parameters": {"type": "object"},
-        },
-        ("name", "versions", "platform", "inputs", "outputs"),
-    ),
-    "InferRequest": _object(
-        {
-            "id": _STRING,
-            "parameters": {
-                **_PARAMETERS,
-                "description": f"`timeout` (us), `priority` 1 (first) to {MAX_PRIORITY}, `binary_data_output`.",
-            },
-            "inputs": _array(_object({**_TENSOR, "parameters": _PARAMETERS}, ("name", "datatype", "shape"))),
-            "outputs": _array(
-                _object(
-                    {
-                        "name": _STRING,
-                        "parameters": {**_PARAMETERS, "description": "`classification`: how many; `binary_data`."},
-                    },
-                    ("name",),
-                )
-            ),
-        },
-        ("inputs",),
-    ),
-    "InferResponse": _object(
-        {
-            "model_name": _STRING,
-            "model_version": _STRING,
-            "id": _STRING,
-            "outputs": _array(_object({**_TENSOR, "parameters": _PARAMETERS}, ("name", "datatype", "shape"))),
-        },
-        ("model_name", "model_version", "outputs"),
-    ),
-    "GenerateRequest": _object(
-        {"id": _STRING, "parameters": {"type": "object"}},
-        additionalProperties=True,
-        description="Each input by its name; what is no input is a parameter.",
-    ),
-    "GenerateResponse": _object(
-        {"model_name": _STRING, "model_version": _STRING, "id": _STRING},
-        ("model_name", "model_version"),
-        additionalProperties=True,
-        description="Each output by its name.",
-    ),
-    "IndexRequest": _object({"ready": {**_BOOLEAN, "description": "Whether to leave out what is not ready."}}),
-    "Index": _array(
-        _object(
-            {
-                "name": _STRING,
-                "version": _STRING,
-                "state": {"type": "string", "enum": ["READY", "LOADING", "UNAVAILABLE"]},
-                "reason": _STRING,
-                "traffic": _NUMBER,
-                "effective_traffic": _NUMBER,
-                "labels": _array(_STRING),
-            },
-            ("name", "version", "state", "reason"),
-        )
-    ),
-    "Statistics": _object(
-        {"model_stats": _array(_object({"name": _STRING, "version": _STRING, "inference_count": _COUNT}))},
-        ("model_stats",),
-    ),
-    "Config": _object({"name": _STRING, "max_batch_size": _COUNT}, ("name", "max_batch_size", "input", "output")),
-    "Settings": {"type": "object"},
-    "Regions": _array({"type": "object"}),
-    "PredictRequest": _object({"input": _ROWS}, ("input",)),
-    "PredictResponse": _object({"prediction": {"type": "array"}}, ("prediction",)),
-    "TensorflowRequest": _object(
-        {
-            "signature_name": _STRING,
-            "instances": {"type": "array", "description": "One member a row."},
-            "inputs": {"description": "Columns: the rows of each input by name, or those of the only one."},
-        }
-    ),
-    "ExamplesRequest": _object(
-        {"signature_name": _STRING, "context": {"type": "object"}, "examples": {"type": "array"}}
-    ),
-    "TensorflowResponse": _object({"predictions": {"type": "array"}, "outputs": _ANY}),
-    "Results": _object({"results": {"type": "array"}}, ("results",)),
-    "TensorflowStatus": _object(
-        {"model_version_status": _array(_object({"version": _STRING, "state": _STRING}, ("version", "state")))},
-        ("model_version_status",),
-    ),
-    "TensorflowMetadata": _object({"model_spec": {"type": "object"}, "metadata": {"type": "object"}}, ("metadata",)),
-    "Ping": _object({"status": {"type": "string", "enum": ["Healthy", "Unhealthy"]}}, ("status",)),
-    "TorchserveModels": _object({"models": _array({"type": "object"}), "nextPageToken": _STRING}, ("models",)),
-    "Descriptions": _array(_object({"modelName": _STRING, "modelVersion": _STRING}, ("modelName", "modelVersion"))),
-    "Rows": {"description": "Rows as nested lists, or one row alone."},
-    "Predictions": {"description": "A list with one member a row, or the prediction of the only one."},
-}
 
 _V2, _V1 = "/v2/models/{model}[v]", "/v1/models/{model}[v]"
 _X: Mapping[str, object] = {"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [0, 1, 2]}
@@ -324,6 +185,10 @@ OPERATIONS = (
 )
 
 
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
 class OpenApi:
     """The handlers of the description.
 
@@ -385,8 +250,8 @@ overflow:auto}}summary{{cursor:pointer;padding:.2em}}code b{{display:inline-bloc
 
 
 def _described(operation: Operation, path: str) -> dict[str, object]:
-    inside = [{"name": name, "in": "path", "required": True, "schema": _STRING} for name in _PARAMETER.findall(path)]
-    asked = [{"name": name, "in": "query", "schema": _STRING} for name in operation.query]
+    inside = [{"name": name, "in": "path", "required": True, "schema": STRING} for name in _PARAMETER.findall(path)]
+    asked = [{"name": name, "in": "query", "schema": STRING} for name in operation.query]
     described: dict[str, object] = {
         "summary": operation.summary,
         "operationId": re.sub(r"\W+", "_", f"{operation.method}{path}").strip("_"),
@@ -409,7 +274,7 @@ def _responses(operation: Operation) -> dict[str, object]:
         if operation.raw and operation.answer == "InferResponse":
             good[BYTES] = {}
     else:
-        good = {operation.answer: {"schema": _STRING}}
+        good = {operation.answer: {"schema": STRING}}
     responses: dict[str, object] = {} if operation.summary is _NOT_DONE else {"200": _answer("As asked.", good)}
     for status, schema in operation.failing.items():
         responses[status] = _answer("Not so.", {JSON: {"schema": _ref(schema)}})

@@ -29,6 +29,11 @@ _DRAINING = HttpResponse(
     503, orjson.dumps({"live": True, "ready": False, "error": "draining: this door is closing"}), {"content-type": JSON}
 )
 
+_LEFT = HttpResponse(
+    499, orjson.dumps({"error": "the client closed the connection before its answer"}), {"content-type": JSON}
+)
+"""For one that closed only its own side, and may still read; the status is nginx's."""
+
 
 class Headers(Protocol):
     """A request's headers; names are in lower case, values that are not ASCII are left out."""
@@ -120,11 +125,10 @@ class GatewayRsgi:
             except ServeAppError as error:
                 await self._refuse(exchange, headers, self._infer.refuse(route, error, head.request_id))
             except ProtocolClosed:
-                return  # nobody is left to answer
+                self._respond(exchange, _LEFT)
             else:
                 response = await self._leavers.run(self._infer(route, head, body), exchange.client_disconnect)
-                if response is not None:
-                    self._respond(exchange, response)
+                self._respond(exchange, response or _LEFT)
 
     def _respond(self, exchange: Exchange, response: HttpResponse, *, is_last: bool = False) -> None:
         headers = list(response.headers.items())
