@@ -19,9 +19,8 @@ from serve_app.protocol.binary_tensor import BinarySection
 from serve_app.protocol.call import Call
 from serve_app.protocol.json_numbers import MIN_BYTES, parse_numbers
 from serve_app.protocol.json_tensor import MAX_AXES, from_array, kind_name, shaped, to_array
+from serve_app.protocol.v2_parameters import priority, timeout_s
 from serve_app.types import (
-    DEFAULT_PRIORITY,
-    MAX_PRIORITY,
     Array,
     InferenceRequest,
     InferenceResponse,
@@ -95,8 +94,8 @@ def decode_request(
         _string(document.get("id", ""), "'id'"),
         call.request_id,
         parameters,
-        _timeout_s(parameters, call.timeout_s),
-        _priority(parameters),
+        timeout_s(parameters, call.timeout_s),
+        priority(parameters),
         call.tenant,
     )
     return request, form
@@ -301,24 +300,6 @@ def _parameters(value: object) -> Parameters:
         if not isinstance(parameter, (str, int, float, bool)):
             raise InvalidInput(f"parameter {name[:40]!r}", "must be a string, a number or a boolean")
     return value
-
-
-def _timeout_s(parameters: Parameters, header_s: float | None) -> float | None:
-    """Seconds the answer may take: the smaller of the `timeout` parameter and the header's."""
-    timeout_us = parameters.get("timeout")
-    if timeout_us is None:
-        return header_s
-    if isinstance(timeout_us, bool) or not isinstance(timeout_us, int):
-        raise InvalidInput("parameter 'timeout'", f"is {str(timeout_us)[:40]!r}, must be whole microseconds")
-    return timeout_us / 1e6 if header_s is None else min(timeout_us / 1e6, header_s)
-
-
-def _priority(parameters: Parameters) -> int:
-    priority = parameters.get("priority", 0)
-    if type(priority) is not int or not 0 <= priority <= MAX_PRIORITY:  # a boolean is an int too
-        reason = f"is {kind_name(priority)}, must be a whole number from 0 (the default) to {MAX_PRIORITY}"
-        raise InvalidInput("parameter 'priority'", reason)
-    return priority or DEFAULT_PRIORITY
 
 
 def _string(value: object, subject: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, MutableMapping
 from typing import Any, Protocol
 
 import orjson
@@ -193,7 +193,7 @@ class AsgiCall:
         names = {name for name, _ in self.scope["headers"]}
         self.is_read = not names & {b"content-length", b"transfer-encoding"}
         self._exchange, self._pieces = exchange, None if self.is_read else aiter(exchange)
-        self._start: Mapping[str, Any] = {}
+        self._status, self._headers = 0, dict[str, str]()
         self._body = bytearray()
         self._stream: StreamTransport | None = None
         self._is_told = False
@@ -210,11 +210,11 @@ class AsgiCall:
     async def send(self, message: MutableMapping[str, Any]) -> None:
         """Take a part of the answer."""
         if message["type"] == "http.response.start":
-            self._start = message
+            self._status = message["status"]
+            self._headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in message["headers"]}
+            if self._headers.get("content-type", "").startswith(EVENTS):
+                self._stream = self._exchange.response_stream(self._status, list(self._headers.items()))
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self._start["headers"]}
-        if self._stream is None and headers.get("content-type", "").startswith(EVENTS):
-            self._stream = self._exchange.response_stream(self._start["status"], list(headers.items()))
         piece = message.get("body", b"")
         if self._stream is not None:
             with contextlib.suppress(ProtocolClosed):  # `receive` tells that the client left, and so ends the call
@@ -223,7 +223,7 @@ class AsgiCall:
             return
         self._body += piece
         if not message.get("more_body"):
-            self.response = HttpResponse(self._start["status"], bytes(self._body), headers)
+            self.response = HttpResponse(self._status, bytes(self._body), self._headers)
 
 
 def _head(headers: Headers) -> RequestHead:

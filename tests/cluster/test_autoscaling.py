@@ -45,22 +45,8 @@ def slow_release(server, tmp_path) -> Iterator[None]:
     before = copy.deepcopy(server.config)
     (tmp_path / "model.yaml").write_text(yaml.safe_dump(MANIFEST))
     changed = server.with_traffic(slow={"traffic": {"v1": 100}})
-    changed["applications"].append(
-        {
-            "name": "slow-v1",
-            "route_prefix": None,
-            "import_path": "graphs.inference:build",
-            "runtime_env": {"env_vars": {"PYTHONPATH": str(server.root / "tests")}},
-            "args": {
-                "model": "slow",
-                "version": "v1",
-                "source": str(tmp_path),
-                "python_class": "support.slow_model:Slow",
-                "batching": {"max_rows": 8},
-            },
-            "deployments": [{"name": "slow", "autoscaling_config": AUTOSCALING}],
-        }
-    )
+    release = server.python_release("slow", tmp_path, "support.slow_model:Slow")
+    changed["applications"].append({**release, "deployments": [{"name": "slow", "autoscaling_config": AUTOSCALING}]})
     server.deploy(changed)
     wait_for("the slow model", lambda: server.readiness("slow", "v1")[0] == 200, 60)
     yield

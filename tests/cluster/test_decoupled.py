@@ -25,6 +25,7 @@ MANIFEST = {
     "outputs": [{"name": name, "datatype": "INT64", "shape": [-1]} for name in ("ended", "pid", "number")],
     "golden": [{"inputs": {"upto": [2]}, "outputs": {"number": [1]}}],
 }
+ENDLESS = 10**9  # numbers, at 10 ms each: 116 days
 STREAM = "/v2/models/count/generate_stream"
 
 
@@ -35,21 +36,8 @@ def counting(server, tmp_path_factory) -> Iterator[None]:
     folder = tmp_path_factory.mktemp("count")
     (folder / "model.yaml").write_text(yaml.safe_dump(MANIFEST))
     changed = server.with_traffic(count={"traffic": {"v1": 100}})
-    changed["applications"].append(
-        {
-            "name": "count-v1",
-            "route_prefix": None,
-            "import_path": "graphs.inference:build",
-            "runtime_env": {"env_vars": {"PYTHONPATH": str(server.root / "tests")}},
-            "args": {
-                "model": "count",
-                "version": "v1",
-                "source": str(folder),
-                "python_class": "support.counting_model:Count",
-                "batching": {"max_rows": 8},
-            },
-        }
-    )
+    release = server.python_release("count", folder, "support.counting_model:Count")
+    changed["applications"].append(release)
     server.deploy(changed)
     wait_for("the model", lambda: server.readiness("count", "v1")[0] == 200, 60)
     yield
@@ -75,7 +63,7 @@ def test_every_response_comes_and_what_goes_wrong_is_the_last(server, counting, 
 def test_a_client_that_leaves_stops_the_model(server, counting, door):
     url = getattr(server, door)
     before = events(url, 1)[0]["ended"]
-    with httpx.stream("POST", url + STREAM, json={"upto": 12, "parameters": {}}, timeout=30) as answer:
+    with httpx.stream("POST", url + STREAM, json={"upto": ENDLESS}, timeout=30) as answer:
         next(answer.iter_lines())
     wait_for("the end of the stream", lambda: events(url, 1)[0]["ended"] >= before + 2, 10)
 
@@ -83,7 +71,7 @@ def test_a_client_that_leaves_stops_the_model(server, counting, door):
 def test_long_streams_of_clients_that_left_make_room(server, counting):
     """Eight rows may be open: nine streams of hours would leave no room for the tenth if they went on."""
     for _ in range(9):
-        with httpx.stream("POST", server.url + STREAM, json={"upto": [12] * 8}, timeout=30) as answer:
+        with httpx.stream("POST", server.url + STREAM, json={"upto": [ENDLESS] * 8}, timeout=30) as answer:
             assert answer.status_code == 200
             next(answer.iter_lines())
     assert [event["number"] for event in events(server.url, 2)] == [1, 2]
@@ -128,7 +116,7 @@ def test_a_python_handle_gets_every_response(server, counting):
 
 
 def test_a_replica_that_dies_ends_the_stream_with_a_sentence_and_comes_back(server, counting):
-    with httpx.stream("POST", server.url + STREAM, json={"upto": [12] * 8}, timeout=60) as answer:
+    with httpx.stream("POST", server.url + STREAM, json={"upto": [ENDLESS] * 8}, timeout=60) as answer:
         lines = (line for line in answer.iter_lines() if line)
         first = json.loads(next(lines).removeprefix("data: "))
         os.kill(first["pid"][0], signal.SIGKILL)

@@ -128,6 +128,22 @@ class Server:
         config["applications"][0]["deployments"][0]["user_config"]["models"].update(models)
         return config
 
+    def python_release(self, model: str, source: Path, python_class: str) -> dict[str, Any]:
+        """The application of version v1 of a model whose class is in tests/, at most 8 rows a batch."""
+        return {
+            "name": f"{model}-v1",
+            "route_prefix": None,
+            "import_path": "graphs.inference:build",
+            "runtime_env": {"env_vars": {"PYTHONPATH": str(self.root / "tests")}},
+            "args": {
+                "model": model,
+                "version": "v1",
+                "source": str(source),
+                "python_class": python_class,
+                "batching": {"max_rows": 8},
+            },
+        }
+
     def index(self) -> dict[tuple[str, str], dict[str, Any]]:
         versions = httpx.post(f"{self.url}/v2/repository/index").json()
         return {(version["name"], version["version"]): version for version in versions}

@@ -73,7 +73,7 @@ def runs(vector: Vector) -> bool:
         answer = ort.InferenceSession(vector.file, options, ["CPUExecutionProvider"]).run(
             list(vector.outputs), vector.inputs
         )
-    except Exception:  # its errors have no base but this
+    except Exception:  # ONNX Runtime has an error class for each of its codes, with no base of their own
         return False
     return all(map(is_close, answer, vector.outputs.values()))
 
