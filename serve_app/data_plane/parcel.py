@@ -8,10 +8,12 @@ messages again.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import mmap
 import os
 import re
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,6 +28,7 @@ DIRECTORY = Path("/dev/shm")  # noqa: S108 - files of mode 0600 with names that 
 BY_REFERENCE_BYTES = 2**20  # below it a handle call's own message is faster, above it Ray's object store
 SHORTEST_BYTES = 2**15  # below it a message is as fast
 MOST_FREE, MOST_MAPPED = 8, 64  # files kept for the next call, by a gateway for each release; by a release
+IN_LOOP_BYTES = 2**21  # written in the event loop; more is in a thread
 RETRY_S = 60.0  # until a release that has no such file is tried again
 _PREFIX = "serve-app-"
 _NAME = re.compile(r"serve-app-\d+-\d+")
@@ -63,15 +66,21 @@ class Post:
         self._directory, self._clock = directory, clock
         self._not_before = 0.0 if directory.is_dir() else float("inf")
         self._free: list[_Pages] = []
+        self._taking = threading.Lock()
 
     async def deliver(self, blocks: tuple[Block, ...], call: Call) -> tuple[BlockReply, ...]:
         """Have `call` carry the blocks, as parcels if they are big enough for it."""
-        if self._clock() < self._not_before or sum(nbytes_of(block.inputs) for block in blocks) < SHORTEST_BYTES:
+        nbytes = sum(nbytes_of(block.inputs) for block in blocks)
+        if self._clock() < self._not_before or nbytes < SHORTEST_BYTES:
             return await call(blocks)
         used: list[_Pages] = []
         replies: tuple[BlockReply, ...] = ()
         try:
-            parcels = [self._packed(block, used) for block in blocks]
+            in_loop = nbytes <= IN_LOOP_BYTES
+            parcels = [
+                self._packed(block, used) if in_loop else await asyncio.to_thread(self._packed, block, used)
+                for block in blocks
+            ]
             replies = await call(parcels)
         except OSError:  # the file system is full or not ours to write to
             self._not_before = self._clock() + RETRY_S
@@ -100,11 +109,11 @@ class Post:
         if any(array.dtype == object for array in block.inputs.values()):
             return block
         size = sum(_aligned(array.nbytes) for array in block.inputs.values())
-        pages = next((pages for pages in self._free if len(pages.memory) >= size), None)
-        if pages is None:
-            pages = _Pages(self._directory, max(SHORTEST_BYTES, 1 << (size - 1).bit_length()))
-        else:
-            self._free.remove(pages)
+        with self._taking:
+            pages = next((pages for pages in self._free if len(pages.memory) >= size), None)
+            if pages is not None:
+                self._free.remove(pages)
+        pages = pages or _Pages(self._directory, max(SHORTEST_BYTES, 1 << (size - 1).bit_length()))
         used.append(pages)
         tensors: list[tuple[str, str, tuple[int, ...], int]] = []
         offset = 0

@@ -13,7 +13,7 @@ import numpy as np
 
 from serve_app.datatypes import Datatype, datatype_of
 from serve_app.errors import InvalidInput, MalformedBody
-from serve_app.protocol.binary_tensor import BinarySection, from_array, to_array
+from serve_app.protocol.binary_tensor import BinarySection, from_array, joined, to_array
 from serve_app.protocol.call import Call
 from serve_app.protocol.v2_json import OutputForm, decode_request, document_of, json_output
 from serve_app.types import Array, InferenceRequest, InferenceResponse, ReleaseInfo, TensorSpec
@@ -78,7 +78,7 @@ def decode_raw(body: bytes, info: ReleaseInfo, call: Call) -> InferenceRequest:
     )
 
 
-def encode_response(response: InferenceResponse, form: OutputForm) -> tuple[bytes, int]:
+def encode_response(response: InferenceResponse, form: OutputForm) -> tuple[bytes | bytearray, int]:
     """The body of an answer with binary outputs, and the bytes of JSON at its start.
 
     Raises:
@@ -93,7 +93,7 @@ def encode_response(response: InferenceResponse, form: OutputForm) -> tuple[byte
             output = json_output(name, array)
         outputs.append(output)
     document = document_of(response, outputs)
-    return b"".join((document, *parts)), len(document)
+    return joined((document, *parts)), len(document)
 
 
 def _binary_output(name: str, array: Array) -> tuple[dict[str, object], memoryview | bytes]:

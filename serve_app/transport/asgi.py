@@ -12,10 +12,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serve_app.config.gateway import LimitsConfig
 from serve_app.errors import BodyTimeout, ServeAppError, TooLarge
 from serve_app.transport.generate import may_be_large
-from serve_app.transport.http import JSON, HttpResponse, InferHandler, InferRoute, RequestHead, match_infer
+from serve_app.transport.http import (
+    IN_LOOP_BYTES,
+    JSON,
+    HttpResponse,
+    InferHandler,
+    InferRoute,
+    RequestHead,
+    match_infer,
+)
 from serve_app.transport.leavers import while_connected
 
 MAX_PAGE_BODY_BYTES = 2**16  # no route but infer and generate needs a longer one
+_PART_BYTES = 2**18
 HEAD_FIELDS = {
     b"x-request-id": "request_id",
     b"x-request-timeout-seconds": "timeout_s",
@@ -89,13 +98,17 @@ async def _body(receive: Receive) -> bytes:
     if message["type"] == "http.request" and not message.get("more_body"):
         whole: bytes = message.get("body", b"")
         return whole
-    body = bytearray()  # one buffer, because a list of tiny chunks would cost twenty times their bytes
+    body, parts, size = bytearray(), list[bytes](), 0  # a list of tiny chunks alone would cost twenty times their bytes
     while True:
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         body += message.get("body", b"")
+        if len(body) >= _PART_BYTES or not message.get("more_body"):
+            parts.append(bytes(body))
+            size += len(body)
+            body.clear()
         if not message.get("more_body"):
-            return bytes(body)
+            return b"".join(parts) if size <= IN_LOOP_BYTES else await asyncio.to_thread(b"".join, parts)
         message = await receive()
 
 

@@ -21,6 +21,11 @@ _AT_ONCE_BYTES = 2**10  # of a compressed body: more may be long enough to keep 
 _IN_LOOP_BYTES = 2**15  # of an answer
 _AT_A_TIME = 2  # bodies that grow while they are decompressed, so that memory has a bound
 _MAX_MEMBERS = 16  # of one body: each costs a copy of all that follow
+_PIECE_BYTES, _FEED_BYTES = 2**18, 2**14  # out and in at a time: no call keeps the interpreter from others for long
+_PROBE_BYTES, _WORTH = (
+    2**14,
+    0.9,
+)  # of a long answer's middle; trained floats hardly shrink, and cost a second per 50 MB
 _LEVEL = 1  # for all of them the fastest: an answer is sent once
 
 
@@ -36,21 +41,77 @@ class _Stream(Protocol):
         """What follows the end."""
 
     def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        """Up to so many bytes; what of `data` was not needed for them is kept."""
+
+    @property
+    def is_hungry(self) -> bool:
+        """Whether there is no more without more data."""
+
+
+class _Zlib:
+    """zlib's own leaves it to its caller to keep what was not needed."""
+
+    def __init__(self, wbits: int) -> None:
+        self._stream = zlib.decompressobj(wbits)
+
+    @property
+    def eof(self) -> bool:
+        """Whether its end was reached."""
+        return self._stream.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        """What follows the end."""
+        return self._stream.unused_data
+
+    @property
+    def is_hungry(self) -> bool:
+        """Whether there is no more without more data."""
+        return not self._stream.unconsumed_tail
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
         """Up to so many bytes."""
+        return self._stream.decompress(self._stream.unconsumed_tail + data, max_length)
+
+
+class _Zstd:
+    """One frame."""
+
+    def __init__(self) -> None:
+        self._stream = zstd.ZstdDecompressor()
+
+    @property
+    def eof(self) -> bool:
+        """Whether its end was reached."""
+        return self._stream.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        """What follows the end."""
+        return self._stream.unused_data
+
+    @property
+    def is_hungry(self) -> bool:
+        """Whether there is no more without more data."""
+        return self._stream.needs_input
+
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        """Up to so many bytes."""
+        return self._stream.decompress(data, max_length)
 
 
 def _deflate(head: bytes) -> _Stream:
     """RFC 9110 means the zlib format, but some clients send bare deflate."""
     is_zlib = len(head) >= 2 and head[0] & 0x0F == zlib.DEFLATED and (head[0] << 8 | head[1]) % 31 == 0
-    return zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
+    return _Zlib(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
 
 
 _STREAMS: Mapping[str, Callable[[bytes], _Stream]] = {
-    "zstd": lambda head: zstd.ZstdDecompressor(),
-    "gzip": lambda head: zlib.decompressobj(16 + zlib.MAX_WBITS),
+    "zstd": lambda head: _Zstd(),
+    "gzip": lambda head: _Zlib(16 + zlib.MAX_WBITS),
     "deflate": _deflate,
 }
-_COMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
+_COMPRESS: Mapping[str, Callable[[bytes | bytearray], bytes]] = {
     "zstd": lambda body: zstd.compress(body, _LEVEL),
     "gzip": lambda body: gzip.compress(body, _LEVEL, mtime=0),
     "deflate": lambda body: zlib.compress(body, _LEVEL),
@@ -93,8 +154,8 @@ class Decompressor:
             return await asyncio.to_thread(_decompressed, body, coding, self._max_bytes)
 
 
-async def compressed(body: bytes, accept: str) -> tuple[bytes, str]:
-    """The body in the coding that the client likes best, and that coding; as it is with none.
+async def compressed(body: bytes | bytearray, accept: str) -> tuple[bytes | bytearray, str]:
+    """The body in the coding that the client likes best, and that coding; as it is with none, or if it hardly shrinks.
 
     Args:
         body: An answer.
@@ -104,7 +165,13 @@ async def compressed(body: bytes, accept: str) -> tuple[bytes, str]:
     if not coding:
         return body, ""
     compress = _COMPRESS[coding]
-    return (compress(body) if len(body) <= _IN_LOOP_BYTES else await asyncio.to_thread(compress, body)), coding
+    if len(body) <= _IN_LOOP_BYTES:
+        return compress(body), coding
+    middle = len(body) // 2
+    probe = body[middle : middle + _PROBE_BYTES]
+    if len(compress(probe)) > _WORTH * len(probe):
+        return body, ""
+    return await asyncio.to_thread(compress, body), coding
 
 
 def preferred(accept: str) -> str:
@@ -135,14 +202,20 @@ def _decompressed(body: bytes, coding: str, max_bytes: int) -> bytes:
             if len(parts) == _MAX_MEMBERS:
                 raise TooLarge(f"the body, compressed with {coding},", len(parts) + 1, _MAX_MEMBERS, "members or more")
             stream = _STREAMS[coding](rest[:2])
-            part = stream.decompress(rest, max_bytes - size + 1)
-            size += len(part)
-            if size > max_bytes:
-                raise TooLarge("the decompressed body", size, max_bytes, "bytes or more")
-            if not stream.eof:
-                raise MalformedBody(f"the body is cut off: its content-encoding {coding} has no end")
-            parts.append(part)
-            rest = stream.unused_data
+            at, part = 0, bytearray()
+            while not stream.eof:
+                fed = b""
+                if stream.is_hungry:
+                    fed, at = rest[at : at + _FEED_BYTES], at + _FEED_BYTES
+                    if not fed:
+                        raise MalformedBody(f"the body is cut off: its content-encoding {coding} has no end")
+                piece = stream.decompress(fed, min(_PIECE_BYTES, max_bytes - size + 1))
+                size += len(piece)
+                if size > max_bytes:
+                    raise TooLarge("the decompressed body", size, max_bytes, "bytes or more")
+                part += piece
+            parts.append(bytes(part))
+            rest = stream.unused_data + rest[at:]
     except (zlib.error, zstd.ZstdError) as error:
         raise MalformedBody(f"the body is not of its content-encoding {coding}: {error}") from None
     return parts[0] if len(parts) == 1 else b"".join(parts)

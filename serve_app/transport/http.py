@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import orjson
 
@@ -21,11 +23,13 @@ from serve_app.protocol.call import Call, tenant_of, timeout_s_of
 from serve_app.transport.codecs import PREDICT, TENSORFLOW, TORCHSERVE, V2, Body, Codec, Encode
 from serve_app.transport.compression import Decompressor, compressed
 from serve_app.transport.status import http_status
-from serve_app.types import InferenceRequest, InferenceResponse
+from serve_app.types import InferenceRequest, InferenceResponse, nbytes_of
 
+_T = TypeVar("_T")
 logger = logging.getLogger("serve_app.http")
 
 PRIORITY = b'"priority"'  # as a body says it
+IN_LOOP_BYTES = 2**20  # copied in the event loop; what is more takes a thread
 JSON, BYTES = "application/json", "application/octet-stream"
 _SERVER_TIMING = "gateway;dur=%.3f, queue;dur=%.3f, batch;dur=%.3f, compute;dur=%.3f"  # milliseconds
 
@@ -36,7 +40,7 @@ class HttpResponse(NamedTuple):
     """What goes back to the client, whatever the server."""
 
     status: int
-    body: bytes
+    body: bytes | bytearray
     headers: Mapping[str, str]
 
 
@@ -130,9 +134,9 @@ class InferHandler:
             if head.coding:
                 body = await self._decompressed(body, head.coding)
             call = Call(route.model, route.version, request_id, timeout_s_of(head.timeout_s), tenant_of(head.tenant))
-            if route.model and PRIORITY not in body:  # one that may go before others is decoded first
+            if route.model and body.find(PRIORITY, 0, _json_bytes(route, head, body)) < 0:  # that may go before others
                 self._plane.refuse_hopeless(call)
-            request, encode = self._decode(route, head, body, call)
+            request, encode = await _off_loop(len(body), partial(self._decode, route, head, body, call))
         except DeadlineUnreachable as error:
             return error_response(error, request_id)
         except Exception as error:  # the outermost frame: whatever it is, the client gets a sentence, not a hang-up
@@ -142,7 +146,7 @@ class InferHandler:
         except Exception as error:  # as above; the data plane has accounted for it
             return error_response(error, request_id)
         try:
-            answer = encode(response)
+            answer = await _off_loop(nbytes_of(response.outputs), partial(encode, response))
         except Exception as error:  # as above
             return self.refuse(route, error, request_id)
         content, coding = await compressed(answer.content, head.accept) if head.accept else (answer.content, "")
@@ -171,6 +175,11 @@ class InferHandler:
         if model is None:
             raise ModelNotFound("(the default)", self._plane.directory.models)
         return model
+
+
+async def _off_loop(nbytes: int, work: Callable[[], _T]) -> _T:
+    """What `work` gives; in a thread if that copies so many bytes that other requests would notice."""
+    return await asyncio.to_thread(work) if nbytes > IN_LOOP_BYTES else work()
 
 
 def error_response(error: Exception, request_id: str) -> HttpResponse:

@@ -73,7 +73,7 @@ class Exchange(Protocol):
     def client_disconnect(self) -> Awaitable[None]:
         """Wait until the client has hung up."""
 
-    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes | bytearray) -> None:
         """Answer; only the first answer counts."""
 
     def response_stream(self, status: int, headers: list[tuple[str, str]]) -> StreamTransport:

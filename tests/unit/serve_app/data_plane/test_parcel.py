@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 
@@ -117,3 +118,14 @@ def test_what_is_big_goes_by_reference_unless_it_is_in_a_parcel():
     parcel = Parcel("serve-app-1-1", (), Block({}, (BlockEntry(1),)))
     assert [goes_by_reference([one], 0) for one in (big, parcel, images(1))] == [True, False, False]
     assert goes_by_reference([parcel], BY_REFERENCE_BYTES + 1)
+
+
+async def test_large_blocks_are_written_in_threads_each_to_a_file_of_its_own(tmp_path):
+    release, post = Release(tmp_path), Post(tmp_path)
+    await post.deliver((images(160),), release)  # leaves a file to be used again
+    blocks = [images(160, value=value) for value in range(4)]
+    for block, replies in zip(
+        blocks, await asyncio.gather(*(post.deliver((block,), release) for block in blocks)), strict=True
+    ):
+        np.testing.assert_array_equal(replies[0].outputs["x"], block.inputs["x"])
+    assert len(list(tmp_path.iterdir())) == 4

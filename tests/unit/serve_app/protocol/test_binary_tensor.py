@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 
 from serve_app.datatypes import Datatype
 from serve_app.errors import InvalidInput, MalformedBody, RequestError, TooLarge
-from serve_app.protocol.binary_tensor import MAX_BYTES_ELEMENTS, BinarySection, from_array, to_array
+from serve_app.protocol.binary_tensor import COPIED_BY_NUMPY_BYTES, joined, MAX_BYTES_ELEMENTS, BinarySection, from_array, to_array
 
 SHAPES = arrays.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=4)
 
@@ -113,3 +113,8 @@ def test_a_section_is_taken_in_order_and_wholly():
         section.finish()
     section.take(1, "input 'd'")
     section.finish()
+
+
+@pytest.mark.parametrize("size", [3, COPIED_BY_NUMPY_BYTES])
+def test_parts_are_joined_whatever_their_size(size):
+    assert joined((b"ab", memoryview(bytes(size)), b"", b"c")) == b"ab" + bytes(size) + b"c"

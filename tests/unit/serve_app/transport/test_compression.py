@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import random
+import tracemalloc
 import zlib
 
 import pytest
@@ -27,6 +29,25 @@ async def test_one_byte_over_the_limit_is_refused():
     assert await Decompressor(10_000)(content, "gzip") == TEXT
     with pytest.raises(TooLarge, match="has 10000 bytes or more, the limit is 9999"):
         await Decompressor(9_999)(content, "gzip")
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+async def test_an_answer_that_hardly_shrinks_goes_as_it_is(coding):
+    noise = random.Random(0).randbytes(100_000)
+    assert await compressed(noise, coding) == (noise, "")
+    assert (await compressed(bytes(100_000), coding))[1] == coding
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+async def test_a_bomb_is_refused_before_it_takes_memory(coding):
+    bomb, _ = await compressed(bytes(2**28), coding)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLarge, match="has 1048577 bytes or more, the limit is 1048576"):
+            await Decompressor(2**20)(bomb, coding)
+        assert tracemalloc.get_traced_memory()[1] < 2**22 + 4 * len(bomb)
+    finally:
+        tracemalloc.stop()
 
 
 async def test_members_follow_each_other_and_share_the_limit():

@@ -319,3 +319,21 @@ async def test_bodies_and_answers_are_compressed_as_the_client_says():
     assert "content-encoding" not in plain.headers
     assert (packed.headers["content-encoding"], packed.headers["vary"]) == ("gzip", "accept-encoding")
     assert json.loads(gzip.decompress(packed.body)) == json.loads(plain.body)
+
+
+@pytest.mark.parametrize("rows", [2, 90_000], ids=["in the loop", "in threads"])
+async def test_large_and_small_tensors_come_back_through_both_doors(rows):
+    given = np.random.default_rng(0).integers(0, 100, (rows, 3)).astype("<f4")
+    async with (
+        plane_of(LocalCluster(Executor(max_queue_rows=2**17)), TABLE, LimitsConfig(max_request_rows=2**17)) as plane,
+        uvicorn_of(plane) as port,
+        express_of(plane) as door,
+        httpx.AsyncClient() as client,
+    ):
+        for number in (port, door.port):
+            url = f"http://127.0.0.1:{number}{INFER}"
+            answer = await client.post(url, content=given.tobytes(), headers={"inference-header-content-length": "0"})
+            assert answer.status_code == 200, answer.text
+            start = int(answer.headers["inference-header-content-length"])
+            y = np.frombuffer(answer.content[start : start + given.nbytes], "<f4").reshape(rows, 3)
+            np.testing.assert_array_equal(y, 2 * given + 1)
