@@ -13,7 +13,14 @@ from hypothesis.extra import numpy as arrays
 
 from serve_app.datatypes import Datatype
 from serve_app.errors import InvalidInput, MalformedBody, RequestError, TooLarge
-from serve_app.protocol.binary_tensor import COPIED_BY_NUMPY_BYTES, joined, MAX_BYTES_ELEMENTS, BinarySection, from_array, to_array
+from serve_app.protocol.binary_tensor import (
+    COPIED_BY_NUMPY_BYTES,
+    MAX_BYTES_ELEMENTS,
+    BinarySection,
+    from_array,
+    joined,
+    to_array,
+)
 
 SHAPES = arrays.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=4)
 

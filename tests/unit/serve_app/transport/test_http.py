@@ -8,9 +8,11 @@ import json
 import re
 from types import SimpleNamespace
 
+import httpx
 import numpy as np
 import pytest
 from support.arithmetic import INFO, Executor, Recording, predict
+from support.doors import express_of, uvicorn_of
 from support.gateway import client_of, plane_of, table
 
 from serve_app.config.gateway import LimitsConfig
@@ -325,7 +327,11 @@ async def test_bodies_and_answers_are_compressed_as_the_client_says():
 async def test_large_and_small_tensors_come_back_through_both_doors(rows):
     given = np.random.default_rng(0).integers(0, 100, (rows, 3)).astype("<f4")
     async with (
-        plane_of(LocalCluster(Executor(max_queue_rows=2**17)), TABLE, LimitsConfig(max_request_rows=2**17)) as plane,
+        plane_of(
+            LocalCluster(Executor(max_queue_rows=2**17)),
+            table(arithmetic={"traffic": {"v1": 100}}),
+            LimitsConfig(max_request_rows=2**17),
+        ) as plane,
         uvicorn_of(plane) as port,
         express_of(plane) as door,
         httpx.AsyncClient() as client,
