@@ -123,9 +123,14 @@ def test_what_is_big_goes_by_reference_unless_it_is_in_a_parcel():
 async def test_large_blocks_are_written_in_threads_each_to_a_file_of_its_own(tmp_path):
     release, post = Release(tmp_path), Post(tmp_path)
     await post.deliver((images(160),), release)  # leaves a file to be used again
+    all_sent = asyncio.Barrier(4)
+
+    async def together(sent):
+        await all_sent.wait()
+        return await release(sent)
+
     blocks = [images(160, value=value) for value in range(4)]
-    for block, replies in zip(
-        blocks, await asyncio.gather(*(post.deliver((block,), release) for block in blocks)), strict=True
-    ):
-        np.testing.assert_array_equal(replies[0].outputs["x"], block.inputs["x"])
+    answers = await asyncio.gather(*(post.deliver((block,), together) for block in blocks))
+    for block, (reply,) in zip(blocks, answers, strict=True):
+        np.testing.assert_array_equal(reply.outputs["x"], block.inputs["x"])
     assert len(list(tmp_path.iterdir())) == 4
