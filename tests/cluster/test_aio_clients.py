@@ -102,7 +102,7 @@ GRPC = COMMON.format(
             break
     assert [answers[n] for n in range(10)] == [int(whole.as_numpy("label")[n % 5]) for n in range(10)]
     try:
-        await client.infer("digits", pixels(), client_timeout=0.0005)
+        await client.infer("digits", pixels(), client_timeout=0.00005)
         raise AssertionError("no deadline")
     except InferenceServerException as error:
         assert "DEADLINE_EXCEEDED" in error.status(), error

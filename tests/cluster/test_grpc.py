@@ -107,7 +107,7 @@ def test_the_deadline_is_the_clients(client, pixels):
     status, sentence = refusal(client, "digits", pixels[:1], timeout=1)
     assert status in ("StatusCode.DEADLINE_EXCEEDED", "StatusCode.RESOURCE_EXHAUSTED")
     assert "digits" in sentence
-    status, _ = refusal(client, "digits", pixels[:1], client_timeout=0.0005)
+    status, _ = refusal(client, "digits", pixels[:1], client_timeout=0.00005)
     assert status == "StatusCode.DEADLINE_EXCEEDED"
     assert client.infer("digits", [tensor(pixels[:1])], client_timeout=20).as_numpy("label").shape == (1,)
 
