@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from serve_app.config.graph import GraphConfig
 from serve_app.config.manifest import Format, Manifest
 from serve_app.config.release import BatchingConfig
@@ -39,14 +41,16 @@ def unfit_for_graphs(manifest: Manifest, batching: BatchingConfig, fixed_rows: i
     return ""
 
 
-def signature_of(graph: GraphConfig, plan: Plan) -> Manifest:
-    """The graph as if it were one model: its inputs and outputs, and its golden rows."""
+def signature_of(graph: GraphConfig, plan: Plan, nodes: Iterable[BatchingConfig]) -> Manifest:
+    """The graph as if it were one model, with the tightest of its nodes' limits."""
+    rows, nbytes = zip(*((node.max_rows, node.max_batch_bytes) for node in (BatchingConfig(), *nodes)), strict=True)
     return Manifest(
         format=Format.PYTHON,
         inputs=graph.inputs,
         outputs=tuple(map(_config, plan.outputs)),
         prediction=graph.prediction,
         golden=graph.golden,
+        batching=BatchingConfig(max_rows=min(rows), max_batch_bytes=min(nbytes)),
     )
 
 

@@ -125,7 +125,7 @@ def _parts(args: ReleaseArgs, cpus: float, clock: Clock) -> _Parts:
 
 def _graph_parts(args: ReleaseArgs, graph: GraphConfig, cpus: float, clock: Clock) -> _Parts:
     """Every node's model, warm and checked by its own golden rows, in one runtime."""
-    models, devices, threads = dict[str, NodeModel](), list[str](), 1
+    models, limits, devices, threads = dict[str, NodeModel](), list[BatchingConfig](), list[str](), 1
     for _, node in graph.models:
         own = args.model_copy(
             update={
@@ -143,6 +143,7 @@ def _graph_parts(args: ReleaseArgs, graph: GraphConfig, cpus: float, clock: Cloc
         predict = CheckedRuntime(parts.runtimes[0], outputs, own.release).predict
         Rehearsal(parts.manifest, batching, own.release, clock).check(predict)
         models[node.name] = NodeModel(tuple(config.spec for config in parts.manifest.inputs), outputs, predict)
+        limits.append(parts.manifest.batching)
         devices.append(parts.runtimes[0].device)
         threads = max(threads, parts.threads)
     plan = plan_graph(graph, models)
@@ -150,7 +151,7 @@ def _graph_parts(args: ReleaseArgs, graph: GraphConfig, cpus: float, clock: Cloc
         faults = (f"{'.'.join(map(str, path))}: {message}" for path, message in plan.findings)
         raise ConfigError(f"{args.release}: graph: {'; '.join(faults)}")
     runtime = GraphRuntime(plan, next((device for device in devices if device != "cpu"), "cpu"))
-    return _Parts(signature_of(graph, plan), (runtime,), threads)
+    return _Parts(signature_of(graph, plan, limits), (runtime,), threads)
 
 
 def release_args(**fields: object) -> ReleaseArgs:

@@ -116,6 +116,15 @@ def test_a_graphs_own_golden_rows_are_checked(tmp_path):
         load_model(one_node(source, golden=[{**right, "outputs": {"y": [[2, 5]]}}]))
 
 
+def test_the_tightest_limits_of_the_nodes_hold_unless_the_release_says_otherwise(tmp_path):
+    source = write_version(tmp_path, doubling(), {"batching": {"max_rows": 8, "max_batch_bytes": 1000}})
+    release = one_node(source)
+    info = load_model(release).info
+    assert (info.max_rows, info.max_batch_bytes) == (8, 1000)
+    wider = release.model_copy(update={"batching": BatchingConfig(max_rows=16)})
+    assert load_model(wider).info.max_rows == 16
+
+
 def test_a_node_that_cannot_be_loaded_is_named(tmp_path):
     with pytest.raises(ConfigError, match="none: is not a directory"):
         load_model(one_node(tmp_path / "none"))
