@@ -11,7 +11,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from serve_app.cli.output import CommandError
-from serve_app.config.manifest import GoldenConfig, TensorConfig
+from serve_app.config.tensors import GoldenConfig, TensorConfig
 
 _MAX_GOLDEN_BYTES = 4 * 2**20
 _GOLDEN = TypeAdapter(tuple[GoldenConfig, ...])

@@ -9,7 +9,8 @@ import typer
 
 from serve_app.cli.model_options import named_list, parse_golden, parse_metric, parse_tensor
 from serve_app.cli.output import errors_reported, progress, say, say_json, say_table
-from serve_app.config.manifest import Manifest, TensorConfig
+from serve_app.config.manifest import Manifest
+from serve_app.config.tensors import TensorConfig
 from serve_app.dataflow.add import NewVersion, add_version
 from serve_app.dataflow.model import load_model, release_args
 from serve_app.errors import ConfigError

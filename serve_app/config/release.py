@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from serve_app.config.base import Name, Number, PositiveFloat, PositiveInt, Sha256, StrictModel
+from serve_app.config.graph import GraphConfig
 from serve_app.errors import ConfigError
 from serve_app.types import release_name
 
@@ -115,7 +116,8 @@ class ReleaseArgs(StrictModel):
 
     model: Name
     version: Name
-    source: str = Field(min_length=1, description="Directory of model.yaml: a local path or any fsspec URL.")
+    source: str = Field(default="", description="Directory of model.yaml: a local path or any fsspec URL.")
+    graph: GraphConfig | None = Field(default=None, description="Several nodes, instead of one source.")
     python_class: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
@@ -128,6 +130,16 @@ class ReleaseArgs(StrictModel):
     trusted_sha256: tuple[Sha256, ...] = Field(
         default=(), description="Digests of artifacts that may run code when loaded (torchscript, pickle, joblib)."
     )
+
+    @model_validator(mode="after")
+    def _is_one_or_the_other(self) -> ReleaseArgs:
+        if bool(self.source) == (self.graph is not None):
+            raise ValueError("either source or graph must be given, and not both")
+        if self.graph is not None and self.python_class is not None:
+            raise ValueError("python_class belongs to a node of the graph")
+        if self.graph is not None and self.runtime.instances != 1:
+            raise ValueError("runtime.instances has no effect on a graph yet; give it more replicas")
+        return self
 
     @property
     def release(self) -> str:

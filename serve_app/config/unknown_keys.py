@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from serve_app.config.located import KeyPath
 
@@ -48,7 +49,7 @@ def _within(annotation: object, value: object, path: KeyPath) -> Iterator[Findin
         return
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        yield from _within(arguments[0], value, path)
+        yield from _within(_tagged(arguments, value) or arguments[0], value, path)
     elif origin in (Union, types.UnionType):
         members = [member for member in arguments if _takes(member, value)]
         if len(members) == 1:  # of several schemas only the tag knows which is meant
@@ -64,6 +65,18 @@ def _within_container(origin: type, arguments: tuple[object, ...], value: object
     elif issubclass(origin, list | tuple) and isinstance(value, list):
         for index, item in enumerate(value):
             yield from _within(arguments[0], item, (*path, index))
+
+
+def _tagged(arguments: tuple[object, ...], value: object) -> type[BaseModel] | None:
+    """The member of a tagged union that `value` says it is."""
+    tag = next((item.discriminator for item in arguments if isinstance(item, FieldInfo)), None)
+    if not isinstance(tag, str) or not isinstance(value, Mapping):
+        return None
+    for member in get_args(arguments[0]):
+        if value.get(tag) in get_args(member.model_fields[tag].annotation):
+            found: type[BaseModel] = member
+            return found
+    return None
 
 
 def _takes(member: object, value: object) -> bool:

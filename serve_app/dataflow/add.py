@@ -10,8 +10,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from serve_app.config.manifest import Format, GoldenConfig, Manifest, ProfileConfig, TensorConfig
+from serve_app.config.manifest import Format, Manifest, ProfileConfig
 from serve_app.config.release import ReleaseArgs
+from serve_app.config.tensors import GoldenConfig, TensorConfig
 from serve_app.dataflow.model import LoadedModel, load_model, release_args
 from serve_app.dataflow.profile import Clock
 from serve_app.errors import CheckFailed, ConfigError, ManifestError, UntrustedArtifact

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from serve_app.config.manifest import GoldenConfig, Manifest, TensorConfig
+from serve_app.config.manifest import Manifest
 from serve_app.config.release import BatchingConfig, RaggedConfig
+from serve_app.config.tensors import GoldenConfig, TensorConfig
 from serve_app.datatypes import Datatype
 from serve_app.errors import CheckFailed, ConfigError, WrongAnswer
 from serve_app.types import Array, Tensors, TensorSpec, rows_of

@@ -10,10 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from pydantic import ValidationError
 
+from serve_app.config.graph import GraphConfig
 from serve_app.config.manifest import Manifest
 from serve_app.config.release import BatchingConfig, ReleaseArgs, merged
 from serve_app.dataflow.checked_runtime import CheckedRuntime, CheckedStreamingRuntime, short_reason
 from serve_app.dataflow.checks import check_ragged
+from serve_app.dataflow.graph_plan import NodeModel, plan_graph
+from serve_app.dataflow.graph_runtime import GraphRuntime, signature_of, unfit_for_graphs
 from serve_app.dataflow.profile import Clock, Profile
 from serve_app.dataflow.rehearsal import Rehearsal
 from serve_app.errors import AcceleratorMissing, ConfigError, ServeAppError
@@ -76,9 +79,9 @@ def load_model(args: ReleaseArgs, cpus: float = 1.0, clock: Clock = time.perf_co
         ConfigError: Every way in which the release cannot take traffic; the message names the release or the file.
             Among them `ManifestError`, `ArtifactMismatch`, `UntrustedArtifact`, `AcceleratorMissing`, `CheckFailed`.
     """
-    version = open_version(args.source)
-    manifest, batching = version.manifest, _batching(args, version.manifest)
-    source, runtimes = _load(args, version, cpus)
+    parts = _parts(args, cpus, clock)
+    manifest, runtimes = parts.manifest, parts.runtimes
+    batching = _batching(args, manifest)
     check_fixed_rows(runtimes[0].fixed_rows, batching, args.release)
     info = _info(args, manifest, batching, runtimes[0].device)
     predicts = tuple(CheckedRuntime(runtime, info.outputs, info.release).predict for runtime in runtimes)
@@ -90,17 +93,65 @@ def load_model(args: ReleaseArgs, cpus: float = 1.0, clock: Clock = time.perf_co
     rehearsal = Rehearsal(manifest, batching, args.release, clock)
     warmup_s = [rehearsal.check(predict) for predict in predicts]
     profile = rehearsal.measure(predicts[0], warmup_s[0], info.device)
-    logger.info("%s runs on %s with format %s", args.release, info.device, manifest.format)
+    logger.info("%s runs on %s with format %s", args.release, info.device, info.platform)
     return LoadedModel(
         info=replace(info, profile={rows: round(1000 * time_s.median_s, 4) for rows, time_s in profile.items()}),
         predicts=predicts,
         batching=batching,
         profile=profile,
-        threads=source.threads,
+        threads=parts.threads,
         fixed_rows=runtimes[0].fixed_rows,
         mask_dtype=_mask_dtype(manifest, batching),
         streams=tuple(streams),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a release is made of, loaded but not checked; a graph's manifest is its declared signature."""
+
+    manifest: Manifest
+    runtimes: tuple[Runtime, ...]
+    threads: int
+
+
+def _parts(args: ReleaseArgs, cpus: float, clock: Clock) -> _Parts:
+    if args.graph is not None:
+        return _graph_parts(args, args.graph, cpus, clock)
+    version = open_version(args.source)
+    source, runtimes = _load(args, version, cpus)
+    return _Parts(version.manifest, runtimes, source.threads)
+
+
+def _graph_parts(args: ReleaseArgs, graph: GraphConfig, cpus: float, clock: Clock) -> _Parts:
+    """Every node's model, warm and checked by its own golden rows, in one runtime."""
+    models, limits, devices, threads = dict[str, NodeModel](), list[BatchingConfig](), list[str](), 1
+    for _, node in graph.models:
+        own = args.model_copy(
+            update={
+                "model": f"{args.model}.{node.name}",
+                "source": node.source,
+                "graph": None,
+                "python_class": node.python_class,
+            }
+        )
+        parts = _parts(own, cpus, clock)
+        batching = _batching(own, parts.manifest)
+        if reason := unfit_for_graphs(parts.manifest, batching, parts.runtimes[0].fixed_rows):
+            raise ConfigError(f"{args.release}: node {node.name!r}: {reason}")
+        outputs = tuple(config.spec for config in parts.manifest.outputs)
+        predict = CheckedRuntime(parts.runtimes[0], outputs, own.release).predict
+        Rehearsal(parts.manifest, batching, own.release, clock).check(predict)
+        models[node.name] = NodeModel(tuple(config.spec for config in parts.manifest.inputs), outputs, predict)
+        limits.append(parts.manifest.batching)
+        devices.append(parts.runtimes[0].device)
+        threads = max(threads, parts.threads)
+    plan = plan_graph(graph, models)
+    if plan.findings:
+        faults = (f"{'.'.join(map(str, path))}: {message}" for path, message in plan.findings)
+        raise ConfigError(f"{args.release}: graph: {'; '.join(faults)}")
+    runtime = GraphRuntime(plan, next((device for device in devices if device != "cpu"), "cpu"))
+    return _Parts(signature_of(graph, plan, limits), (runtime,), threads)
 
 
 def release_args(**fields: object) -> ReleaseArgs:
@@ -173,7 +224,7 @@ def _info(args: ReleaseArgs, manifest: Manifest, batching: BatchingConfig, devic
     return ReleaseInfo(
         model=args.model,
         version=args.version,
-        platform=manifest.format,
+        platform="graph" if args.graph else manifest.format,
         device=device,
         inputs=tuple(config.spec for config in manifest.inputs if config.name != _mask_of(batching)),
         outputs=tuple(config.spec for config in manifest.outputs),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from serve_app.config.manifest import TensorConfig
+from serve_app.config.tensors import TensorConfig
 from serve_app.errors import InvalidInput
 from serve_app.types import Array
 

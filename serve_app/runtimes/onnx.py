@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 import onnxruntime as ort
 
-from serve_app.config.manifest import TensorConfig
+from serve_app.config.tensors import TensorConfig
 from serve_app.datatypes import Datatype
 from serve_app.errors import AcceleratorMissing, ConfigError, ManifestError
 from serve_app.runtimes.answer import bytes_of, texts_of

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from serve_app.config.manifest import TensorConfig
+from serve_app.config.tensors import TensorConfig
 from serve_app.datatypes import Datatype
 from serve_app.errors import ConfigError
 from serve_app.runtimes.answer import by_name, bytes_of

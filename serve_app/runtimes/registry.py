@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import cast
 
-from serve_app.config.manifest import Format, TensorConfig
+from serve_app.config.manifest import Format
+from serve_app.config.tensors import TensorConfig
 from serve_app.config.useless_settings import useless_runtime_settings
 from serve_app.errors import ConfigError
 from serve_app.runtimes.base import Runtime, RuntimeSource

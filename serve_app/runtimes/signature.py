@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from serve_app.config.manifest import TensorConfig
+from serve_app.config.tensors import TensorConfig
 from serve_app.datatypes import Datatype
 
 

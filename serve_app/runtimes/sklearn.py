@@ -20,7 +20,8 @@ import skops.io
 from sklearn.base import BaseEstimator
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # ships without types
 
-from serve_app.config.manifest import Format, TensorConfig
+from serve_app.config.manifest import Format
+from serve_app.config.tensors import TensorConfig
 from serve_app.datatypes import Datatype, datatype_of
 from serve_app.errors import ManifestError, UntrustedArtifact
 from serve_app.runtimes.answer import bytes_of

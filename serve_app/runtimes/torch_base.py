@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import torch
 
-from serve_app.config.manifest import TensorConfig
+from serve_app.config.tensors import TensorConfig
 from serve_app.datatypes import Datatype
 from serve_app.errors import AcceleratorMissing, ConfigError
 from serve_app.runtimes.answer import by_name

@@ -9,7 +9,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.export.passes import move_to_device_pass
 
-from serve_app.config.manifest import TensorConfig
+from serve_app.config.tensors import TensorConfig
 from serve_app.errors import ManifestError
 from serve_app.runtimes.base import RuntimeSource
 from serve_app.runtimes.fixed_rows import fixed_rows

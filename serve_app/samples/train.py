@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from serve_app.config.manifest import GoldenConfig, Manifest, TensorConfig
+from serve_app.config.manifest import Manifest
 from serve_app.config.release import ReleaseArgs
+from serve_app.config.tensors import GoldenConfig, TensorConfig
 from serve_app.dataflow.model import LoadedModel, load_model
 from serve_app.errors import CheckFailed, ConfigError
 from serve_app.repository.add import format_of, staged_version

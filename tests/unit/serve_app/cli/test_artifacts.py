@@ -119,3 +119,25 @@ def test_settings_without_effect_on_the_format_are_found(version):
     assert [path[-1] for path, _ in found(source, accelerator="gpu")] == ["accelerator"]
     assert [path[-2:] for path, _ in found(source, runtime={"precision": "fp16"})] == [("runtime", "precision")]
     assert found(source, accelerator="auto", runtime={"threads": 2}) == []
+
+
+GRAPH = (*SOURCE[:-1], "graph")
+X = {"name": "x", "datatype": "FP32", "shape": [-1, 2]}
+
+
+def graph_of(*sources, output="a0.y"):
+    nodes = [{"kind": "model", "name": f"a{index}", "source": source} for index, source in enumerate(sources)]
+    return {"inputs": [X], "nodes": nodes, "outputs": {"y": output}}
+
+
+def test_a_graphs_nodes_are_opened_and_its_plan_is_made(version, tmp_path):
+    source = version()
+    assert found("", graph=graph_of(source)) == []
+    assert found("", graph=graph_of("memory://far/away", output="a0.anything")) == []
+    ((path, message),) = found("", graph=graph_of(source, output="a0.z"))
+    assert (path, message) == ((*GRAPH, "outputs", "y"), "'a0.z' is not there; there are: x, a0.y")
+    ((path, message),) = found("", graph=graph_of(str(tmp_path / "none")))
+    assert (path, message) == ((*GRAPH, "nodes", 0, "source"), f"{tmp_path}/none: is not a directory")
+    python = version(format="python", artifact=None, sha256=None)
+    ((path, message),) = found("", graph=graph_of(python))
+    assert (path, "python_class" in message) == ((*GRAPH, "nodes", 0, "source"), True)

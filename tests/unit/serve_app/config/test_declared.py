@@ -43,11 +43,11 @@ def test_what_the_file_leaves_out_is_what_ray_takes():
 
 
 def test_a_release_with_wrong_args_is_still_known_by_its_names():
-    file, findings = declared({**RELEASE, "args": {"model": "m", "version": "v1", "slo_ms": -1}})
+    file, findings = declared({**RELEASE, "args": {"model": "m", "version": "v1", "slo_ms": -1, "accelerator": "x"}})
     (release,) = file.releases
     assert (release.args, release.release) == (None, "m-v1")
     assert [path for path, _ in findings] == [
-        ("applications", 0, "args", "source"),
+        ("applications", 0, "args", "accelerator"),
         ("applications", 0, "args", "slo_ms"),
     ]
 

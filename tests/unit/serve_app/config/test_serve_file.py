@@ -259,7 +259,7 @@ TABLE = [
     bad(
         "a missing source",
         ("    source: models/wine/v1\n", ""),
-        "55: applications.3.args.source: required key is missing",
+        "55: applications.3.args: either source or graph must be given, and not both",
     ),
     bad(
         "an accelerator that there is not",

@@ -1,6 +1,6 @@
 """Unknown keys at any depth."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -71,3 +71,26 @@ def test_the_nearest_known_key_is_suggested_if_there_is_one():
 
 def test_a_key_that_is_no_text_is_unknown_too():
     assert list(unknown_keys(Leaf, {1: 1})) == [((1,), "unknown key")]
+
+
+class Round(BaseModel):
+    kind: Literal["round"] = "round"
+    radius: int = 0
+
+
+class Square(BaseModel):
+    kind: Literal["square"] = "square"
+    side: int = 0
+
+
+class Drawing(BaseModel):
+    shapes: list[Annotated[Round | Square, Field(discriminator="kind")]] = []
+
+
+def test_the_tag_says_which_member_of_a_union_is_meant():
+    shapes = [{"kind": "round", "radius": 1, "side": 2}, {"kind": "square", "sid": 1}, {"kind": "oval", "a": 1}, 7]
+    found = [(path, message) for path, message in unknown_keys(Drawing, {"shapes": shapes})]
+    assert found == [
+        (("shapes", 0, "side"), "unknown key"),
+        (("shapes", 1, "sid"), "unknown key; did you mean 'side'?"),
+    ]

@@ -12,8 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from support.torch_models import Doubling, save_export, save_script
 from support.versions import doubling, identity, sha256
 
-from serve_app.config.manifest import GoldenConfig, TensorConfig
 from serve_app.config.release import ReleaseArgs
+from serve_app.config.tensors import GoldenConfig, TensorConfig
 from serve_app.dataflow.add import NewVersion, add_version
 from serve_app.dataflow.model import load_model
 from serve_app.errors import CheckFailed, ConfigError, ManifestError, UntrustedArtifact

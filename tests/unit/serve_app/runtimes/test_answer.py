@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from serve_app.config.manifest import TensorConfig
+from serve_app.config.tensors import TensorConfig
 from serve_app.errors import InvalidInput
 from serve_app.runtimes.answer import by_name, bytes_of, texts_of
 

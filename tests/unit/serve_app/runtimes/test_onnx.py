@@ -4,8 +4,9 @@ import pytest
 from onnx import TensorProto, helper
 from support.versions import doubling, identity, onnx_document, onnx_model, write_version
 
-from serve_app.config.manifest import Manifest, TensorConfig
+from serve_app.config.manifest import Manifest
 from serve_app.config.release import RuntimeConfig
+from serve_app.config.tensors import TensorConfig
 from serve_app.datatypes import Datatype
 from serve_app.errors import AcceleratorMissing, ConfigError, InvalidInput, ManifestError
 from serve_app.runtimes.base import RuntimeSource

@@ -1,0 +1,60 @@
+"""A planned graph as a runtime: its nodes fused in one process, executed on whole batches in the batch's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from serve_app.config.graph import GraphConfig
+from serve_app.config.manifest import Format, Manifest
+from serve_app.config.release import BatchingConfig
+from serve_app.config.tensors import TensorConfig
+from serve_app.dataflow.graph_plan import Plan
+from serve_app.types import Tensors, TensorSpec
+
+
+class GraphRuntime:
+    """Executes a plan without findings; each model node's answer has been checked when the next node gets it.
+
+    Args:
+        plan: With the models in memory.
+        device: `cpu`, or the first of another kind that a node runs on.
+    """
+
+    fixed_rows: int | None = None
+
+    def __init__(self, plan: Plan, device: str) -> None:
+        self._plan, self.device = plan, device
+
+    def predict(self, inputs: Tensors) -> Tensors:
+        """Execute one batch."""
+        return self._plan.run(inputs)
+
+
+def unfit_for_graphs(manifest: Manifest, batching: BatchingConfig, fixed_rows: int | None) -> str:
+    """Why a version cannot be a node; empty if it can."""
+    if manifest.decoupled:
+        return "a decoupled model has any number of responses, a node has one"
+    if batching.ragged is not None:
+        return "a model with batching.ragged cannot be a node yet; give it a release of its own"
+    if fixed_rows is not None or batching.allowed_rows:
+        return "a model that is executed with some sizes only cannot be a node yet; give it a release of its own"
+    return ""
+
+
+def signature_of(graph: GraphConfig, plan: Plan, nodes: Iterable[BatchingConfig]) -> Manifest:
+    """The graph as if it were one model, with the tightest of its nodes' limits."""
+    rows, nbytes = zip(*((node.max_rows, node.max_batch_bytes) for node in (BatchingConfig(), *nodes)), strict=True)
+    return Manifest(
+        format=Format.PYTHON,
+        inputs=graph.inputs,
+        outputs=tuple(map(_config, plan.outputs)),
+        prediction=graph.prediction,
+        golden=graph.golden,
+        batching=BatchingConfig(max_rows=min(rows), max_batch_bytes=min(nbytes)),
+    )
+
+
+def _config(spec: TensorSpec) -> TensorConfig:
+    return TensorConfig(
+        name=spec.name, datatype=spec.datatype, shape=spec.shape, labels=spec.labels, allow_nan=spec.allow_nan
+    )

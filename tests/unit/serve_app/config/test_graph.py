@@ -1,0 +1,64 @@
+"""The schema of graphs: what it refuses, with a sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from serve_app.config.release import ReleaseArgs
+from serve_app.config.schema_findings import validate
+
+NODE = {"kind": "transform", "name": "t", "input": "x", "steps": [{"op": "softmax"}]}
+GRAPH = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}], "nodes": [NODE], "outputs": {"y": "t.y"}}
+
+
+def findings(graph=GRAPH, **changes) -> list[tuple[str, str]]:
+    release = {"model": "m", "version": "v1", "graph": graph, **changes}
+    found = validate(ReleaseArgs, release)[1]
+    return [(".".join(map(str, path)), message) for path, message in found]
+
+
+def test_a_whole_graph_is_taken():
+    assert findings() == []
+
+
+@pytest.mark.parametrize(
+    ("node", "path", "says"),
+    [
+        ({"kind": "transfrom"}, "graph.nodes.0", "transfrom"),
+        ({"name": "a.b"}, "graph.nodes.0.name", "a.b"),
+        ({"steps": []}, "graph.nodes.0.steps", "at least 1"),
+        ({"steps": [{"op": "sofmax"}]}, "graph.nodes.0.steps.0", "sofmax"),
+        ({"steps": [{"op": "scale", "facto": 2}]}, "graph.nodes.0.steps.0.facto", "did you mean 'factor'?"),
+        ({"steps": [{"op": "clip", "min": 2, "max": 1}]}, "graph.nodes.0.steps.0", "min 2 is over max 1"),
+        ({"steps": [{"op": "standardise", "mean": [1, 2], "std": [1]}]}, "graph.nodes.0.steps.0", "mean has 2 numbers"),
+        ({"inputs": "x"}, "graph.nodes.0.inputs", "did you mean 'input'?"),
+    ],
+)
+def test_a_node_that_is_wrong_is_found_at_its_place(node, path, says):
+    found = findings({**GRAPH, "nodes": [{**NODE, **node}]})
+    assert any(place.startswith(path) and says in message for place, message in found), found
+
+
+MEMBERS = {"kind": "ensemble", "name": "e", "members": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("node", "says"),
+    [
+        ({"method": "max", "weights": [1, 2]}, "weights have no effect on method max"),
+        ({"method": "mean", "weights": [1]}, "there are 1 weights for 2 members"),
+        ({"method": "median"}, "median"),
+        ({"method": "mean", "members": ["a"]}, "at least 2"),
+    ],
+)
+def test_an_ensemble_that_cannot_be(node, says):
+    found = findings({**GRAPH, "nodes": [{**MEMBERS, **node}]})
+    assert any(says in message for _, message in found), found
+
+
+def test_either_a_source_or_a_graph():
+    assert any("either source or graph" in message for _, message in findings(source="models/m/v1"))
+    assert any("either source or graph" in message for _, message in findings(None))
+    assert any("belongs to a node" in message for _, message in findings(python_class="a:B"))
+    assert any("no effect on a graph yet" in message for _, message in findings(runtime={"instances": 2}))
+    assert any("not among outputs" in message for _, message in findings({**GRAPH, "prediction": "z"}))

@@ -1,0 +1,141 @@
+"""Graphs of the digits samples as releases: their answers equal those of NumPy over the bare models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from support.versions import doubling, write_version
+
+from serve_app.config.release import BatchingConfig, RaggedConfig, ReleaseArgs
+from serve_app.dataflow.block_server import BlockServer
+from serve_app.dataflow.graph_runtime import unfit_for_graphs
+from serve_app.dataflow.model import LoadedModel, load_model
+from serve_app.errors import CheckFailed, ConfigError
+from serve_app.observability.metrics import NoMetrics
+from serve_app.repository.store import open_version
+from serve_app.samples.data import held_out
+from serve_app.types import Block, BlockEntry
+
+ROOT = Path(__file__).parents[4]
+DIGITS = ROOT / "models/digits"
+CONFIG = yaml.safe_load((ROOT / "configs/graphs.yaml").read_text())
+
+
+def args(name: str) -> ReleaseArgs:
+    """Of a release in configs/graphs.yaml."""
+    (found,) = [app["args"] for app in CONFIG["applications"] if app["name"] == name]
+    nodes = [
+        {**node, "source": str(ROOT / node["source"])} if "source" in node else node for node in found["graph"]["nodes"]
+    ]
+    return ReleaseArgs.model_validate({**found, "graph": {**found["graph"], "nodes": nodes}})
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    return held_out("digits")[0]
+
+
+@pytest.fixture(scope="module")
+def bare(pixels) -> dict[str, dict[str, np.ndarray]]:
+    """Both models' answers to every held-out digit."""
+    given = {}
+    for version in ("v1", "v2"):
+        release = ReleaseArgs(model="digits", version=version, source=str(DIGITS / version), accelerator="cpu")
+        given[version] = load_model(release).predict({"pixels": pixels})
+    return given
+
+
+@pytest.fixture(scope="module")
+def ensemble() -> LoadedModel:
+    return load_model(args("digits-ensemble-v1"))
+
+
+def test_the_ensemble_is_the_weighted_mean_of_its_members(pixels, bare, ensemble):
+    both = np.stack([bare["v1"]["probabilities"], bare["v2"]["probabilities"]])
+    mean = np.average(both, axis=0, weights=(1, 2)).astype(np.float32)
+    answer = ensemble.predict({"pixels": pixels})
+    np.testing.assert_array_equal(answer["probabilities"], mean)
+    np.testing.assert_array_equal(answer["label"], mean.argmax(axis=1))
+
+
+def test_the_cascade_asks_the_conv_net_about_unsure_rows_only(pixels, bare):
+    release = args("digits-cascade-v1")
+    (threshold,) = [node.threshold for node in release.graph.nodes if node.kind == "cascade"]
+    unsure = bare["v1"]["probabilities"].max(axis=1) < threshold
+    expected = np.where(unsure, bare["v2"]["label"], bare["v1"]["label"])
+    answer = load_model(release).predict({"pixels": pixels})
+    np.testing.assert_array_equal(answer["label"], expected)
+    right = held_out("digits")[1]
+    assert 0 < unsure.mean() < 0.5
+    assert (answer["label"] == right).mean() >= (bare["v2"]["label"] == right).mean() - 0.005
+
+
+def test_a_graph_is_a_release_like_any_other(ensemble):
+    info = ensemble.info
+    assert (info.release, info.platform, info.device, info.prediction) == (
+        "digits-ensemble-v1",
+        "graph",
+        "cpu",
+        "label",
+    )
+    assert [(spec.name, spec.shape) for spec in info.inputs] == [("pixels", (-1, 64))]
+    assert [(spec.name, spec.shape) for spec in info.outputs] == [("probabilities", (-1, 10)), ("label", (-1,))]
+    assert info.outputs[0].labels == tuple("0123456789")
+    assert sorted(info.profile)[0] == 1
+
+
+async def test_each_request_of_a_block_gets_its_rows(pixels, ensemble):
+    server = BlockServer(ensemble, NoMetrics())
+    block = Block({"pixels": pixels[:5]}, (BlockEntry(2), BlockEntry(3)))
+    try:
+        (reply,) = await server.infer(block)
+    finally:
+        server.close()
+    whole = ensemble.predict({"pixels": pixels[:5]})["label"]
+    parts = [outputs["label"] for outputs, _ in reply.per_entry(block)]
+    assert [part.tolist() for part in parts] == [whole[:2].tolist(), whole[2:].tolist()]
+
+
+X = {"name": "x", "datatype": "FP32", "shape": [-1, 2]}
+
+
+def one_node(source, node=(), **graph) -> ReleaseArgs:
+    nodes = [{"kind": "model", "name": "a", "source": str(source), **dict(node)}]
+    whole = {"inputs": [X], "nodes": nodes, "outputs": {"y": "a.y"}, **graph}
+    return ReleaseArgs.model_validate({"model": "m", "version": "v1", "accelerator": "cpu", "graph": whole})
+
+
+def test_a_graphs_own_golden_rows_are_checked(tmp_path):
+    source = write_version(tmp_path, doubling(), {})
+    right = {"inputs": {"x": [[1, 2]]}, "outputs": {"y": [[2, 4]]}}
+    assert load_model(one_node(source, golden=[right])).info.platform == "graph"
+    with pytest.raises(CheckFailed, match="m-v1: golden"):
+        load_model(one_node(source, golden=[{**right, "outputs": {"y": [[2, 5]]}}]))
+
+
+def test_the_tightest_limits_of_the_nodes_hold_unless_the_release_says_otherwise(tmp_path):
+    source = write_version(tmp_path, doubling(), {"batching": {"max_rows": 8, "max_batch_bytes": 1000}})
+    release = one_node(source)
+    info = load_model(release).info
+    assert (info.max_rows, info.max_batch_bytes) == (8, 1000)
+    wider = release.model_copy(update={"batching": BatchingConfig(max_rows=16)})
+    assert load_model(wider).info.max_rows == 16
+
+
+def test_a_node_that_cannot_be_loaded_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="none: is not a directory"):
+        load_model(one_node(tmp_path / "none"))
+    source = write_version(tmp_path, doubling(), {})
+    with pytest.raises(ConfigError, match=r"m-v1: graph: outputs\.y: 'a\.z' is not there"):
+        load_model(one_node(source, outputs={"y": "a.z"}))
+
+
+def test_what_cannot_be_a_node_is_said():
+    manifest = open_version(str(DIGITS / "v1")).manifest
+    assert unfit_for_graphs(manifest, BatchingConfig(), None) == ""
+    assert "ragged" in unfit_for_graphs(manifest, BatchingConfig(ragged=RaggedConfig(lengths=(4,), pad={"x": 0})), None)
+    assert "some sizes only" in unfit_for_graphs(manifest, BatchingConfig(), 4)
+    assert "decoupled" in unfit_for_graphs(manifest.model_copy(update={"decoupled": True}), BatchingConfig(), None)
