@@ -155,7 +155,15 @@ class GraphConfig(StrictModel):
     golden: tuple[GoldenConfig, ...] = ()
 
     @model_validator(mode="after")
-    def _prediction_is_an_output(self) -> GraphConfig:
+    def _names_are_known(self) -> GraphConfig:
+        inputs = [tensor.name for tensor in self.inputs]
+        if len(set(inputs)) != len(inputs):
+            raise ValueError(f"inputs have a name twice: {', '.join(inputs)}")
+        for index, golden in enumerate(self.golden):
+            if set(golden.inputs) != set(inputs):
+                raise ValueError(f"golden {index} must give every input: {', '.join(sorted(inputs))}")
+            if unknown := sorted(set(golden.outputs) - set(self.outputs)):
+                raise ValueError(f"golden {index} expects unknown output {unknown[0]!r}")
         if self.prediction is not None and self.prediction not in self.outputs:
             raise ValueError(f"prediction {self.prediction!r} is not among outputs: {', '.join(self.outputs)}")
         return self

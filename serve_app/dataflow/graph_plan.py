@@ -103,8 +103,8 @@ class _Planner:
         for index, node in enumerate(self._graph.nodes):
             if node.name in self._nodes:
                 self._find((index, "name"), f"a second node named {node.name!r}")
-            elif node.name in self._specs:
-                self._find((index, "name"), f"{node.name!r} is an input's name already")
+            elif taken := [name for name in self._specs if name == node.name or name.startswith(f"{node.name}.")]:
+                self._find((index, "name"), f"{node.name!r} is an input's name already: {taken[0]!r}")
             else:
                 self._nodes[node.name] = node
         for name in self._order():
@@ -244,6 +244,9 @@ class _Planner:
         for key, name in (("first", node.first), ("then", node.then)):
             if not isinstance(self._nodes.get(name), ModelNode):
                 self._find((at, key), f"{name!r} is no model node of this graph")
+        if node.first in self._lazy:
+            self._find((at, "first"), f"{node.first!r} is executed only for some of the rows, as 'then' of a cascade")
+            return
         stages = {node.first, node.then}
         if stages & self._broken or not stages <= self._models.keys() or node.then not in self._lazy_models:
             self._broken.add(node.name)

@@ -56,9 +56,22 @@ def test_an_ensemble_that_cannot_be(node, says):
     assert any(says in message for _, message in found), found
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"inputs": 2 * GRAPH["inputs"]}, "inputs have a name twice: x, x"),
+        ({"golden": [{"inputs": {"z": [1]}, "outputs": {"y": [1]}}]}, "golden 0 must give every input: x"),
+        ({"golden": [{"inputs": {"x": [1]}, "outputs": {"z": [1]}}]}, "golden 0 expects unknown output 'z'"),
+        ({"prediction": "z"}, "prediction 'z' is not among outputs: y"),
+    ],
+)
+def test_names_are_known(changes, says):
+    found = findings({**GRAPH, **changes})
+    assert any(says in message for _, message in found), found
+
+
 def test_either_a_source_or_a_graph():
     assert any("either source or graph" in message for _, message in findings(source="models/m/v1"))
     assert any("either source or graph" in message for _, message in findings(None))
     assert any("belongs to a node" in message for _, message in findings(python_class="a:B"))
     assert any("no effect on a graph yet" in message for _, message in findings(runtime={"instances": 2}))
-    assert any("not among outputs" in message for _, message in findings({**GRAPH, "prediction": "z"}))

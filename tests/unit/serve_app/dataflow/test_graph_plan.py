@@ -147,6 +147,12 @@ FAULTS = {
         (*NODES, 2, "then"),
         "'half' is no model node",
     ),
+    "the same twice": (
+        (SMALL, {**CASCADE, "then": "small"}),
+        ANSWER,
+        (*NODES, 1, "first"),
+        "executed only for some of the rows",
+    ),
     "then elsewhere": (
         (SMALL, BIG, CASCADE),
         {**ANSWER, "z": "big.label"},
@@ -168,6 +174,12 @@ def test_a_fault_has_its_place(nodes, outputs, path, says):
     assert path in [place for place, _ in findings]
     (message,) = [message for place, message in findings if place == path]
     assert re.search(says, message), message
+
+
+def test_an_inputs_name_cannot_be_taken_for_a_nodes_output():
+    dotted = {**PIXELS, "name": "half.y"}
+    found = plan_graph(graph(HALVED, inputs=(PIXELS, dotted)), models()).findings
+    assert (("nodes", 0, "name"), "'half' is an input's name already: 'half.y'") in found
 
 
 def test_two_stages_must_have_the_same_outputs():
