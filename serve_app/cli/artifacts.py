@@ -13,9 +13,9 @@ from serve_app.config.manifest import RUNS_CODE_FORMATS, Format, Manifest
 from serve_app.config.release import ReleaseArgs, merged
 from serve_app.config.unknown_keys import Finding
 from serve_app.config.useless_settings import useless_settings
-from serve_app.dataflow.graph_plan import NodeModel, plan_graph
-from serve_app.dataflow.graph_runtime import unfit_for_graphs
 from serve_app.errors import ConfigError, UntrustedArtifact
+from serve_app.graph.plan import NodeModel, plan_graph
+from serve_app.graph.runtime import unfit_for_graphs
 from serve_app.repository.store import open_version
 
 

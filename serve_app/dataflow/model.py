@@ -15,11 +15,11 @@ from serve_app.config.manifest import Manifest
 from serve_app.config.release import BatchingConfig, ReleaseArgs, merged
 from serve_app.dataflow.checked_runtime import CheckedRuntime, CheckedStreamingRuntime, short_reason
 from serve_app.dataflow.checks import check_ragged
-from serve_app.dataflow.graph_plan import NodeModel, plan_graph
-from serve_app.dataflow.graph_runtime import GraphRuntime, signature_of, unfit_for_graphs
 from serve_app.dataflow.profile import Clock, Profile
 from serve_app.dataflow.rehearsal import Rehearsal
 from serve_app.errors import AcceleratorMissing, ConfigError, ServeAppError
+from serve_app.graph.plan import NodeModel, plan_graph
+from serve_app.graph.runtime import GraphRuntime, signature_of, unfit_for_graphs
 from serve_app.repository.store import ModelVersion, open_version
 from serve_app.runtimes.base import Runtime, RuntimeSource, StreamingRuntime
 from serve_app.runtimes.device import choose_device

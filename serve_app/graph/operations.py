@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from serve_app.config.graph import Argmax, Cast, Clip, OneHot, Operation, Reshape, Scale, Softmax, Standardise
+from serve_app.config.operations import Argmax, Cast, Clip, OneHot, Operation, Reshape, Scale, Softmax, Standardise
 from serve_app.datatypes import Datatype
 from serve_app.types import Array, TensorSpec
 

@@ -8,7 +8,7 @@ from serve_app.config.graph import GraphConfig
 from serve_app.config.manifest import Format, Manifest
 from serve_app.config.release import BatchingConfig
 from serve_app.config.tensors import TensorConfig
-from serve_app.dataflow.graph_plan import Plan
+from serve_app.graph.plan import Plan
 from serve_app.types import Tensors, TensorSpec
 
 

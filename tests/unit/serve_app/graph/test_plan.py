@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from serve_app.config.graph import GraphConfig
-from serve_app.dataflow.graph_plan import NodeModel, plan_graph
 from serve_app.datatypes import Datatype
+from serve_app.graph.plan import NodeModel, plan_graph
 from serve_app.types import TensorSpec
 
 PIXELS = {"name": "pixels", "datatype": "FP32", "shape": [-1, 2]}

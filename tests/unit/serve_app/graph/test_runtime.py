@@ -11,9 +11,9 @@ from support.versions import doubling, write_version
 
 from serve_app.config.release import BatchingConfig, RaggedConfig, ReleaseArgs
 from serve_app.dataflow.block_server import BlockServer
-from serve_app.dataflow.graph_runtime import unfit_for_graphs
 from serve_app.dataflow.model import LoadedModel, load_model
 from serve_app.errors import CheckFailed, ConfigError
+from serve_app.graph.runtime import unfit_for_graphs
 from serve_app.observability.metrics import NoMetrics
 from serve_app.repository.store import open_version
 from serve_app.samples.data import held_out

@@ -12,8 +12,8 @@ import numpy as np
 from serve_app.config.graph import CascadeNode, EnsembleNode, GraphConfig, ModelNode, Node, TransformNode
 from serve_app.config.located import KeyPath
 from serve_app.config.unknown_keys import Finding
-from serve_app.dataflow.operations import Apply, planned
 from serve_app.datatypes import Datatype
+from serve_app.graph.operations import Apply, planned
 from serve_app.types import Array, Tensors, TensorSpec
 
 Values = dict[str, Array]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from serve_app.config.graph import Operation
-from serve_app.dataflow.operations import planned
+from serve_app.config.operations import Operation
 from serve_app.datatypes import Datatype
+from serve_app.graph.operations import planned
 from serve_app.types import TensorSpec
 
 X = np.array([[1.0, -2.0, 1000.0], [0.5, 0.25, 0.5]], np.float32)

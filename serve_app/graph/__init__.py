@@ -1,0 +1,1 @@
+"""Graphs of nodes: declared, planned and executed on whole batches."""
