@@ -16,8 +16,8 @@ OPERATION = TypeAdapter(Operation)
         ({"op": "clip", "min": 2, "max": 1}, "min 2 is over max 1"),
         ({"op": "standardise", "mean": [1, 2], "std": [1]}, "mean has 2 numbers and std 1"),
         ({"op": "standardise", "mean": [1], "std": [0]}, "greater than 0"),
-        ({"op": "one_hot", "classes": 0}, "greater than or equal to 1"),
-        ({"op": "reshape", "shape": [0]}, "greater than or equal to 1"),
+        ({"op": "one_hot", "classes": 0}, "greater than 0"),
+        ({"op": "reshape", "shape": [0]}, "greater than 0"),
     ],
 )
 def test_what_is_refused(declared, says):
