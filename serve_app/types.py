@@ -184,6 +184,7 @@ class InferenceResponse:
         prediction: The output that stands for the answer where a protocol has room for one.
         id: As in the request.
         queued_s: Seconds the request waited in the gateway's coalescer.
+        left_out: As of `EntryResult`.
     """
 
     model_name: str
@@ -194,6 +195,7 @@ class InferenceResponse:
     request_id: str = ""
     timings: Timings = Timings()
     queued_s: float = 0.0
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -245,14 +247,19 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class EntryResult:
-    """How one entry of a block ended: with its rows in the reply's outputs, or with an error and no rows."""
+    """How one entry of a block ended: with its rows in the reply's outputs, or with an error and no rows.
+
+    Attributes:
+        left_out: Parts of a graph that the answer was made without, `node.member`, and why.
+    """
 
     error: ServeAppError | None = None
     timings: Timings = Timings()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as a plain call, as `Timings` does."""
-        return EntryResult, (self.error, self.timings)
+        return EntryResult, (self.error, self.timings, self.left_out)
 
 
 @dataclass(slots=True)

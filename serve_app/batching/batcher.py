@@ -348,6 +348,7 @@ class Batcher:
             result = results.get(id(piece.job))
             if result is None:
                 queue_s = started - piece.job.submitted
-                result = EntryResult(timings=Timings(queue_s, answer.batch_s, answer.compute_s, batch.rows))
+                timings = Timings(queue_s, answer.batch_s, answer.compute_s, batch.rows)
+                result = EntryResult(None, timings, answer.left_out)
                 results[id(piece.job)] = result
             piece.job.executed(piece, result)

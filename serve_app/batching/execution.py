@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from serve_app.batching.executing import Executing, executing
 from serve_app.batching.job import Piece, Run, join, runs_of
 from serve_app.batching.latency import LatencyModel
 from serve_app.batching.ragged import Ragged
 from serve_app.errors import WrongAnswer
-from serve_app.types import Array, Tensors, rows_of
+from serve_app.types import Array, BlockEntry, Tensors, rows_of
 
 INLINE_S = 0.0003  # what is over sooner is executed in the event loop itself, which answers health checks too
 FIRST_IN_THREAD = 16  # executions before that is decided
@@ -46,6 +47,10 @@ class Batch:
         """Neighbouring pieces of the same block as one."""
         return runs_of(self.pieces)
 
+    def owners(self) -> tuple[tuple[BlockEntry, int], ...]:
+        """The entries, each with how many rows of the batch are its own."""
+        return tuple((piece.job.block.entries[piece.entry], piece.rows) for piece in self.pieces)
+
     def merged(self) -> Tensors:
         """The rows one behind the other, padded to the bucket and the executed size by repeating the last row."""
         parts = [run.inputs() for run in self.runs()]
@@ -59,11 +64,16 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A batch's outputs, padding removed from axis 0, and the seconds spent around and in the model."""
+    """A batch's outputs, padding removed from axis 0, and the seconds spent around and in the model.
+
+    Attributes:
+        left_out: What the outputs were made without, and why.
+    """
 
     outputs: Tensors
     batch_s: float
     compute_s: float
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 class Instance:
@@ -104,7 +114,8 @@ class Instance:
         begin = self._clock()
         inputs = batch.merged() if ready is None else ready
         merged = self._clock()
-        outputs = self._predict(inputs)
+        with executing(Executing(batch.owners())) as under_way:
+            outputs = self._predict(inputs)
         done = self._clock()
         self._executed += 1
         self._took.observe(batch.executed_rows, done - begin)
@@ -116,7 +127,7 @@ class Instance:
             raise WrongAnswer(self._release, f"it gave no output for {batch.executed_rows} rows of input")
         if batch.executed_rows != batch.rows:
             outputs = {name: array[: batch.rows] for name, array in outputs.items()}
-        return Answer(outputs, merged - begin, done - merged)
+        return Answer(outputs, merged - begin, done - merged, under_way.left_out)
 
 
 def _repeated(row: Array, count: int) -> Array:

@@ -126,14 +126,13 @@ class Job:
         before = self._results.get(piece.entry)
         if before is not None:
             then, now = before.timings, result.timings
-            result = EntryResult(
-                timings=Timings(
-                    then.queue_s,
-                    then.batch_s + now.batch_s,
-                    then.compute_s + now.compute_s,
-                    max(then.batch_rows, now.batch_rows),
-                )
+            timings = Timings(
+                then.queue_s,
+                then.batch_s + now.batch_s,
+                then.compute_s + now.compute_s,
+                max(then.batch_rows, now.batch_rows),
             )
+            result = EntryResult(None, timings, {**before.left_out, **result.left_out})
         self._results[piece.entry] = result
         self._finish_piece()
 

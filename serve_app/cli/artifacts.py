@@ -14,7 +14,8 @@ from serve_app.config.release import ReleaseArgs, merged
 from serve_app.config.unknown_keys import Finding
 from serve_app.config.useless_settings import useless_settings
 from serve_app.errors import ConfigError, UntrustedArtifact
-from serve_app.graph.plan import NodeModel, plan_graph
+from serve_app.graph.plan import NodeModel
+from serve_app.graph.planner import plan_graph
 from serve_app.graph.runtime import unfit_for_graphs
 from serve_app.repository.store import open_version
 

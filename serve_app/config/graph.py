@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from serve_app.config.base import Number, PositiveFloat, StrictModel
+from serve_app.config.base import Number, PositiveFloat, PositiveInt, StrictModel
 from serve_app.config.operations import Operation
 from serve_app.config.tensors import GoldenConfig, TensorConfig, TensorName
 
@@ -16,20 +16,24 @@ Reference = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 """A graph input's name, or `node.output`."""
 
 
-class TransformNode(StrictModel):
+class _Node(StrictModel):
+    """What every node has."""
+
+    name: NodeName
+
+
+class TransformNode(_Node):
     """A chain of operations on one tensor; its output is `y`."""
 
     kind: Literal["transform"]
-    name: NodeName
     input: Reference
     steps: tuple[Operation, ...] = Field(min_length=1)
 
 
-class ModelNode(StrictModel):
+class ModelNode(_Node):
     """A version from a model repository; its outputs are the model's."""
 
     kind: Literal["model"]
-    name: NodeName
     source: str = Field(min_length=1, description="Directory of model.yaml: a local path or any fsspec URL.")
     inputs: Mapping[TensorName, Reference] = Field(
         default={}, description="Where the model's inputs come from; one left out is the graph's of the same name."
@@ -37,38 +41,108 @@ class ModelNode(StrictModel):
     python_class: str | None = Field(default=None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
 
 
-class EnsembleNode(StrictModel):
-    """One answer from several; `y` is as the members are."""
+class EnsembleNode(_Node):
+    """One answer from several; `y` is as the members are, or for `stack` one behind the other along the last axis."""
 
     kind: Literal["ensemble"]
-    name: NodeName
-    method: Literal["mean", "max", "vote"] = Field(
-        description="mean and max are of each number; vote takes INT64 labels, the lowest of those with most votes."
+    method: Literal["mean", "max", "vote", "stack"] = Field(
+        description="mean and max are of each number; vote takes INT64 labels, the lowest of those with most votes; "
+        "stack is what a model over the members takes."
     )
     members: tuple[Reference, ...] = Field(min_length=2)
     weights: tuple[PositiveFloat, ...] = Field(default=(), description="Of the members; for mean and vote.")
+    quorum: PositiveInt | None = Field(
+        default=None,
+        description="Members that are enough; one that fails is left out, and the answer says so.",
+    )
 
     @model_validator(mode="after")
-    def _weights_fit(self) -> EnsembleNode:
-        if self.weights and self.method == "max":
-            raise ValueError("weights have no effect on method max")
+    def _fits(self) -> EnsembleNode:
+        if self.weights and self.method in ("max", "stack"):
+            raise ValueError(f"weights have no effect on method {self.method}")
         if self.weights and len(self.weights) != len(self.members):
             raise ValueError(f"there are {len(self.weights)} weights for {len(self.members)} members")
+        if self.quorum and self.quorum >= len(self.members):
+            raise ValueError(f"quorum {self.quorum} must be under the {len(self.members)} members")
+        if self.quorum and self.method == "stack":
+            raise ValueError("method stack needs every member, so it can have no quorum")
         return self
 
 
-class CascadeNode(StrictModel):
-    """The first model's answer where it is sure, a second one's for the other rows; only those are executed by it."""
+class CascadeNode(_Node):
+    """The first node's answer where it is sure, a second one's for the other rows; only those are executed by it."""
 
     kind: Literal["cascade"]
-    name: NodeName
-    first: NodeName = Field(description="A model node.")
-    then: NodeName = Field(description="A model node that is in no other node's inputs; it has the first's outputs.")
+    first: NodeName
+    then: NodeName = Field(description="A node that is in no other node's inputs; it has the first's outputs.")
     confidence: TensorName = Field(description="Output of the first whose largest number in a row is its confidence.")
     threshold: Number = Field(description="A row under it goes on to the second.")
 
 
-Node = Annotated[TransformNode | ModelNode | EnsembleNode | CascadeNode, Field(discriminator="kind")]
+class SwitchNode(_Node):
+    """The node that a request's parameter, or each row of a tensor, names."""
+
+    kind: Literal["switch"]
+    parameter: str | None = Field(default=None, min_length=1, description="V2 parameter of the request.")
+    input: Reference | None = Field(default=None, description="An integer, BOOL or BYTES a row.")
+    cases: Mapping[str, NodeName] = Field(min_length=1, description="Nodes by the value, written as text.")
+    default: NodeName | None = Field(default=None, description="For every other value; else they are refused.")
+
+    @model_validator(mode="after")
+    def _goes_by_one(self) -> SwitchNode:
+        if (self.parameter is None) == (self.input is None):
+            raise ValueError("a switch goes by either a parameter or an input")
+        return self
+
+
+class SplitNode(_Node):
+    """One of several nodes for each request, by weight."""
+
+    kind: Literal["split"]
+    weights: Mapping[NodeName, PositiveFloat] = Field(min_length=2)
+    sticky: str | None = Field(
+        default=None, min_length=1, description="A V2 parameter; requests with the same value go to the same node."
+    )
+
+
+class FallbackNode(_Node):
+    """The first node's answer; the next one's where it fails."""
+
+    kind: Literal["fallback"]
+    targets: tuple[NodeName, ...] = Field(min_length=2)
+
+
+Node = Annotated[
+    TransformNode | ModelNode | EnsembleNode | CascadeNode | SwitchNode | SplitNode | FallbackNode,
+    Field(discriminator="kind"),
+]
+
+
+def targets_of(node: Node) -> tuple[NodeName, ...]:
+    """The nodes that a node executes itself, each once, for some of the rows or where others fail."""
+    if isinstance(node, CascadeNode):
+        return (node.then,)
+    if isinstance(node, SwitchNode):
+        return tuple(dict.fromkeys((*node.cases.values(), *((node.default,) if node.default else ()))))
+    if isinstance(node, SplitNode):
+        return tuple(node.weights)
+    if isinstance(node, FallbackNode):
+        return node.targets
+    if isinstance(node, EnsembleNode) and node.quorum:
+        return tuple(member.partition(".")[0] for member in node.members)
+    return ()
+
+
+def references_of(node: Node) -> Iterator[tuple[str, str]]:
+    """What a node takes from before itself; a quorum's members are its targets."""
+    if isinstance(node, TransformNode):
+        yield "input", node.input
+    elif isinstance(node, ModelNode):
+        yield from node.inputs.items()
+    elif isinstance(node, EnsembleNode) and not node.quorum:
+        yield from ((str(index), member) for index, member in enumerate(node.members))
+    elif isinstance(node, SwitchNode) and node.input is not None:
+        yield "input", node.input
 
 
 class GraphConfig(StrictModel):

@@ -342,6 +342,7 @@ def _response(
         request.request_id,
         result.timings,
         queued_s,
+        result.left_out,
     )
 
 

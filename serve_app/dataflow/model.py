@@ -18,7 +18,8 @@ from serve_app.dataflow.checks import check_ragged
 from serve_app.dataflow.profile import Clock, Profile
 from serve_app.dataflow.rehearsal import Rehearsal
 from serve_app.errors import AcceleratorMissing, ConfigError, ServeAppError
-from serve_app.graph.plan import NodeModel, plan_graph
+from serve_app.graph.plan import NodeModel
+from serve_app.graph.planner import plan_graph
 from serve_app.graph.runtime import GraphRuntime, signature_of, unfit_for_graphs
 from serve_app.repository.store import ModelVersion, open_version
 from serve_app.runtimes.base import Runtime, RuntimeSource, StreamingRuntime

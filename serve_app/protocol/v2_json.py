@@ -19,7 +19,7 @@ from serve_app.protocol.binary_tensor import BinarySection
 from serve_app.protocol.call import Call
 from serve_app.protocol.json_numbers import MIN_BYTES, parse_numbers
 from serve_app.protocol.json_tensor import MAX_AXES, from_array, kind_name, shaped, to_array
-from serve_app.protocol.v2_parameters import priority, timeout_s
+from serve_app.protocol.v2_parameters import priority, said_left_out, timeout_s
 from serve_app.types import (
     Array,
     InferenceRequest,
@@ -122,9 +122,15 @@ def json_output(name: str, array: Array) -> dict[str, object]:
 
 def document_of(response: InferenceResponse, outputs: list[dict[str, object]]) -> bytes:
     """The V2 document of an answer whose outputs are described already."""
-    document = {"model_name": response.model_name, "model_version": response.model_version, "outputs": outputs}
+    document: dict[str, object] = {
+        "model_name": response.model_name,
+        "model_version": response.model_version,
+        "outputs": outputs,
+    }
     if response.id:
         document["id"] = response.id
+    if response.left_out:
+        document["parameters"] = {"left_out": said_left_out(response.left_out)}
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 

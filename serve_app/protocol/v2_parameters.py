@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from serve_app.errors import InvalidInput
 from serve_app.protocol.json_tensor import kind_name
 from serve_app.types import DEFAULT_PRIORITY, MAX_PRIORITY, Parameters
@@ -32,3 +34,8 @@ def priority(parameters: Parameters) -> int:
         reason = f"is {kind_name(level)}, must be a whole number from 0 (the default) to {MAX_PRIORITY}"
         raise InvalidInput("parameter 'priority'", reason)
     return level or DEFAULT_PRIORITY
+
+
+def said_left_out(left_out: Mapping[str, str]) -> str:
+    """The answer's `left_out` parameter: what it was made without, and why, in one line."""
+    return "; ".join(f"{name}: {reason}" for name, reason in left_out.items())

@@ -1,194 +1,24 @@
-"""Plans: what they execute, for which rows, and every fault with its place."""
+"""Plans: what goes in and comes out."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
-
 import numpy as np
-import pytest
 
-from serve_app.config.graph import GraphConfig
 from serve_app.datatypes import Datatype
-from serve_app.graph.plan import NodeModel, plan_graph
+from serve_app.graph.plan import Plan
+from serve_app.graph.steps import Step, Steps
 from serve_app.types import TensorSpec
 
-PIXELS = {"name": "pixels", "datatype": "FP32", "shape": [-1, 2]}
-SIGNATURE = NodeModel(
-    (TensorSpec("pixels", Datatype.FP32, (-1, 2)),),
-    (TensorSpec("scores", Datatype.FP32, (-1, 2)), TensorSpec("label", Datatype.INT64, (-1,))),
-)
-SMALL = {"kind": "model", "name": "small", "source": "s"}
-BIG = {"kind": "model", "name": "big", "source": "b"}
-MEAN = {"kind": "ensemble", "name": "mean", "method": "mean", "members": ["small.scores", "big.scores"]}
-CASCADE = {"kind": "cascade", "name": "c", "first": "small", "then": "big", "confidence": "scores", "threshold": 0.6}
-HALVED = {"kind": "transform", "name": "half", "input": "pixels", "steps": [{"op": "scale", "factor": 0.5}]}
+X = TensorSpec("x", Datatype.FP32, (-1,))
 
 
-class Scores:
-    """The input is the scores; remembers the rows that it was given."""
-
-    def __init__(self, factor: float = 1.0) -> None:
-        self.factor, self.seen = factor, []
-
-    def __call__(self, inputs):
-        scores = inputs["pixels"] * np.float32(self.factor)
-        assert inputs["pixels"].flags.c_contiguous
-        self.seen.append(len(scores))
-        return {"scores": scores, "label": scores.argmax(axis=1)}
-
-
-def graph(*nodes, outputs=None, inputs=(PIXELS,)) -> GraphConfig:
-    last = nodes[-1]["name"]
-    given = outputs or {"y": f"{last}.y"}
-    return GraphConfig.model_validate({"inputs": list(inputs), "nodes": list(nodes), "outputs": given})
-
-
-def models(small=None, big=None) -> dict[str, NodeModel]:
-    return {"small": replace(SIGNATURE, predict=small), "big": replace(SIGNATURE, predict=big)}
-
-
-ROWS = np.array([[0.9, 0.1], [0.5, 0.4], [0.2, 0.7], [0.55, 0.45]], np.float32)
-
-
-def test_nodes_run_in_the_order_of_their_needs_whatever_the_file_says():
-    big = {**BIG, "inputs": {"pixels": "half.y"}}
-    declared = graph(MEAN, big, HALVED, SMALL, outputs={"y": "mean.y"})
-    plan = plan_graph(declared, models(Scores(), Scores()))
-    assert plan.findings == []
-    np.testing.assert_array_equal(
-        plan.run({"pixels": ROWS})["y"], np.average([ROWS, ROWS * np.float32(0.5)], axis=0).astype(np.float32)
-    )
-
-
-def test_outputs_have_the_graphs_names_and_order():
-    plan = plan_graph(
-        graph(SMALL, outputs={"class": "small.label", "s": "small.scores", "in": "pixels"}), models(Scores())
-    )
-    assert [(spec.name, spec.shape) for spec in plan.outputs] == [("class", (-1,)), ("s", (-1, 2)), ("in", (-1, 2))]
-    assert list(plan.run({"pixels": ROWS})) == ["class", "s", "in"]
-
-
-@pytest.mark.parametrize(
-    ("method", "weights", "expected"),
-    [
-        ("mean", (), (ROWS + 3 * ROWS) / 2),
-        ("mean", (3, 1), (3 * ROWS + 3 * ROWS) / 4),
-        ("max", (), 3 * ROWS),
-    ],
-)
-def test_ensembles_of_numbers(method, weights, expected):
-    node = {**MEAN, "method": method, "weights": list(weights)}
-    answer = plan_graph(graph(SMALL, BIG, node), models(Scores(), Scores(3))).run({"pixels": ROWS})["y"]
-    np.testing.assert_allclose(answer, expected, rtol=1e-6)
-    assert answer.dtype == np.float32
-
-
-@pytest.mark.parametrize(("weights", "expected"), [((), [0, 0, 0, 0]), ((1, 3), [1, 1, 0, 1]), ((3, 1), [0, 0, 1, 0])])
-def test_votes_go_by_weight_and_the_lowest_of_equals_wins(weights, expected):
-    node = {**MEAN, "method": "vote", "members": ["small.label", "big.label"], "weights": list(weights)}
-    plan = plan_graph(graph(SMALL, BIG, node), models(Scores(), Scores(-1)))
-    assert plan.findings == []
-    assert plan.run({"pixels": ROWS})["y"].tolist() == expected
-
-
-def test_a_cascade_sends_on_only_the_rows_that_are_unsure():
-    small, big = Scores(), Scores(10)
-    outputs = {"scores": "c.scores", "label": "c.label"}
-    plan = plan_graph(graph(SMALL, BIG, CASCADE, outputs=outputs), models(small, big))
-    assert plan.findings == []
-    answer = plan.run({"pixels": ROWS})
-    np.testing.assert_array_equal(answer["scores"], ROWS * np.float32([[1], [10], [1], [10]]))
-    assert (small.seen, big.seen) == ([4], [2])
-    sure = ROWS[[0, 2]]
-    np.testing.assert_array_equal(plan.run({"pixels": sure})["scores"], sure)
-    assert big.seen == [2]
-
-
-LABEL_IN = {"name": "label", "datatype": "INT64", "shape": [-1]}
-STEPS = [{"op": "argmax"}]
-NODES = ("nodes",)
-MEMBER = (*NODES, 2, "members")
-LOOP = {**HALVED, "name": "b", "input": "half.y"}
-LABELS = {**MEAN, "members": ["small.label", "big.label"]}
-MIXED = {**MEAN, "members": ["small.scores", "small.label"]}
-FED = {**SMALL, "inputs": {"pixels": "half.y"}}
-RENAMED = {**SMALL, "inputs": {"image": "pixels"}}
-SHAPED = {**HALVED, "steps": [{"op": "reshape", "shape": [7]}]}
-ANSWER = {"y": "c.label"}
-FAULTS = {
-    "dangling": ((SMALL, {**HALVED, "input": "x.y"}), {}, (*NODES, 1, "input"), "'x.y' is not there"),
-    "output of a node": ((SMALL, {**HALVED, "input": "small.x"}), {}, (*NODES, 1, "input"), "'small.x' is not there"),
-    "circle": (({**HALVED, "input": "b.y"}, LOOP), {}, (*NODES, 0), "go in a circle: half <- b <- half"),
-    "itself": (({**HALVED, "input": "half.y"},), {}, (*NODES, 0), "circle"),
-    "unused": ((SMALL, HALVED), {"y": "half.y"}, (*NODES, 0), "'small' is used by no other node and no output"),
-    "twice": ((HALVED, HALVED), {}, (*NODES, 1, "name"), "a second node named 'half'"),
-    "an input": (({**HALVED, "name": "pixels"},), {"y": "pixels"}, (*NODES, 0, "name"), "is an input's name already"),
-    "output": ((HALVED,), {"y": "half.z"}, ("outputs", "y"), "'half.z' is not there; there are: pixels, half.y"),
-    "wrong shape": (
-        ({**HALVED, "steps": STEPS}, FED),
-        {"y": "small.label"},
-        (*NODES, 1, "inputs", "pixels"),
-        r"half.y is INT64 \[-1\], but the model's input 'pixels' is FP32 \[-1, 2\]",
-    ),
-    "no such input": ((RENAMED,), {"y": "small.label"}, (*NODES, 0, "inputs", "image"), "s has no input 'image'"),
-    "operation": ((SHAPED,), {}, (*NODES, 0, "steps", 0), "does not fit rows"),
-    "members differ": (
-        (SMALL, MIXED),
-        {},
-        (*NODES, 1, "members", 1),
-        r"small.label is INT64 \[-1\], but small.scores is FP32 \[-1, 2\]",
-    ),
-    "vote on scores": ((SMALL, BIG, {**MEAN, "method": "vote"}), {}, (*MEMBER, 0), "vote takes a label a row"),
-    "mean of labels": ((SMALL, BIG, LABELS), {}, (*MEMBER, 0), "mean takes floats"),
-    "no model": (
-        (SMALL, HALVED, {**CASCADE, "then": "half"}),
-        {**ANSWER, "h": "half.y"},
-        (*NODES, 2, "then"),
-        "'half' is no model node",
-    ),
-    "the same twice": (
-        (SMALL, {**CASCADE, "then": "small"}),
-        ANSWER,
-        (*NODES, 1, "first"),
-        "executed only for some of the rows",
-    ),
-    "then elsewhere": (
-        (SMALL, BIG, CASCADE),
-        {**ANSWER, "z": "big.label"},
-        ("outputs", "z"),
-        "'big' is executed only within a cascade",
-    ),
-    "confidence": (
-        (SMALL, BIG, {**CASCADE, "confidence": "label"}),
-        ANSWER,
-        (*NODES, 2, "confidence"),
-        "no output with a float for each class: scores",
-    ),
-}
-
-
-@pytest.mark.parametrize(("nodes", "outputs", "path", "says"), FAULTS.values(), ids=FAULTS)
-def test_a_fault_has_its_place(nodes, outputs, path, says):
-    findings = plan_graph(graph(*nodes, outputs=outputs or None), models()).findings
-    assert path in [place for place, _ in findings]
-    (message,) = [message for place, message in findings if place == path]
-    assert re.search(says, message), message
-
-
-def test_an_inputs_name_cannot_be_taken_for_a_nodes_output():
-    dotted = {**PIXELS, "name": "half.y"}
-    found = plan_graph(graph(HALVED, inputs=(PIXELS, dotted)), models()).findings
-    assert (("nodes", 0, "name"), "'half' is an input's name already: 'half.y'") in found
-
-
-def test_two_stages_must_have_the_same_outputs():
-    other = replace(SIGNATURE, outputs=(TensorSpec("scores", Datatype.FP32, (-1, 3)),))
-    found = plan_graph(
-        graph(SMALL, BIG, CASCADE, outputs={"y": "c.label"}), {"small": SIGNATURE, "big": other}
-    ).findings
-    assert [(path, "big has" in message) for path, message in found] == [(("nodes", 2, "then"), True)] * 2
-
-
-def test_what_hangs_on_an_unknown_model_is_not_blamed():
-    assert plan_graph(graph(SMALL, BIG, MEAN), {"small": SIGNATURE}).findings == []
+def test_steps_see_what_was_before_them_and_outputs_are_taken_by_reference():
+    double = Step("d", (X,), frozenset({"x"}), lambda values, run: {"x": 2 * values["x"]})
+    more = Step("m", (X,), frozenset({"d.x"}), lambda values, run: {"x": 1 + values["d.x"]})
+    plan = Plan((X,), (X, X), ("m.x", "x"), Steps((double, more)))
+    given = {"x": np.array([1.0, 2.0], np.float32)}
+    plan.outputs = (X, TensorSpec("same", Datatype.FP32, (-1,)))
+    answer = plan.run(given)
+    np.testing.assert_array_equal(answer["x"], [3, 5])
+    assert answer["same"] is given["x"]
+    assert list(given) == ["x"]

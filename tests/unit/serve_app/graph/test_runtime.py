@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from support.versions import doubling, write_version
 
 from serve_app.config.release import BatchingConfig, RaggedConfig, ReleaseArgs
 from serve_app.dataflow.block_server import BlockServer
-from serve_app.dataflow.model import LoadedModel, load_model
+from serve_app.dataflow.model import LoadedModel, load_model, release_args
 from serve_app.errors import CheckFailed, ConfigError
 from serve_app.graph.runtime import unfit_for_graphs
 from serve_app.observability.metrics import NoMetrics
@@ -139,3 +140,66 @@ def test_what_cannot_be_a_node_is_said():
     assert "ragged" in unfit_for_graphs(manifest, BatchingConfig(ragged=RaggedConfig(lengths=(4,), pad={"x": 0})), None)
     assert "some sizes only" in unfit_for_graphs(manifest, BatchingConfig(), 4)
     assert "decoupled" in unfit_for_graphs(manifest.model_copy(update={"decoupled": True}), BatchingConfig(), None)
+
+
+class Fragile:
+    """Answers the input, or breaks on a negative number."""
+
+    def predict(self, inputs):
+        if (inputs["x"] < 0).any():
+            raise ValueError("a negative number")
+        return {"y": inputs["x"]}
+
+
+ROUTED = {
+    "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 1]}],
+    "outputs": {"y": "e.y", "z": "w.y"},
+}
+
+
+async def test_each_request_has_its_own_way_and_hears_what_was_left_out(tmp_path):
+    names = ("plain", "fragile", "usual", "other")
+    sources = {name: write_fragile(tmp_path / name) for name in names}
+    nodes = [
+        {"kind": "model", "name": name, "source": str(sources[name]), "python_class": f"{__name__}:{python_class}"}
+        for name, python_class in zip(names, ("Plain", "Fragile", "Plain", "Tenfold"), strict=True)
+    ]
+    ensemble = {"kind": "ensemble", "name": "e", "method": "mean", "members": ["plain.y", "fragile.y"], "quorum": 1}
+    switch = {"kind": "switch", "name": "w", "parameter": "way", "cases": {"other": "other"}, "default": "usual"}
+    declared = {**ROUTED, "nodes": [*nodes, ensemble, switch]}
+    server = BlockServer(load_model(release_args(model="m", version="v1", graph=declared)), NoMetrics())
+    good = Block({"x": np.array([[1], [2]], np.float32)}, (BlockEntry(1, "a"), BlockEntry(1, "b", parameters=OTHER)))
+    (reply,) = await server.infer(good)
+    assert (reply.outputs["y"].tolist(), reply.outputs["z"].tolist()) == ([[1], [2]], [[1], [20]])
+    assert [result.left_out for result in reply.results] == [{}, {}]
+    (reply,) = await server.infer(Block({"x": np.array([[-3]], np.float32)}, (BlockEntry(1, "c"),)))
+    assert reply.outputs["y"].tolist() == [[-3]]
+    (result,) = reply.results
+    assert result.left_out == {"e.fragile": "m.fragile-v1 failed: ValueError: a negative number"}
+    server.close()
+
+
+OTHER = {"way": "other"}
+
+
+class Plain:
+    """Answers the input."""
+
+    def predict(self, inputs):
+        return {"y": inputs["x"]}
+
+
+class Tenfold:
+    """Answers ten times the input."""
+
+    def predict(self, inputs):
+        return {"y": 10 * inputs["x"]}
+
+
+def write_fragile(directory: Path) -> Path:
+    """A version of format python with one number in and one out."""
+    directory.mkdir()
+    tensor = {"datatype": "FP32", "shape": [-1, 1]}
+    manifest = {"format": "python", "inputs": [{"name": "x", **tensor}], "outputs": [{"name": "y", **tensor}]}
+    (directory / "model.yaml").write_text(json.dumps(manifest))
+    return directory

@@ -233,3 +233,10 @@ def test_any_message_gives_arrays_or_an_error_of_ours(tensors, raw):
     for item in tensors:
         array = request.inputs[item.name]
         assert (list(array.shape), array.dtype) == (list(item.shape), Datatype(item.datatype).dtype)
+
+
+def test_what_was_left_out_is_said():
+    outputs = {"y": np.array([1])}
+    assert not encode_response(InferenceResponse("m", "v1", outputs)).parameters
+    answer = encode_response(InferenceResponse("m", "v1", outputs, left_out={"e.big": "gone"}))
+    assert answer.parameters["left_out"].string_param == "e.big: gone"

@@ -142,6 +142,12 @@ def test_an_answer_without_id_has_none_and_nan_is_null():
     assert body["outputs"][0]["data"] == [None, 1.0]
 
 
+def test_what_was_left_out_is_said():
+    outputs, left_out = {"y": np.array([1])}, {"e.big": "m-v1 failed: it is broken", "e.c": "gone"}
+    body = json.loads(encode_response(InferenceResponse("m", "v1", outputs, left_out=left_out)))
+    assert body["parameters"] == {"left_out": "e.big: m-v1 failed: it is broken; e.c: gone"}
+
+
 def test_metadata_is_v2_with_what_else_is_known():
     metadata = model_metadata(INFO, ("v1", "v2"))
     assert metadata["name"] == "arithmetic"

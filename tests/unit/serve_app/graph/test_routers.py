@@ -1,0 +1,115 @@
+"""Routers: which node answers, and what is said about those that did not."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from serve_app.batching.executing import Executing
+from serve_app.config.graph import EnsembleNode, SplitNode, SwitchNode
+from serve_app.datatypes import Datatype
+from serve_app.errors import InvalidInput, ModelRaised
+from serve_app.graph import routers
+from serve_app.graph.combining import combining
+from serve_app.graph.steps import Branch, Run, Step, Steps
+from serve_app.types import BlockEntry, TensorSpec
+
+Y = (TensorSpec("y", Datatype.FP32, (-1,)),)
+VALUES = {"x": np.arange(3.0)}
+
+
+def branch(name: str, factor: float = 1.0, error: Exception | None = None) -> Branch:
+    def execute(values, run):
+        if error is not None:
+            raise error
+        return {"y": factor * values["x"]}
+
+    return Branch(name, Steps((Step(name, Y, frozenset({"x"}), execute),)), Y)
+
+
+def failing(name: str) -> Branch:
+    return branch(name, error=ModelRaised("m-v1", f"{name} is broken"))
+
+
+def owned(*parameters, **changes) -> Executing:
+    return Executing(tuple((BlockEntry(1, f"r{i}", parameters=one), 1) for i, one in enumerate(parameters)), **changes)
+
+
+def test_a_fallback_asks_the_next_one_and_says_why():
+    executing = Executing()
+    answer = routers.fallback("f", [failing("a"), failing("b"), branch("c", 3)])(VALUES, Run(executing))
+    assert answer["y"].tolist() == [0, 3, 6]
+    assert executing.left_out == {"f.a": "m-v1 failed: a is broken", "f.b": "m-v1 failed: b is broken"}
+
+
+def test_a_fallback_whose_first_answers_asks_nobody_else():
+    executing = Executing()
+    answer = routers.fallback("f", [branch("a", 2), failing("b")])(VALUES, Run(executing))
+    assert (answer["y"].tolist(), executing.left_out) == ([0, 2, 4], {})
+
+
+def test_the_last_ones_error_is_the_fallbacks():
+    with pytest.raises(ModelRaised, match="b is broken"):
+        routers.fallback("f", [failing("a"), failing("b")])(VALUES, Run(Executing()))
+
+
+def test_what_the_caller_must_change_is_nobodys_failure():
+    wrong = branch("a", error=InvalidInput("row 1", "is no text"))
+    with pytest.raises(InvalidInput):
+        routers.fallback("f", [wrong, branch("b")])(VALUES, Run(Executing()))
+
+
+MEMBERS = ("a.y", "b.y", "c.y")
+
+
+def quorum(*branches: Branch, enough: int = 2):
+    node = EnsembleNode(kind="ensemble", name="e", method="mean", members=MEMBERS, weights=(1, 1, 2), quorum=enough)
+    return routers.quorum("e", [(one, "y") for one in branches], combining(node), enough)
+
+
+def test_a_quorum_answers_without_the_member_that_fails_and_says_so():
+    executing = Executing()
+    answer = quorum(branch("a", 1), failing("b"), branch("c", 4))(VALUES, Run(executing))
+    np.testing.assert_allclose(answer["y"], [0, 3, 6])
+    assert executing.left_out == {"e.b": "m-v1 failed: b is broken"}
+
+
+def test_too_few_members_are_the_first_ones_error():
+    executing = Executing()
+    with pytest.raises(ModelRaised, match="b is broken"):
+        quorum(branch("a"), failing("b"), failing("c"))(VALUES, Run(executing))
+    assert executing.left_out == {}
+
+
+def test_a_switch_goes_by_the_requests_parameter():
+    node = SwitchNode(kind="switch", name="w", parameter="tier", cases={"gold": "a", "true": "b"}, default="a")
+    step = routers.switch(node, {"a": branch("a", 1), "b": branch("b", 10)})
+    answer = step(VALUES, Run(owned({"tier": "gold"}, {"tier": True}, {})))
+    assert answer["y"].tolist() == [0, 10, 2]
+
+
+def test_a_parameter_without_a_case_is_refused():
+    node = SwitchNode(kind="switch", name="w", parameter="tier", cases={"gold": "a"})
+    with pytest.raises(InvalidInput, match="parameter 'tier' is 'tin'; node 'w' takes: gold"):
+        routers.switch(node, {"a": branch("a")})(VALUES, Run(owned({"tier": "tin"}, {}, {})))
+
+
+def split(**changes):
+    node = SplitNode(kind="split", name="s", weights={"a": 9, "b": 1}, **changes)
+    return routers.split(node, {"a": branch("a", 1), "b": branch("b", 10)})
+
+
+def test_a_split_keeps_to_its_weights():
+    requests = 2000
+    values = {"x": np.ones(requests)}
+    answer = split()(values, Run(owned(*({} for _ in range(requests)))))
+    assert Counter(answer["y"].tolist())[10.0] == pytest.approx(200, abs=55)  # four standard deviations
+
+
+def test_a_sticky_split_gives_one_user_one_node():
+    users = [{"user": f"u{index % 20}"} for index in range(200)]
+    answer = split(sticky="user")({"x": np.ones(200)}, Run(owned(*users)))["y"].reshape(10, 20)
+    assert (answer == answer[0]).all()
+    assert set(answer[0].tolist()) == {1.0, 10.0}

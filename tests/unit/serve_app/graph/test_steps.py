@@ -1,0 +1,46 @@
+"""Steps: what they need from outside, and whose rows they see."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from serve_app.batching.executing import Executing
+from serve_app.datatypes import Datatype
+from serve_app.graph.steps import Branch, Run, Step, Steps
+from serve_app.types import BlockEntry, TensorSpec
+
+Y = (TensorSpec("y", Datatype.FP32, (-1,)),)
+
+
+def adding(name: str, need: str) -> Step:
+    return Step(name, Y, frozenset({need}), lambda values, run: {"y": values[need] + 1})
+
+
+def test_needs_are_what_the_steps_do_not_make_themselves():
+    assert Steps((adding("a", "x"), adding("b", "a.y"))).needs == {"x"}
+
+
+def test_a_branch_sees_its_rows_only_and_leaves_the_values_alone():
+    branch = Branch("b", Steps((adding("a", "x"), adding("b", "a.y"))), Y)
+    values = {"x": np.arange(4.0)}
+    answer = branch.execute(values, Run(Executing()), np.array([1, 3]))
+    np.testing.assert_array_equal(answer["y"], [3, 5])
+    assert list(values) == ["x"]
+
+
+OWNERS = ((BlockEntry(2, "r1", parameters={"tier": "gold"}), 2), (BlockEntry(1, "r2"), 1))
+
+
+def tier(parameters, request_id):
+    return f"{parameters.get('tier', 'none')} {request_id}"
+
+
+def test_every_row_has_its_requests_parameters():
+    run = Run(Executing(OWNERS))
+    assert run.by_row(tier, 3).tolist() == ["gold r1", "gold r1", "none r2"]
+    assert run.of(np.array([1, 2])).of(np.array([1])).by_row(tier, 1).tolist() == ["none r2"]
+
+
+def test_rows_of_nobody_are_a_request_without_parameters():
+    assert Run(Executing()).by_row(tier, 2).tolist() == ["none ", "none "]
+    assert Run(Executing()).of(np.array([5])).by_row(tier, 1).tolist() == ["none "]
