@@ -215,6 +215,8 @@ def _headers(response: InferenceResponse, seconds: float, json_length: int | Non
         "x-model-version": response.model_version,
         "server-timing": _SERVER_TIMING % (1000 * gateway, 1000 * queue, 1000 * batch, 1000 * compute),
     }
+    if response.left_out:
+        headers["x-left-out"] = ", ".join(response.left_out)
     if json_length is not None:
         headers["content-type"] = BYTES
         headers[v2_binary.LENGTH_FIELD] = str(json_length)

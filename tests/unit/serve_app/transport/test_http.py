@@ -6,6 +6,7 @@ import gzip
 import itertools
 import json
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import httpx
@@ -112,6 +113,34 @@ async def test_answers_say_who_answered_and_where_the_time_went(client):
     assert response.headers["x-model-version"] == "v1"
     stages = re.findall(r"(\w+);dur=\d+\.\d{3}", response.headers["server-timing"])
     assert stages == ["gateway", "queue", "batch", "compute"]
+
+
+class Incomplete(Executor):
+    """Answers without one member of an ensemble."""
+
+    async def infer(self, *blocks):
+        replies = await super().infer(*blocks)
+        left_out = {"e.big": "m-v1 failed: it is broken", "e.c": "gone"}
+        return tuple(
+            replace(reply, results=tuple(replace(result, left_out=left_out) for result in reply.results))
+            for reply in replies
+        )
+
+
+BODIES = {
+    INFER: body(1),
+    "/predict": b'{"input": [[1, 1, 1]]}',
+    "/v1/models/arithmetic:predict": b'{"instances": [[1, 1, 1]]}',
+}
+
+
+@pytest.mark.parametrize(("path", "content"), BODIES.items(), ids=BODIES)
+async def test_every_protocol_says_what_was_left_out(client, path, content):
+    async with plane_of(LocalCluster(Incomplete("v1")), TRAFFIC) as plane, client_of(plane) as http:
+        response = await http.post(path, content=content)
+    assert (response.status_code, response.headers["x-left-out"]) == (200, "e.big, e.c")
+    assert ("left_out" in response.json().get("parameters", {})) == (path == INFER)
+    assert "x-left-out" not in (await client.post(path, content=content)).headers
 
 
 @pytest.mark.parametrize("given", ["", "x" * 129, "with space", "new\tline"])
