@@ -23,7 +23,15 @@ from serve_app.batching.queue import PieceQueue
 from serve_app.batching.ragged import Ragged, cut, length_of
 from serve_app.batching.totals import Totals
 from serve_app.config.release import BatchingConfig
-from serve_app.errors import DeadlineExceeded, ModelRaised, Overloaded, ServeAppError, TooLarge, WrongAnswer
+from serve_app.errors import (
+    CapacityError,
+    DeadlineExceeded,
+    ModelRaised,
+    Overloaded,
+    ServeAppError,
+    TooLarge,
+    WrongAnswer,
+)
 from serve_app.types import Block, BlockReply, EntryResult, Timings, nbytes_of
 
 logger = logging.getLogger("serve_app.batching")
@@ -283,7 +291,7 @@ class Batcher:
         running.add_done_callback(self._running.discard)
 
     async def _execute(self, instance: Instance, batch: Batch) -> None:
-        """Execute a batch; one that raises is halved until those that cause it stand alone, within a budget."""
+        """Execute a batch; one whose rows raise is halved until those that cause it stand alone, within a budget."""
         budget = 4 * len(batch.pieces).bit_length()
         batches = [batch]
         try:
@@ -293,7 +301,7 @@ class Batcher:
                 error = await self._try(instance, batch)
                 if error is None:
                     continue
-                if len(batch.pieces) > 1 and budget > 0 and not isinstance(error, WrongAnswer):
+                if len(batch.pieces) > 1 and budget > 0 and not isinstance(error, WrongAnswer | CapacityError):
                     batches += self._halves(batch)
                 else:
                     for piece in batch.pieces:

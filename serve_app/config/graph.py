@@ -77,17 +77,19 @@ class RemoteNode(_Node):
     url: str = Field(pattern=r"^[A-Za-z0-9.\[\]:_-]+:[0-9]{1,5}$", description="host:port, without a scheme.")
     protocol: Literal["grpc", "http"] = "grpc"
     model: str = Field(min_length=1, max_length=256)
-    version: str = Field(default="", max_length=256)
-    inputs: Mapping[TensorName, Reference] = Field(min_length=1)
-    outputs: tuple[TensorConfig, ...] = Field(min_length=1)
-    timeout_ms: PositiveFloat = 1000.0
+    version: str = Field(default="", max_length=256, description="Else the server chooses one.")
+    inputs: Mapping[TensorName, Reference] = Field(min_length=1, description="By the server's names.")
+    outputs: tuple[TensorConfig, ...] = Field(
+        min_length=1, description="Those that are wanted; `source` is the server's name for one that has another here."
+    )
+    timeout_ms: PositiveFloat = Field(default=1000.0, description="Of all attempts together.")
     retries: RetryCount = 0
 
     @model_validator(mode="after")
     def _has_each_once(self) -> RemoteNode:
-        names = [tensor.name for tensor in self.outputs]
-        if len(set(names)) != len(names):
-            raise ValueError(f"outputs have a name twice: {', '.join(names)}")
+        for names in ([one.name for one in self.outputs], [one.source or one.name for one in self.outputs]):
+            if len(set(names)) != len(names):
+                raise ValueError(f"outputs have a name twice: {', '.join(names)}")
         return self
 
 

@@ -152,8 +152,9 @@ class BlockServer:
         logger.info("%s runs with %s", self._info.release, batching)
 
     def close(self) -> None:
-        """End the worker threads."""
+        """End the worker threads, and the connections to other servers."""
         self._batcher.close()
+        self._model.close()
         if self._streams is not None:
             self._streams.close()
 

@@ -58,6 +58,7 @@ class LoadedModel:
         mask_dtype: Of the mask that the server makes for ragged inputs; None where there is none.
         streams: Of a decoupled model, one for each instance and in the thread of its `predict`; else none.
         waits: Whether an execution may wait for other processes.
+        close: Ends connections to other servers once nothing is executed any more; does not wait for that.
     """
 
     info: ReleaseInfo
@@ -69,6 +70,7 @@ class LoadedModel:
     mask_dtype: np.dtype[np.generic] | None = None
     streams: tuple[Stream, ...] = ()
     waits: bool = False
+    close: Callable[[], None] = lambda: None
 
     @property
     def predict(self) -> Predict:
@@ -96,6 +98,26 @@ def load_model(
             Among them `ManifestError`, `ArtifactMismatch`, `UntrustedArtifact`, `AcceleratorMissing`, `CheckFailed`.
     """
     parts = _parts(args, cpus, elsewhere, clock)
+    try:
+        return _rehearsed(args, parts, clock)
+    except BaseException:
+        parts.close()
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What a release is made of, loaded but not checked; a graph's manifest is its declared signature."""
+
+    manifest: Manifest
+    runtimes: tuple[Runtime, ...]
+    threads: int
+    waits: bool = False
+    close: Callable[[], None] = lambda: None
+
+
+def _rehearsed(args: ReleaseArgs, parts: _Parts, clock: Clock) -> LoadedModel:
+    """A release that has passed its warm-up and its checks, and whose executions were measured."""
     manifest, runtimes = parts.manifest, parts.runtimes
     batching = _batching(args, manifest)
     check_fixed_rows(runtimes[0].fixed_rows, batching, args.release)
@@ -122,17 +144,8 @@ def load_model(
         mask_dtype=_mask_dtype(manifest, batching),
         streams=tuple(streams),
         waits=parts.waits,
+        close=parts.close,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What a release is made of, loaded but not checked; a graph's manifest is its declared signature."""
-
-    manifest: Manifest
-    runtimes: tuple[Runtime, ...]
-    threads: int
-    waits: bool = False
 
 
 def _parts(args: ReleaseArgs, cpus: float, elsewhere: Mapping[str, NodeModel], clock: Clock) -> _Parts:
@@ -147,7 +160,8 @@ def _graph_parts(
     args: ReleaseArgs, graph: GraphConfig, cpus: float, elsewhere: Mapping[str, NodeModel], clock: Clock
 ) -> _Parts:
     """Every node's model that is not elsewhere, warm and checked by its own golden rows, in one runtime."""
-    models = {**elsewhere, **{node.name: remote_model(node, args.release) for node in graph.remotes}}
+    remotes = {node.name: RemoteModel(node, args.release) for node in graph.remotes}
+    models = {**elsewhere, **{node.name: _remote(node, remotes[node.name], args.release) for node in graph.remotes}}
     limits, threads = list[BatchingConfig](), 1
     for _, node in graph.models:
         if node.name in elsewhere:
@@ -170,8 +184,9 @@ def _graph_parts(
         faults = (f"{'.'.join(map(str, path))}: {message}" for path, message in plan.findings)
         raise ConfigError(f"{args.release}: graph: {'; '.join(faults)}")
     device = next((model.device for model in models.values() if model.device != "cpu"), "cpu")
-    runtime = GraphRuntime(plan, device)
-    return _Parts(signature_of(graph, plan, limits), (runtime,), threads, plan.waits)
+    runtime = GraphRuntime(plan, device, tuple(remotes.values()))
+    runtime.check()
+    return _Parts(signature_of(graph, plan, limits), (runtime,), threads, plan.waits, runtime.close)
 
 
 def node_args(args: ReleaseArgs, node: ModelNode) -> ReleaseArgs:
@@ -186,14 +201,9 @@ def node_args(args: ReleaseArgs, node: ModelNode) -> ReleaseArgs:
     return args.model_copy(update=changes)
 
 
-def remote_model(node: RemoteNode, release: str) -> NodeModel:
-    """A remote node, whose answers are checked against what the graph declares.
-
-    Raises:
-        ConfigError: The library for its protocol is not installed.
-    """
+def _remote(node: RemoteNode, remote: RemoteModel, release: str) -> NodeModel:
+    """A remote node, whose answers are checked against what the graph declares."""
     outputs = tuple(config.spec for config in node.outputs)
-    remote = RemoteModel(node, release)
 
     async def call(inputs: Tensors, left_s: float | None) -> Called:
         """Raises WrongAnswer too."""

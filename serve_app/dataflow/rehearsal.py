@@ -9,7 +9,7 @@ from serve_app.config.manifest import Manifest
 from serve_app.config.release import BatchingConfig
 from serve_app.dataflow.checks import check_golden, in_batches, warmup_batches
 from serve_app.dataflow.profile import Clock, ExecutionTime, seeded, single, sweep, sweep_sizes
-from serve_app.errors import CheckFailed, ModelFailure, RequestError
+from serve_app.errors import CapacityError, CheckFailed, ModelFailure, RequestError
 from serve_app.types import Array, Tensors
 
 Predict = Callable[[Tensors], Tensors]
@@ -40,7 +40,7 @@ class Rehearsal:
         taken_s = {rows: self._timed(predict, rows) for rows in self._warmup_sizes()}
         try:
             check_golden(self._manifest, in_batches(predict, self._batching), self._release)
-        except (ModelFailure, RequestError) as error:
+        except (ModelFailure, RequestError, CapacityError) as error:
             raise CheckFailed(f"{self._release}: golden", str(error)) from error
         return taken_s
 
@@ -86,6 +86,11 @@ class Rehearsal:
             begin = self._clock()
             predict(inputs)
             return self._clock() - begin
-        except (ModelFailure, RequestError, ValueError, MemoryError) as error:
-            reason = error.reason if isinstance(error, ModelFailure) else str(error) or type(error).__name__
-            raise CheckFailed(f"{self._release}: warm-up with {rows} rows", reason) from error
+        except (ModelFailure, RequestError, CapacityError, ValueError, MemoryError) as error:
+            raise CheckFailed(f"{self._release}: warm-up with {rows} rows", self._reason(error)) from error
+
+    def _reason(self, error: Exception) -> str:
+        """What failed, without the release's name, unless it was a node of it."""
+        if isinstance(error, ModelFailure) and error.release == self._release:
+            return error.reason
+        return str(error) or type(error).__name__

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from serve_app.errors import CapacityError, DeadlineExceeded, DeadlineUnreachable
 from serve_app.types import Tensors, Timings
+
+T = TypeVar("T")
 
 
 class Called(NamedTuple):
@@ -25,17 +26,6 @@ Call = Callable[[Tensors, float | None], Awaitable[Called]]
 
 Raises what `CheckedRuntime.predict` raises, and a `CapacityError` where the model is away, full or too late.
 """
-
-
-def threaded(predict: Callable[[Tensors], Tensors], name: str) -> Call:
-    """A model of this process in a thread of its own, one execution after the other."""
-    thread = ThreadPoolExecutor(1, thread_name_prefix=f"node-{name}")
-
-    async def call(inputs: Tensors, _: float | None) -> Called:
-        """Whoever stops waiting does not stop the thread."""
-        return Called(await asyncio.get_running_loop().run_in_executor(thread, predict, inputs))
-
-    return call
 
 
 def limited(call: Call, name: str, timeout_s: float | None, retries: int) -> Call:
@@ -66,14 +56,60 @@ def limited(call: Call, name: str, timeout_s: float | None, retries: int) -> Cal
 
 
 class LoopThread:
-    """An event loop in a thread of its own, started when it is needed first; it ends with the process."""
+    """An event loop in a thread of its own, started when it is needed first, and threads for models that it waits for.
 
-    def run(self, coroutine: Coroutine[Any, Any, Tensors]) -> Tensors:
+    They end with `close`, else with the process.
+    """
+
+    def __init__(self) -> None:
+        self._threads: list[ThreadPoolExecutor] = []
+        self._started: asyncio.AbstractEventLoop | None = None
+        self._starting = threading.Lock()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine there, waiting for it here."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop()).result()
 
-    @cached_property
+    def threaded(self, predict: Callable[[Tensors], Tensors], name: str) -> Call:
+        """A model of this process in a thread of its own, one execution after the other."""
+        thread = ThreadPoolExecutor(1, thread_name_prefix=f"node-{name}")
+        self._threads.append(thread)
+
+        async def call(inputs: Tensors, _: float | None) -> Called:
+            """Whoever stops waiting does not stop the thread."""
+            return Called(await asyncio.get_running_loop().run_in_executor(thread, predict, inputs))
+
+        return call
+
+    def close(self, *endings: Callable[[], Awaitable[None]]) -> None:
+        """End the threads once what runs there is over, which is not waited for.
+
+        Args:
+            endings: Executed there before, each after everything that used what it ends.
+        """
+        loop, self._started = self._started, None
+        if loop is not None:
+            asyncio.run_coroutine_threadsafe(self._end(endings), loop)
+
     def _loop(self) -> asyncio.AbstractEventLoop:
-        loop = asyncio.new_event_loop()
-        threading.Thread(target=loop.run_forever, name="graph", daemon=True).start()
-        return loop
+        with self._starting:
+            if self._started is None:
+                self._started = asyncio.new_event_loop()
+                threading.Thread(target=_serve, args=(self._started,), name="graph", daemon=True).start()
+            return self._started
+
+    async def _end(self, endings: Iterable[Callable[[], Awaitable[None]]]) -> None:
+        running = asyncio.all_tasks() - {asyncio.current_task()}
+        if running:
+            await asyncio.wait(running)
+        await asyncio.gather(*(ending() for ending in endings), return_exceptions=True)
+        for thread in self._threads:
+            thread.shutdown(wait=False)
+        asyncio.get_running_loop().stop()
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    """Run a loop until it is stopped, and then what closed connections have left to do."""
+    loop.run_forever()
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from serve_app.config.graph import EnsembleNode
 from serve_app.types import TensorSpec
@@ -39,6 +40,38 @@ def other_outputs(one: tuple[str, tuple[TensorSpec, ...]], other: tuple[str, tup
             there = "nothing of that name" if same is None else said(same)
             different.append(f"{one[0]}.{spec.name} is {said(spec)}, {other[0]} has {there}")
     return different
+
+
+def other_signature(
+    there: Mapping[str, Any], given: Mapping[str, TensorSpec], expected: Mapping[str, TensorSpec]
+) -> list[str]:
+    """How the model of another server differs from what a graph has for it.
+
+    Args:
+        there: V2's metadata of the model; what it leaves out can be anything.
+        given: Its inputs, by its own names.
+        expected: Its outputs, by its own names.
+    """
+    return [
+        *_different("input", there.get("inputs") or (), given, "given"),
+        *_different("output", there.get("outputs") or (), expected, "declared as"),
+    ]
+
+
+def _different(
+    kind: str, tensors: Sequence[Mapping[str, Any]], specs: Mapping[str, TensorSpec], how: str
+) -> Iterator[str]:
+    have = {tensor["name"]: tensor for tensor in tensors}
+    for name, spec in specs.items() if have else ():
+        if name not in have:
+            yield f"it has no {kind} {name!r}; it has: {', '.join(have)}"
+            continue
+        datatype, shape = have[name].get("datatype"), [int(axis) for axis in have[name].get("shape") or spec.shape]
+        fits = len(shape) == len(spec.shape) and all(
+            -1 in pair or len({*pair}) == 1 for pair in zip(shape, spec.shape, strict=True)
+        )
+        if datatype != spec.datatype or not fits:
+            yield f"{kind} {name!r} is {how} {said(spec)}, it is {datatype} {shape} there"
 
 
 def uncombined(node: EnsembleNode, members: Sequence[TensorSpec]) -> Sequence[tuple[int, str]]:

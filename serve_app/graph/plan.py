@@ -44,6 +44,7 @@ class Plan:
         specs: What every reference is.
         steps: Of the nodes that are executed for every batch; the others are in branches of these.
         findings: What is wrong, at its path within the graph; the steps are complete only if there is nothing.
+        loop: What waits is executed there, connections to other servers among it.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -52,7 +53,7 @@ class Plan:
     specs: Mapping[str, TensorSpec] = field(default_factory=dict)
     steps: Steps = field(default_factory=lambda: Steps(()))
     findings: list[Finding] = field(default_factory=list)
-    _loop: LoopThread = field(default_factory=LoopThread)
+    loop: LoopThread = field(default_factory=LoopThread)
 
     @property
     def waits(self) -> bool:
@@ -72,7 +73,7 @@ class Plan:
             ModelFailure, RequestError, CapacityError: What a node raised.
         """
         work = self._run(inputs, current())
-        return self._loop.run(work) if self.waits else at_once(work)
+        return self.loop.run(work) if self.waits else at_once(work)
 
     async def _run(self, inputs: Tensors, executing: Executing) -> Tensors:
         values = dict(inputs)

@@ -25,7 +25,7 @@ from serve_app.config.graph import (
 )
 from serve_app.config.located import KeyPath
 from serve_app.graph import routers
-from serve_app.graph.calls import limited, threaded
+from serve_app.graph.calls import LoopThread, limited
 from serve_app.graph.combining import combining, uncombinable
 from serve_app.graph.fitting import combined, mismatch, other_outputs, said, uncombined
 from serve_app.graph.operations import Apply, planned
@@ -187,7 +187,7 @@ class _Planner:
 
     def _executed(self, node: ModelNode | RemoteNode, model: NodeModel, sources: Mapping[str, str]) -> None:
         if self._waits:
-            execute = _calling(node, model, sources, self._after_s[node.name])
+            execute = _calling(node, model, sources, self._after_s[node.name], self._plan.loop)
         else:
             execute = _predicting(node.name, model, sources)
         self._step(node.name, model.outputs, execute, tuple(sources.values()), waits=self._waits)
@@ -332,9 +332,11 @@ def _predicting(name: str, model: NodeModel, sources: Mapping[str, str]) -> Exec
     return execute
 
 
-def _calling(node: ModelNode | RemoteNode, model: NodeModel, sources: Mapping[str, str], after_s: float) -> Execute:
+def _calling(
+    node: ModelNode | RemoteNode, model: NodeModel, sources: Mapping[str, str], after_s: float, loop: LoopThread
+) -> Execute:
     """In another thread or process, within what is left without the time that the nodes behind it usually take."""
-    call = model.call or (threaded(model.predict, node.name) if model.predict else None)
+    call = model.call or (loop.threaded(model.predict, node.name) if model.predict else None)
     if call is not None and not (isinstance(node, ModelNode) and not node.is_own):
         call = limited(call, node.name, node.timeout_ms / 1000 if node.timeout_ms else None, node.retries)
 

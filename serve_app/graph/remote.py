@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import Any
 
@@ -9,18 +13,17 @@ import numpy as np
 
 from serve_app.config.graph import RemoteNode
 from serve_app.datatypes import Datatype, datatype_of
-from serve_app.errors import ConfigError, ModelRaised, RemoteUnavailable
+from serve_app.errors import CapacityError, ConfigError, ModelFailure, ModelRaised, RemoteUnavailable
 from serve_app.graph.calls import Called
-from serve_app.types import Array, Tensors
+from serve_app.graph.fitting import other_signature
+from serve_app.types import Array, Tensors, TensorSpec
 
-RECONNECT_MS = 500  # gRPC's own wait grows to two minutes, during which a server that is back would not be used
-CHANNEL = [
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.initial_reconnect_backoff_ms", RECONNECT_MS),
-    ("grpc.min_reconnect_backoff_ms", RECONNECT_MS),
-    ("grpc.max_reconnect_backoff_ms", RECONNECT_MS),
-]
+ASKING_S = 5.0  # what a server may take to describe a model
+# gRPC's own wait grows to two minutes, during which a server that is back would not be used.
+RECONNECT_MS, CONNECT_MS = 500, 2000
+# A machine that is gone without a word is noticed after a quarter of an hour, a ping without an answer at once. Pings are
+# sent where nothing came for longer than an answer may take: servers close connections with more pings than answers.
+PING_MS, PING_ANSWER_MS = 10_000, 2000
 _AWAY = frozenset(
     (
         *("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "NOT_FOUND", "CANCELLED", "ABORTED"),
@@ -28,9 +31,11 @@ _AWAY = frozenset(
     )
 )
 
+logger = logging.getLogger(__name__)
+
 
 class RemoteModel:
-    """A model elsewhere. Every call is made in the same event loop, which the connection belongs to.
+    """A model elsewhere. All of it is used in the same event loop, which the connection belongs to.
 
     Args:
         node: Where it is, and what it gives.
@@ -42,7 +47,7 @@ class RemoteModel:
 
     def __init__(self, node: RemoteNode, release: str) -> None:
         self._node, self._name = node, f"{release} node {node.name}"
-        self._specs = {config.name: config.spec for config in node.outputs}
+        self._outputs = {config.source or config.name: config.spec for config in node.outputs}
         try:
             self._library = import_module(f"tritonclient.{node.protocol}.aio")
         except ImportError as error:
@@ -51,56 +56,108 @@ class RemoteModel:
             ) from None
         self._connected: Any = None
 
+    async def check(self, known: Mapping[str, TensorSpec]) -> None:
+        """Compare what the server says about the model with what the graph gives it and expects from it.
+
+        A server that cannot be asked is said in the log: whether the graph can do without it, its warm-up tells.
+
+        Args:
+            known: What each reference of the graph is.
+
+        Raises:
+            ConfigError: They are different.
+        """
+        node = self._node
+        as_json = {"as_json": True} if node.protocol == "grpc" else {}
+        given = {name: known[reference] for name, reference in node.inputs.items()}
+        try:
+            async with asyncio.timeout(ASKING_S), self._asked():
+                there = await self._client().get_model_metadata(node.model, node.version, **as_json)
+                different = other_signature(there, given, self._outputs)
+        except (CapacityError, ModelFailure) as error:
+            logger.warning("%s; it could not be compared with what the graph declares", error)
+            return
+        if different:
+            raise ConfigError(f"{self._name} is not what {node.url} has as {node.model!r}: {'; '.join(different)}")
+
     async def call(self, inputs: Tensors, left_s: float | None) -> Called:
         """Execute it on whole arrays.
 
         Args:
             inputs: By the remote model's names.
-            left_s: Seconds until nobody wants the answer; the caller cancels then.
+            left_s: Seconds until nobody wants the answer, which the server is told; the caller cancels then.
 
         Raises:
             RemoteUnavailable: It could not be reached, is not loaded, or has no room.
-            ModelRaised: It refused the inputs, or failed.
+            ModelRaised: It refused the inputs, or failed, or gave what cannot be read.
         """
-        library = self._library
+        library, node = self._library, self._node
         tensors = [_input(library, name, array) for name, array in inputs.items()]
-        wanted = [library.InferRequestedOutput(name) for name in self._specs]
-        try:
+        wanted = [library.InferRequestedOutput(name) for name in self._outputs]
+        left_us = None if left_s is None else max(1, int(1e6 * left_s))
+        async with self._asked():
             result = await self._client().infer(
-                self._node.model, tensors, model_version=self._node.version, outputs=wanted
+                node.model, tensors, model_version=node.version, outputs=wanted, timeout=left_us
             )
-        except (TimeoutError, OSError) as error:  # what aiohttp raises is one of them
-            raise RemoteUnavailable(self._name, self._node.url, str(error) or type(error).__name__) from None
-        except Exception as error:
-            self._explain(error)
-            raise
-        return Called({name: self._output(name, result.as_numpy(name)) for name in self._specs})
+            return Called({spec.name: _output(result.as_numpy(name), spec) for name, spec in self._outputs.items()})
+
+    async def close(self) -> None:
+        """End the connection."""
+        client, self._connected = self._connected, None
+        if client is not None:
+            await client.close()
 
     def _client(self) -> Any:  # noqa: ANN401 tritonclient has no types
         if self._connected is None:
-            options = {"channel_args": CHANNEL} if self._node.protocol == "grpc" else {}
+            timeout_ms = self._node.timeout_ms
+            if self._node.protocol == "grpc":
+                options: dict[str, Any] = {"channel_args": _channel(timeout_ms)}
+            else:
+                options = {"conn_timeout": max(ASKING_S, timeout_ms / 1000)}
             self._connected = self._library.InferenceServerClient(self._node.url, **options)
         return self._connected
 
-    def _explain(self, error: Exception) -> None:
-        """Raise what a library's error means; give back if it is none of theirs."""
-        status = getattr(error, "status", None)
-        if callable(status):  # InferenceServerException
-            code, said = str(status() or "").rpartition(".")[2], str(getattr(error, "message", lambda: error)())
-            if code in _AWAY:
-                raise RemoteUnavailable(self._name, self._node.url, said[:200]) from None
-            raise ModelRaised(self._name, f"{self._node.url} says: {said[:200]}") from None
-        if type(error).__module__.startswith("aiohttp"):
-            raise RemoteUnavailable(self._name, self._node.url, str(error)[:200]) from None
+    @asynccontextmanager
+    async def _asked(self) -> AsyncIterator[None]:
+        """Whatever the library raises, as an error of ours."""
+        url = self._node.url
+        try:
+            yield
+        except (TimeoutError, OSError) as error:  # most of what aiohttp raises is one of them
+            raise RemoteUnavailable(self._name, url, str(error) or type(error).__name__) from None
+        except Exception as error:  # others' code, and others' answers
+            code, said = _meaning(error)
+            if code in _AWAY or type(error).__module__.startswith("aiohttp"):
+                raise RemoteUnavailable(self._name, url, said) from None
+            raise ModelRaised(self._name, f"{url} says: {said}" if code else f"{url} cannot be read: {said}") from None
 
-    def _output(self, name: str, array: Array | None) -> Array:
-        if array is None:
-            raise ModelRaised(self._name, f"{self._node.url} gave no output {name!r}")
-        want = self._specs[name].datatype
-        return array.astype(want.dtype) if want is Datatype.BF16 else array  # which tritonclient gives as float32
+
+def _meaning(error: Exception) -> tuple[str, str]:
+    """The status of an InferenceServerException, else nothing; and a short text."""
+    status, message = (getattr(error, name, None) for name in ("status", "message"))
+    said = message() if callable(message) else str(error)
+    return str(status() or "").rpartition(".")[2] if callable(status) else "", str(said or type(error).__name__)[:200]
+
+
+def _channel(timeout_ms: float) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.initial_reconnect_backoff_ms", RECONNECT_MS),
+        ("grpc.max_reconnect_backoff_ms", RECONNECT_MS),
+        ("grpc.min_reconnect_backoff_ms", CONNECT_MS),
+        ("grpc.keepalive_time_ms", max(PING_MS, int(2 * timeout_ms))),
+        ("grpc.keepalive_timeout_ms", PING_ANSWER_MS),
+    ]
 
 
 def _input(library: Any, name: str, array: Array) -> Any:  # noqa: ANN401 tritonclient has no types
     datatype = datatype_of(array)
     tensor = library.InferInput(name, list(array.shape), str(datatype))
     return tensor.set_data_from_numpy(array.astype(np.float32) if datatype is Datatype.BF16 else array)
+
+
+def _output(array: Array | None, spec: TensorSpec) -> Array:
+    if array is None:
+        raise ValueError(f"there is no output {spec.name!r}")
+    return array.astype(spec.datatype.dtype) if spec.datatype is Datatype.BF16 else array  # which comes as float32

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from serve_app.config.graph import GraphConfig
 from serve_app.config.manifest import Format, Manifest
 from serve_app.config.release import BatchingConfig
 from serve_app.config.tensors import TensorConfig
 from serve_app.graph.plan import Plan
+from serve_app.graph.remote import RemoteModel
 from serve_app.types import Tensors, TensorSpec
 
 
@@ -18,16 +19,34 @@ class GraphRuntime:
     Args:
         plan: With the models in memory.
         device: `cpu`, or the first of another kind that a node runs on.
+        remotes: The models of other servers that it calls.
     """
 
     fixed_rows: int | None = None
 
-    def __init__(self, plan: Plan, device: str) -> None:
-        self._plan, self.device = plan, device
+    def __init__(self, plan: Plan, device: str, remotes: Sequence[RemoteModel] = ()) -> None:
+        self._plan, self.device, self._remotes = plan, device, remotes
 
     def predict(self, inputs: Tensors) -> Tensors:
         """Execute one batch."""
         return self._plan.run(inputs)
+
+    def check(self) -> None:
+        """Compare models of other servers that can be reached with what the graph has for them.
+
+        Raises:
+            ConfigError: One is different; this runtime is closed then.
+        """
+        try:
+            for remote in self._remotes:
+                self._plan.loop.run(remote.check(self._plan.specs))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End connections and threads once what is executed is over, without waiting for that."""
+        self._plan.loop.close(*(remote.close for remote in self._remotes))
 
 
 def unfit_for_graphs(manifest: Manifest, batching: BatchingConfig, fixed_rows: int | None) -> str:

@@ -28,6 +28,7 @@ SAMPLES = [
     errors.Overloaded("digits-v1", 64, 2.5),
     errors.ModelNotReady("digits", "v2", "it is starting"),
     errors.ReplicaLost("digits-v1"),
+    errors.RemoteUnavailable("digits-v1 node triton", "127.0.0.1:8001", "connection refused"),
     errors.DeadlineExceeded("digits-v1", 0.1),
     errors.DeadlineUnreachable("digits-v1", 0.08, 0.05),
     errors.ModelRaised("digits-v1", "it raised ValueError"),
