@@ -135,8 +135,8 @@ class RemoteModel:
 def _meaning(error: Exception) -> tuple[str, str]:
     """The status of an InferenceServerException, else nothing; and a short text."""
     status, message = (getattr(error, name, None) for name in ("status", "message"))
-    said = message() if callable(message) else str(error)
-    return str(status() or "").rpartition(".")[2] if callable(status) else "", str(said or type(error).__name__)[:200]
+    said = str(message() if callable(message) else error).partition("\n")[0] or type(error).__name__
+    return str(status() or "").rpartition(".")[2] if callable(status) else "", said[:200]
 
 
 def _channel(timeout_ms: float) -> list[tuple[str, int]]:
