@@ -9,10 +9,8 @@ from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import Any
 
-import numpy as np
-
 from serve_app.config.graph import RemoteNode
-from serve_app.datatypes import Datatype, datatype_of
+from serve_app.datatypes import datatype_of
 from serve_app.errors import CapacityError, ConfigError, ModelFailure, ModelRaised, RemoteUnavailable
 from serve_app.graph.calls import Called
 from serve_app.graph.fitting import other_signature
@@ -21,8 +19,8 @@ from serve_app.types import Array, Tensors, TensorSpec
 ASKING_S = 5.0  # what a server may take to describe a model
 # gRPC's own wait grows to two minutes, during which a server that is back would not be used.
 RECONNECT_MS, CONNECT_MS = 500, 2000
-# A machine that is gone without a word is noticed after a quarter of an hour, a ping without an answer at once. Pings are
-# sent where nothing came for longer than an answer may take: servers close connections with more pings than answers.
+# A machine that is gone without a word is noticed after a quarter of an hour, a ping without an answer at once. A ping
+# goes where nothing came for longer than an answer may take: servers close connections with more pings than answers.
 PING_MS, PING_ANSWER_MS = 10_000, 2000
 _AWAY = frozenset(
     (
@@ -92,14 +90,17 @@ class RemoteModel:
             ModelRaised: It refused the inputs, or failed, or gave what cannot be read.
         """
         library, node = self._library, self._node
-        tensors = [_input(library, name, array) for name, array in inputs.items()]
+        tensors = [
+            library.InferInput(name, list(array.shape), str(datatype_of(array))).set_data_from_numpy(array)
+            for name, array in inputs.items()
+        ]
         wanted = [library.InferRequestedOutput(name) for name in self._outputs]
         left_us = None if left_s is None else max(1, int(1e6 * left_s))
         async with self._asked():
             result = await self._client().infer(
                 node.model, tensors, model_version=node.version, outputs=wanted, timeout=left_us
             )
-            return Called({spec.name: _output(result.as_numpy(name), spec) for name, spec in self._outputs.items()})
+            return Called({spec.name: _output(result.as_numpy(name), name) for name, spec in self._outputs.items()})
 
     async def close(self) -> None:
         """End the connection."""
@@ -151,13 +152,7 @@ def _channel(timeout_ms: float) -> list[tuple[str, int]]:
     ]
 
 
-def _input(library: Any, name: str, array: Array) -> Any:  # noqa: ANN401 tritonclient has no types
-    datatype = datatype_of(array)
-    tensor = library.InferInput(name, list(array.shape), str(datatype))
-    return tensor.set_data_from_numpy(array.astype(np.float32) if datatype is Datatype.BF16 else array)
-
-
-def _output(array: Array | None, spec: TensorSpec) -> Array:
+def _output(array: Array | None, name: str) -> Array:
     if array is None:
-        raise ValueError(f"there is no output {spec.name!r}")
-    return array.astype(spec.datatype.dtype) if spec.datatype is Datatype.BF16 else array  # which comes as float32
+        raise ValueError(f"there is no output {name!r}")
+    return array

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from concurrent import futures
 from contextlib import asynccontextmanager
 
+import grpc
 import numpy as np
 import uvicorn
+from tritonclient.grpc import service_pb2 as pb
 
 from serve_app.config.gateway import ExpressConfig, LimitsConfig
 from serve_app.data_plane.local import LocalCluster
@@ -16,6 +19,7 @@ from serve_app.data_plane.plane import DataPlane
 from serve_app.datatypes import Datatype
 from serve_app.transport.asgi import GatewayAsgi
 from serve_app.transport.express import ExpressDoor, Patience
+from serve_app.transport.grpc import SERVICE, GrpcHandler
 from serve_app.transport.http import InferHandler
 from serve_app.transport.pages import Pages, Scrape
 from serve_app.transport.rsgi import GatewayRsgi
@@ -86,6 +90,33 @@ async def uvicorn_of(plane: DataPlane) -> AsyncIterator[int]:
         yield listener.getsockname()[1]
         server.should_exit = True
         await serving
+
+
+@asynccontextmanager
+async def grpc_of(plane: DataPlane) -> AsyncIterator[int]:
+    """A gRPC server with those of the gateway's methods that have one answer; gives its port."""
+    server, handler = grpc.aio.server(futures.ThreadPoolExecutor(1)), GrpcHandler(plane)
+
+    def unary(method: str):
+        async def answer(data, context):
+            told = await handler(method, data, context.invocation_metadata() or ())
+            context.set_code(told.code)
+            context.set_details(told.details)
+            context.set_trailing_metadata(told.trailers)
+            return pb.ServerLiveResponse() if told.message is None else told.message
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer, response_serializer=lambda message: message.SerializeToString()
+        )
+
+    handlers = {name: unary(name) for name in ("ModelMetadata", "ModelInfer")}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE.full_name, handlers),))
+    port: int = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield port
+    finally:
+        await server.stop(None)
 
 
 def free_port() -> int:

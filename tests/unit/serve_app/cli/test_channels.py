@@ -6,16 +6,12 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
-from concurrent import futures
 
-import grpc
 import pytest
-from support.doors import digits_plane, uvicorn_of
-from tritonclient.grpc import service_pb2 as pb
+from support.doors import digits_plane, grpc_of, uvicorn_of
 from typer.testing import CliRunner
 
 from serve_app.cli.app import build_app
-from serve_app.transport.grpc import SERVICE, GrpcHandler
 
 ROWS = json.dumps([[0.5] * 64] * 3)
 
@@ -39,29 +35,10 @@ class Gateway:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        async with digits_plane() as plane, uvicorn_of(plane) as port:
-            server, handler = grpc.aio.server(futures.ThreadPoolExecutor(1)), GrpcHandler(plane)
-
-            def unary(method: str):
-                async def answer(data, context):
-                    told = await handler(method, data, context.invocation_metadata() or ())
-                    context.set_code(told.code)
-                    context.set_details(told.details)
-                    context.set_trailing_metadata(told.trailers)
-                    return pb.ServerLiveResponse() if told.message is None else told.message
-
-                return grpc.unary_unary_rpc_method_handler(
-                    answer, response_serializer=lambda message: message.SerializeToString()
-                )
-
-            handlers = {name: unary(name) for name in ("ModelMetadata", "ModelInfer")}
-            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE.full_name, handlers),))
-            self.grpc_address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-            self.url = f"http://127.0.0.1:{port}"
-            await server.start()
+        async with digits_plane() as plane, uvicorn_of(plane) as port, grpc_of(plane) as grpc_port:
+            self.grpc_address, self.url = f"127.0.0.1:{grpc_port}", f"http://127.0.0.1:{port}"
             self._ready.set()
             await self._over.wait()
-            await server.stop(None)
 
 
 @pytest.fixture(scope="module")

@@ -56,6 +56,32 @@ def test_an_ensemble_that_cannot_be(node, says):
     assert any(says in message for _, message in found), found
 
 
+Y = {"name": "y", "datatype": "FP32", "shape": [-1, 2]}
+REMOTE = {"kind": "remote", "name": "t", "url": "host:8001", "model": "m", "inputs": {"x": "x"}, "outputs": [Y]}
+
+
+def test_a_remote_node_needs_no_more_than_this():
+    assert findings({**GRAPH, "nodes": [REMOTE]}) == []
+
+
+@pytest.mark.parametrize(
+    ("node", "says"),
+    [
+        ({"url": "http://host:8000"}, "http://host:8000"),
+        ({"url": "host"}, "host"),
+        ({"protocol": "rest"}, "'grpc' or 'http'"),
+        ({"inputs": {}}, "at least 1"),
+        ({"outputs": [Y, Y]}, "outputs have a name twice: y, y"),
+        ({"outputs": [{**Y, "name": "a"}, {**Y, "name": "b", "source": "a"}]}, "outputs have a name twice: a, a"),
+        ({"timeout_ms": 0}, "greater than 0"),
+        ({"retries": 6}, "less than or equal to 5"),
+    ],
+)
+def test_a_remote_node_that_cannot_be(node, says):
+    found = findings({**GRAPH, "nodes": [{**REMOTE, **node}]})
+    assert any(says in message for _, message in found), found
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

@@ -7,7 +7,7 @@ from serve_app.config.manifest import Manifest
 from serve_app.config.release import BatchingConfig
 from serve_app.dataflow.profile import single
 from serve_app.dataflow.rehearsal import Rehearsal
-from serve_app.errors import CheckFailed, InvalidInput, ModelRaised
+from serve_app.errors import CheckFailed, InvalidInput, ModelRaised, RemoteUnavailable
 
 GOLDEN = {"inputs": {"x": [[1, 2], [3, 4], [5, 6]]}, "outputs": {"y": [[2, 4], [6, 8], [10, 12]]}}
 
@@ -83,6 +83,22 @@ def test_a_model_that_raises_on_golden_rows_fails_the_check():
     model = Model(fails_at=3, error=ModelRaised("m-v1", "KeyError"))
     with pytest.raises(CheckFailed, match="m-v1: golden: m-v1 failed: KeyError"):
         model.rehearsal(golden=[GOLDEN]).check(model)
+
+
+AWAY = RemoteUnavailable("m-v1 node far", "127.0.0.1:8001", "connection refused")
+
+
+@pytest.mark.parametrize(("fails_at", "at"), [(8, "warm-up with 8 rows"), (3, "golden")])
+def test_a_node_that_is_away_fails_the_check_with_its_address(fails_at, at):
+    model = Model(fails_at=fails_at, error=AWAY)
+    with pytest.raises(CheckFailed, match=rf"^m-v1: {at}: m-v1 node far cannot be answered by 127\.0\.0\.1:8001: conn"):
+        model.rehearsal(golden=[GOLDEN]).check(model)
+
+
+def test_a_node_that_fails_is_named():
+    model = Model(fails_at=8, error=ModelRaised("m-v1 node far", "KeyError"))
+    with pytest.raises(CheckFailed, match=r"^m-v1: warm-up with 8 rows: m-v1 node far failed: KeyError$"):
+        model.rehearsal().check(model)
 
 
 def medians_ms(profile):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from support.doors import free_port
 from support.versions import doubling, write_version
+from support.waiting import until
 
 from serve_app.config.release import BatchingConfig, RaggedConfig, ReleaseArgs
 from serve_app.dataflow.block_server import BlockServer
@@ -203,3 +206,32 @@ def write_fragile(directory: Path) -> Path:
     manifest = {"format": "python", "inputs": [{"name": "x", **tensor}], "outputs": [{"name": "y", **tensor}]}
     (directory / "model.yaml").write_text(json.dumps(manifest))
     return directory
+
+
+def with_a_remote(source: Path, port: int, *, covered: bool) -> ReleaseArgs:
+    """Doubling by a server, and if that is away, in this process."""
+    y = {"name": "y", "datatype": "FP32", "shape": [-1, 2]}
+    far = {"kind": "remote", "name": "far", "url": f"127.0.0.1:{port}", "model": "double", "inputs": {"x": "x"}}
+    nodes = [{**far, "outputs": [y]}]
+    if covered:
+        near = {"kind": "model", "name": "near", "source": str(source)}
+        nodes += [near, {"kind": "fallback", "name": "any", "targets": ["far", "near"]}]
+    outputs = {"y": "any.y" if covered else "far.y"}
+    return release_args(model="m", version="v1", graph={"inputs": [X], "nodes": nodes, "outputs": outputs})
+
+
+def graph_threads() -> set[threading.Thread]:
+    return {one for one in threading.enumerate() if one.name == "graph" or one.name.startswith("node-")}
+
+
+async def test_a_server_that_is_away_keeps_only_those_from_traffic_that_need_it(tmp_path):
+    source, port = write_version(tmp_path, doubling(), {}), free_port()
+    with pytest.raises(CheckFailed, match=rf"^m-v1: warm-up with 1 rows: m-v1 node far .* 127\.0\.0\.1:{port}: "):
+        load_model(with_a_remote(source, port, covered=False))
+    server = BlockServer(load_model(with_a_remote(source, port, covered=True)), NoMetrics())
+    (reply,) = await server.infer(Block({"x": np.array([[1, 2]], np.float32)}, (BlockEntry(1),)))
+    assert reply.outputs["y"].tolist() == [[2, 4]]
+    assert list(reply.results[0].left_out) == ["any.far"]
+    assert graph_threads()
+    server.close()
+    await until(lambda: not graph_threads())
