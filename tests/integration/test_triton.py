@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.skipif(
     (platform.system(), platform.machine()) != ("Linux", "x86_64"), reason="Triton is there for Linux on x86-64 only"
 )
 PROTOCOLS = ("grpc", "http")
-TIMEOUT_MS = 400
+TIMEOUT_MS = 1000  # a machine with other work may take a while
 PIXELS = {"name": "pixels", "datatype": "FP32", "shape": [-1, 64]}
 SCORES = {"name": "probabilities", "source": "scores", "datatype": "FP32", "shape": [-1, 10]}
 
@@ -92,10 +93,10 @@ def covered(*far: dict[str, object]):
 
 
 class Client:
-    """Sends the held-out digits to a release, some rows a request, one request after the other."""
+    """Sends the held-out digits to a release, some rows a request, one request after the other; all are answered."""
 
-    def __init__(self, server: BlockServer) -> None:
-        self._server, self._at, self._pixels = server, 0, split("digits").held_out_inputs
+    def __init__(self, server: BlockServer, pixels: Array) -> None:
+        self._server, self._at, self._pixels = server, 0, pixels
         self.slow = 0
 
     async def ask(self) -> tuple[Array, Tensors, EntryResult]:
@@ -109,14 +110,21 @@ class Client:
         return rows, reply.outputs, result
 
     async def ask_until(self, left_out: set[str], seconds: float = 10.0) -> None:
-        """Send requests until an answer was made without just those; all are answered."""
+        """Send requests until an answer was made without just those."""
         deadline = time.perf_counter() + seconds
         while set((await self.ask())[2].left_out) != left_out:
             assert time.perf_counter() < deadline
 
+    async def ask_while(self, claim: Callable[[], bool]) -> None:
+        while claim():
+            await self.ask()
+
 
 async def test_a_member_on_triton_is_left_out_while_it_is_away_and_used_again_by_itself(triton, weights):
-    """Through both protocols: the fallback's first node is called over gRPC, the ensemble's member over HTTP."""
+    """Through both protocols: the fallback's first node is called over gRPC, the ensemble's member over HTTP.
+
+    Others send requests all the time; none of theirs fails either.
+    """
     bare = load_model(release_args(model="d", version="v1", source=str(ROOT / "models/digits/v1"), accelerator="cpu"))
     away = {"first.far", "both.other"}
     args = covered(remote(triton, "grpc"), remote(triton, "http", "other"))
@@ -131,26 +139,33 @@ async def test_a_member_on_triton_is_left_out_while_it_is_away_and_used_again_by
             assert set(result.left_out) == (set() if is_used else away)
 
     server = BlockServer.load(args, NoMetrics())  # nobody is there yet
-    client = Client(server)
+    pixels, over = split("digits").held_out_inputs, asyncio.Event()
+    client, *others = [Client(server, pixels) for _ in range(4)]
     await check(client, is_used=False)
-    triton.start()
-    await client.ask_until(set())
-    await check(client, is_used=True)
-    triton.kill()
-    await check(client, is_used=False)
-    assert client.slow == 0  # a refused connection takes no time
-    triton.start()
-    await client.ask_until(set())
-    await check(client, is_used=True)
-    triton.hang()
-    await client.ask_until(away)
-    begin, client.slow = time.perf_counter(), 0
-    for _ in range(100):
-        assert (await client.ask())[2].left_out
-    assert client.slow <= 1 + (time.perf_counter() - begin)  # one request in a second looks whether it is back
-    triton.go_on()
-    await client.ask_until(set())
-    await check(client, is_used=True)
+    async with asyncio.TaskGroup() as load:
+        for other in others:
+            load.create_task(other.ask_while(lambda: not over.is_set()))
+        await asyncio.to_thread(triton.start)
+        await client.ask_until(set())
+        await check(client, is_used=True)
+        client.slow = 0
+        await asyncio.to_thread(triton.kill)
+        await client.ask_until(away)
+        await check(client, is_used=False)
+        assert client.slow < 5  # a refused connection takes no time
+        await asyncio.to_thread(triton.start)
+        await client.ask_until(set())
+        await check(client, is_used=True)
+        triton.hang()
+        await client.ask_until(away)
+        client.slow = 0
+        for _ in range(100):
+            assert (await client.ask())[2].left_out
+        assert client.slow < 20  # one batch in a second looks whether it is back, the others do not wait for it
+        triton.go_on()
+        await client.ask_until(set())
+        await check(client, is_used=True)
+        over.set()
     server.close()
     await until(lambda: not threads())  # they end once the connections have ended
 
@@ -165,7 +180,7 @@ def threads() -> list[str]:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 async def test_a_graph_that_cannot_do_without_triton_uses_it(running, weights, protocol):
     server = BlockServer.load(alone(remote(running, protocol)), NoMetrics())
-    rows, outputs, _ = await Client(server).ask()
+    rows, outputs, _ = await Client(server, split("digits").held_out_inputs).ask()
     np.testing.assert_allclose(outputs["probabilities"], softmax(rows, weights), atol=1e-5)
     server.close()
     await until(lambda: not threads())
@@ -216,7 +231,7 @@ async def test_what_triton_refuses_and_what_takes_too_long_are_that_requests_err
     assert "a negative number" in str(refused)
     late = (await ask(2 * TIMEOUT_MS / 1000)).error
     assert isinstance(late, DeadlineExceeded)
-    assert str(late) == f"far could not answer within {TIMEOUT_MS / 1000} s"
+    assert str(late) == f"far could not answer within {TIMEOUT_MS / 1000:g} s"
     while isinstance((await ask(0)).error, DeadlineExceeded):  # it still sleeps for the one before
         pass
     assert (await ask(0)).error is None
