@@ -24,11 +24,18 @@ class _Node(StrictModel):
 
 
 class TransformNode(_Node):
-    """A chain of operations on one tensor; its output is `y`."""
+    """A chain of operations; its output is `y`, or those of a last operation that gives several."""
 
     kind: Literal["transform"]
-    input: Reference
+    input: Reference | Annotated[tuple[Reference, ...], Field(min_length=2)] = Field(
+        description="One, or a list of several for a first operation that takes them."
+    )
     steps: tuple[Operation, ...] = Field(min_length=1)
+
+    @property
+    def inputs(self) -> tuple[Reference, ...]:
+        """Where its tensors come from, in their order."""
+        return (self.input,) if isinstance(self.input, str) else self.input
 
 
 class ModelNode(_Node):
@@ -206,7 +213,7 @@ def targets_of(node: Node) -> tuple[NodeName, ...]:
 def references_of(node: Node) -> Iterator[tuple[str, str]]:
     """What a node takes from before itself; a quorum's members are its targets."""
     if isinstance(node, TransformNode):
-        yield "input", node.input
+        yield from (("input", reference) for reference in node.inputs)
     elif isinstance(node, ModelNode | RemoteNode):
         yield from node.inputs.items()
     elif isinstance(node, EnsembleNode) and not node.quorum:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import reduce
 
 import numpy as np
 
@@ -26,16 +25,13 @@ from serve_app.config.graph import (
 from serve_app.config.located import KeyPath
 from serve_app.graph import routers
 from serve_app.graph.calls import limited, threaded
+from serve_app.graph.chains import OUTPUT, Chain, UnfitStep
 from serve_app.graph.combining import combining, uncombinable
 from serve_app.graph.fitting import combined, mismatch, other_outputs, said, uncombined
-from serve_app.graph.operations import Apply, planned
 from serve_app.graph.plan import NodeModel, Plan
 from serve_app.graph.steps import Branch, Execute, Run, Step, Steps, Values
 from serve_app.graph.structure import after_s, structure_of
 from serve_app.types import Tensors, TensorSpec
-
-OUTPUT = "y"
-"""The output of nodes that have one."""
 
 
 def plan_graph(graph: GraphConfig, models: Mapping[str, NodeModel]) -> Plan:
@@ -145,25 +141,21 @@ class _Planner:
         return spec
 
     def _transform(self, node: TransformNode, at: int) -> None:
-        spec = self._spec(node.input, ("nodes", at, "input"))
-        if spec is None:
+        paths: list[KeyPath] = [("nodes", at, "input")]
+        if not isinstance(node.input, str):
+            paths = [("nodes", at, "input", index) for index in range(len(node.input))]
+        specs = [self._spec(reference, path) for reference, path in zip(node.inputs, paths, strict=True)]
+        known = [spec for spec in specs if spec is not None]
+        if len(known) < len(specs):
             self._broken.add(node.name)
             return
-        applies: list[Apply] = []
-        for index, operation in enumerate(node.steps):
-            try:
-                spec, apply = planned(operation, spec)
-            except ValueError as error:
-                self._find((at, "steps", index), str(error))
-                return
-            applies.append(apply)
-        source = node.input
-
-        async def execute(values: Values, run: Run, visit: Visit) -> Tensors:
-            """The chain."""
-            return {OUTPUT: reduce(lambda array, apply: apply(array), applies, values[source])}
-
-        self._step(node.name, (replace(spec, name=OUTPUT),), execute, (source,))
+        try:
+            chain = Chain(node, known)
+        except UnfitStep as unfit:
+            self._find((at, "steps", unfit.step), unfit.reason)
+            return
+        self._plan.add_chain(chain, node.inputs)
+        self._step(node.name, chain.outputs, chain.execute, node.inputs)
 
     def _model(self, node: ModelNode, at: int) -> None:
         model = self._models.get(node.name)
