@@ -19,7 +19,7 @@ from serve_app.graph.operations import Planned, planned
 from serve_app.graph.ranking import top_k
 from serve_app.graph.steps import Run, Values
 from serve_app.graph.text_operations import tokenise
-from serve_app.types import Tensors, TensorSpec
+from serve_app.types import Array, Tensors, TensorSpec
 
 OUTPUT = "y"
 """The output of nodes that have one."""
@@ -58,6 +58,7 @@ class Chain:
         specs: Of its inputs, in their order.
 
     Attributes:
+        references: Of its inputs.
         outputs: By their own names.
         sample: What a warm-up may give the first operation as an element of BYTES.
 
@@ -66,7 +67,7 @@ class Chain:
     """
 
     def __init__(self, node: TransformNode, specs: Sequence[TensorSpec]) -> None:
-        self._node = node
+        self._node, self.references = node, tuple(node.inputs.values())
         self._links: list[Link] = []
         for index, operation in enumerate(node.steps):
             try:
@@ -93,20 +94,36 @@ class Chain:
         return self._works
 
     async def execute(self, values: Values, run: Run, visit: Visit) -> Tensors:
-        """The operations, one after the other.
+        """The operations, one after the other, in the calling thread.
 
         Raises:
             InvalidInput: A row has a value that an operation does not take.
             ModelFailure: The operator's function raised or gave something else than declared.
         """
-        arrays = [values[reference] for reference in self._node.inputs]
         try:
-            for work in self.load():
-                arrays = list(work(arrays))
+            return self._done([values[reference] for reference in self.references])
         except UnfitRow as unfit:
             row = run.row_of_request(unfit.row)
             which = "a row" if row is None else f"row {row}"
-            raise InvalidInput(f"{which} of {self._node.inputs[0]!r}", unfit.reason) from None
+            raise InvalidInput(f"{which} of {self.references[0]!r}", unfit.reason) from None
+
+    def predict(self, inputs: Tensors) -> Tensors:
+        """The same where nobody knows whose rows they are.
+
+        Args:
+            inputs: By the node's own names.
+
+        Raises:
+            InvalidInput, ModelFailure: As `execute`.
+        """
+        try:
+            return self._done([inputs[name] for name in self._node.inputs])
+        except UnfitRow as unfit:
+            raise InvalidInput(f"row {unfit.row} of {self.references[0]!r}", unfit.reason) from None
+
+    def _done(self, arrays: Sequence[Array]) -> Tensors:
+        for work in self.load():
+            arrays = work(arrays)
         return {spec.name: array for spec, array in zip(self.outputs, arrays, strict=True)}
 
 

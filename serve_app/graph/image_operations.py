@@ -107,7 +107,7 @@ def _bilinear(x: Array, height: int, width: int, wide: np.dtype[np.generic]) -> 
 
 
 def _along(x: Array, axis: int, want: int, wide: np.dtype[np.generic]) -> Array:
-    """One axis of [n, H, W, C] at another length: a sum over the few old pixels of a new one, for all images at once."""
+    """One axis of [n, H, W, C] at another length: a sum over a new pixel's few old ones, for all images at once."""
     places, weights = _taps(x.shape[axis], want)
     shape = [want if other == axis else 1 for other in range(x.ndim)]
     parts = (

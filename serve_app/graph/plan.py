@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from serve_app.batching.executing import Executing, current
@@ -20,7 +20,7 @@ class NodeModel:
     Attributes:
         predict: Executes it in this process, in the calling thread, one call at a time.
         call: Executes it in another process; instead of `predict`.
-        usual_s: Seconds that a batch usually takes; 0 where that is not known.
+        profile: Seconds that a batch usually takes, by its rows; empty where that is not known.
         version: Whose version it is, as `serve-app show` and explanations say it.
         device: Where it runs.
     """
@@ -29,7 +29,7 @@ class NodeModel:
     outputs: tuple[TensorSpec, ...]
     predict: Callable[[Tensors], Tensors] | None = None
     call: Call | None = None
-    usual_s: float = 0.0
+    profile: Mapping[int, float] = field(default_factory=dict)
     version: str = ""
     device: str = "cpu"
 
@@ -63,11 +63,12 @@ class Plan:
         """Whether something of it runs in another process, so that several batches may be under way at once."""
         return self.steps.waits
 
-    def add_chain(self, chain: Chain, references: Sequence[str]) -> None:
-        """Take a transform's chain in, to be loaded with the others."""
-        self._chains.append(chain)
-        if chain.sample and references[0] in {spec.name for spec in self.inputs}:
-            self.samples[references[0]] = chain.sample
+    def add_chain(self, chain: Chain, *, is_here: bool) -> None:
+        """Take a transform's chain in, to be loaded with the others if it is executed here."""
+        if is_here:
+            self._chains.append(chain)
+        if chain.sample and chain.references[0] in {spec.name for spec in self.inputs}:
+            self.samples[chain.references[0]] = chain.sample
 
     def load(self) -> None:
         """Import the libraries and functions of the transforms, and read their files; `run` would do it too.

@@ -44,7 +44,7 @@ def test_a_node_that_is_wrong_is_found_at_its_place(node, path, says):
 
 def test_a_transform_takes_one_input_or_a_list():
     one, both = (TransformNode.model_validate({**NODE, "input": given}) for given in ("x", ["x", "a.y"]))
-    assert (one.inputs, both.inputs) == (("x",), ("x", "a.y"))
+    assert (one.inputs, both.inputs) == ({"x": "x"}, {"x0": "x", "x1": "a.y"})
     assert [reference for _, reference in references_of(both)] == ["x", "a.y"]
 
 

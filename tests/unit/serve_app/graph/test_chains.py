@@ -95,6 +95,15 @@ def test_a_row_that_is_refused_is_counted_in_its_own_request(owners, rows, which
         executed(chain(DECODE, specs=(PHOTO,), inputs="photo"), run, photo=given)
 
 
+def test_on_replicas_of_its_own_it_takes_its_inputs_by_the_nodes_names():
+    both = chain({"op": "concat"}, specs=(SCORES, SCORES), inputs=["x", "z.y"])
+    assert both.references == ("x", "z.y")
+    given = {"x0": np.float32([[1, 2, 3]]), "x1": np.float32([[4, 5, 6]])}
+    assert both.predict(given)["y"].tolist() == [[1, 2, 3, 4, 5, 6]]
+    with pytest.raises(InvalidInput, match=r"^row 2 of 'photo' is no whole image"):
+        chain(DECODE, specs=(PHOTO,), inputs="photo").predict({"x": PHOTOS})
+
+
 def test_it_is_loaded_once_and_says_what_it_lacks():
     function = {"op": "function", "function": "nowhere_at_all:f", "datatype": "FP32", "shape": [-1]}
     with pytest.raises(ConfigError, match="node 'n': function 'nowhere_at_all:f' cannot be imported"):

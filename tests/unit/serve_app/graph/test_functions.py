@@ -108,7 +108,7 @@ def test_another_answer_than_declared_is_wrong(name, says):
 
 
 def test_what_it_raises_is_the_nodes_failure_and_what_it_refuses_the_callers():
-    with pytest.raises(ModelRaised, match="node 'shape' failed: ValueError: .* read-only"):
+    with pytest.raises(ModelRaised, match=r"node 'shape' failed: ValueError: .* read-only"):
         called("writes", X)
     assert X[0, 0] == 1
     with pytest.raises(InvalidInput, match="input 'x' is out of season"):

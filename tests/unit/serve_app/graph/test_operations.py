@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from hypothesis import given as given_any
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pydantic import TypeAdapter
@@ -118,7 +119,7 @@ def test_what_may_be_nan_stays_so_until_it_is_imputed_or_no_float():
 
 
 def test_l2_normalise_gives_directions_and_leaves_zeros():
-    spec, apply = planned(operation(op="l2_normalise"), TensorSpec("x", Datatype.FP32, (-1, 2)))
+    apply = planned(operation(op="l2_normalise"), TensorSpec("x", Datatype.FP32, (-1, 2))).apply
     x = np.array([[3, 4], [0, 0], [3e38, 0], [-1e-30, 0]], np.float32)
     np.testing.assert_allclose(apply(x), [[0.6, 0.8], [0, 0], [1, 0], [-1, 0]], rtol=1e-6)
     half = TensorSpec("x", Datatype.FP16, (-1, 2))
@@ -127,6 +128,7 @@ def test_l2_normalise_gives_directions_and_leaves_zeros():
     np.testing.assert_allclose(given, [[0.6, 0.8]], rtol=1e-3)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given_any(arrays(np.float32, (3, 4), elements=st.floats(-(2.0**120), 2.0**120, width=32)))
 def test_every_direction_is_of_length_one(x):
     spec = TensorSpec("x", Datatype.FP32, (-1, 4))

@@ -15,6 +15,7 @@ from support.versions import doubling, write_version
 from serve_app.config.release import BatchingConfig, RaggedConfig, ReleaseArgs
 from serve_app.dataflow.block_server import BlockServer
 from serve_app.dataflow.model import LoadedModel, load_model, release_args
+from serve_app.dataflow.own_nodes import node_args
 from serve_app.errors import CheckFailed, ConfigError, InvalidInput
 from serve_app.graph.runtime import unfit_for_graphs
 from serve_app.observability.metrics import NoMetrics
@@ -197,6 +198,17 @@ async def test_a_file_that_is_no_image_fails_its_own_request_only(photos, pixels
     assert (errors[0], errors[2], type(errors[1])) == (None, None, InvalidInput)
     assert str(errors[1]).startswith("row 1 of 'photo' is no whole image in JPEG or PNG, 8 bytes")
     assert len(reply.outputs["label"]) == 2
+
+
+def test_a_transform_of_several_inputs_may_be_a_release_of_its_own():
+    both = {"kind": "transform", "name": "both", "input": ["x", "z"], "placement": "own", "steps": [{"op": "concat"}]}
+    graph = {"inputs": [X, {**X, "name": "z", "shape": [-1]}], "nodes": [both], "outputs": {"y": "both.y"}}
+    release = release_args(model="m", version="v1", graph=graph)
+    alone = load_model(node_args(release, release.graph.nodes[0]))
+    inputs = {"x0": np.float32([[1, 2]]), "x1": np.float32([3])}
+    assert alone.predict(inputs)["y"].tolist() == [[1, 2, 3]]
+    here = load_model(release)  # with nobody to call, in a thread of this process
+    assert here.predict({"x": inputs["x0"], "z": inputs["x1"]})["y"].tolist() == [[1, 2, 3]]
 
 
 def test_what_a_transform_lacks_is_said_before_the_warm_up():

@@ -14,7 +14,8 @@ from serve_app.graph.text_operations import tokenise
 from serve_app.types import TensorSpec
 
 TEXT = TensorSpec("text", Datatype.BYTES, (-1,))
-VOCABULARY = {"[PAD]": 9, "[CLS]": 1, "[SEP]": 2, "[UNK]": 3, "red": 4, "green": 5, "blue": 6}
+UNKNOWN = "[UNK]"
+VOCABULARY = {"[PAD]": 9, "[CLS]": 1, "[SEP]": 2, UNKNOWN: 3, "red": 4, "green": 5, "blue": 6}
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def path(tmp_path):
     """Writes a tokenizer.json of those words, with or without [CLS] and [SEP] around a text."""
 
     def write(special=True, padding=None):
-        tokenizer = Tokenizer(models.WordLevel(VOCABULARY, unk_token="[UNK]"))
+        tokenizer = Tokenizer(models.WordLevel(VOCABULARY, UNKNOWN))
         tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
         if special:
             tokenizer.post_processor = processors.TemplateProcessing(
