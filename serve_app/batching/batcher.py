@@ -36,6 +36,7 @@ from serve_app.types import Block, BlockReply, EntryResult, Timings, nbytes_of
 
 logger = logging.getLogger("serve_app.batching")
 
+WHOLE = (WrongAnswer, CapacityError)  # errors that no part of a batch causes: nothing is found by halving it
 AHEAD_S = 0.002  # merging the next batch in a thread of its own costs more than it saves below this
 
 
@@ -291,7 +292,7 @@ class Batcher:
         running.add_done_callback(self._running.discard)
 
     async def _execute(self, instance: Instance, batch: Batch) -> None:
-        """Execute a batch; one whose rows raise is halved until those that cause it stand alone, within a budget."""
+        """Execute a batch; one that raises is halved until those that cause it stand alone, within a budget."""
         budget = 4 * len(batch.pieces).bit_length()
         batches = [batch]
         try:
@@ -301,7 +302,7 @@ class Batcher:
                 error = await self._try(instance, batch)
                 if error is None:
                     continue
-                if len(batch.pieces) > 1 and budget > 0 and not isinstance(error, WrongAnswer | CapacityError):
+                if len(batch.pieces) > 1 and budget > 0 and not isinstance(error, WHOLE):
                     batches += self._halves(batch)
                 else:
                     for piece in batch.pieces:

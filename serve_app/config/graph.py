@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -15,42 +15,35 @@ NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 """A graph input's name, or `node.output`."""
 RetryCount = Annotated[Integer, Field(ge=0, le=5)]
+PYTHON_CLASS = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+
+
+class CacheConfig(StrictModel):
+    """Answers that a node remembers by the bytes of its inputs, row by row; the least used ones go first."""
+
+    max_bytes: PositiveInt = Field(default=64 * 2**20, description="Of the answers and the keys, in each replica.")
 
 
 class _Node(StrictModel):
     """What every node has."""
 
     name: NodeName
-
-
-class TransformNode(_Node):
-    """A chain of operations on one tensor; its output is `y`."""
-
-    kind: Literal["transform"]
-    input: Reference
-    steps: tuple[Operation, ...] = Field(min_length=1)
-
-
-class ModelNode(_Node):
-    """A version from a model repository; its outputs are the model's."""
-
-    kind: Literal["model"]
-    source: str = Field(min_length=1, description="Directory of model.yaml: a local path or any fsspec URL.")
-    inputs: Mapping[TensorName, Reference] = Field(
-        default={}, description="Where the model's inputs come from; one left out is the graph's of the same name."
-    )
-    python_class: str | None = Field(default=None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
-    placement: Literal["auto", "fused", "own"] = Field(
-        default="auto",
-        description="In the graph's process, or on replicas of its own: a deployment of the node's name. auto is the "
-        "latter where something is asked for that needs it: timeout_ms, retries, or another accelerator.",
-    )
-    accelerator: Literal["auto", "cpu", "gpu"] | None = Field(default=None, description="Instead of the release's.")
+    cache: CacheConfig | None = Field(default=None, description="Remember answers; none is executed twice.")
     timeout_ms: PositiveFloat | None = Field(default=None, description="What takes longer has failed.")
     retries: RetryCount = Field(default=0, description="Of what was lost with its replica or found a full queue.")
 
+
+class _ComputingNode(_Node):
+    """What every node has that computes, here or on replicas of its own."""
+
+    placement: Literal["auto", "fused", "own"] = Field(
+        default="auto",
+        description="In the graph's process, or on replicas of its own: a deployment of the node's name. auto is the "
+        "latter where something is asked for that needs it: timeout_ms, retries, gpu_memory_mib or an accelerator.",
+    )
+
     @model_validator(mode="after")
-    def _can_be_fused(self) -> ModelNode:
+    def _can_be_fused(self) -> Self:
         if self.placement == "fused" and self.why_own:
             raise ValueError(f"it cannot be fused: {self.why_own} needs replicas of its own")
         return self
@@ -60,14 +53,73 @@ class ModelNode(_Node):
         """What needs replicas of its own, other than that the YAML says so; empty if nothing does."""
         if self.timeout_ms is not None:
             return f"timeout_ms {self.timeout_ms:g}"
-        if self.retries:
-            return f"retries {self.retries}"
-        return "" if self.accelerator is None else f"accelerator {self.accelerator}"
+        return f"retries {self.retries}" if self.retries else ""
 
     @property
     def is_own(self) -> bool:
         """Whether it runs on replicas of its own."""
         return self.placement == "own" or bool(self.why_own)
+
+
+class TransformNode(_ComputingNode):
+    """A chain of operations; its output is `y`, or those of a last operation that gives several."""
+
+    kind: Literal["transform"]
+    input: Reference | Annotated[tuple[Reference, ...], Field(min_length=2)] = Field(
+        description="One, or a list of several for a first operation that takes them."
+    )
+    steps: tuple[Operation, ...] = Field(min_length=1)
+
+    @property
+    def inputs(self) -> Mapping[TensorName, Reference]:
+        """What it takes in its order, by the names that it has for it on replicas of its own: `x`, or `x0`, `x1`."""
+        if isinstance(self.input, str):
+            return {"x": self.input}
+        return {f"x{index}": reference for index, reference in enumerate(self.input)}
+
+
+class _AcceleratedNode(_ComputingNode):
+    """What may use a GPU."""
+
+    accelerator: Literal["auto", "cpu", "gpu"] | None = Field(default=None, description="Instead of the release's.")
+    gpu_memory_mib: PositiveInt | None = Field(default=None, description="What it needs of a GPU, if it gets one.")
+
+    @property
+    def why_own(self) -> str:
+        """As of every node, and what it asks for of a GPU."""
+        if why := super().why_own:
+            return why
+        if self.gpu_memory_mib is not None:
+            return f"gpu_memory_mib {self.gpu_memory_mib}"
+        return "" if self.accelerator is None else f"accelerator {self.accelerator}"
+
+
+class ModelNode(_AcceleratedNode):
+    """A version from a model repository; its outputs are the model's."""
+
+    kind: Literal["model"]
+    source: str = Field(min_length=1, description="Directory of model.yaml: a local path or any fsspec URL.")
+    inputs: Mapping[TensorName, Reference] = Field(
+        default={}, description="Where the model's inputs come from; one left out is the graph's of the same name."
+    )
+    python_class: str | None = Field(default=None, pattern=PYTHON_CLASS)
+
+
+class PythonNode(_AcceleratedNode):
+    """A class of the operator's own package that works on arrays, as models of format python do."""
+
+    kind: Literal["python"]
+    python_class: str = Field(pattern=PYTHON_CLASS, description="module:Class with `predict`, and `setup` if it likes.")
+    arguments: Mapping[str, str | int | float | bool] = Field(
+        default={}, description="What the class is constructed with, by keyword."
+    )
+    inputs: Mapping[TensorName, Reference] = Field(min_length=1)
+    outputs: tuple[TensorConfig, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _has_each_once(self) -> Self:
+        _check_once(output.name for output in self.outputs)
+        return self
 
 
 class RemoteNode(_Node):
@@ -82,14 +134,12 @@ class RemoteNode(_Node):
     outputs: tuple[TensorConfig, ...] = Field(
         min_length=1, description="Those that are wanted; `source` is the server's name for one that has another here."
     )
-    timeout_ms: PositiveFloat = Field(default=1000.0, description="Of all attempts together.")
-    retries: RetryCount = 0
+    timeout_ms: PositiveFloat | None = 1000.0
 
     @model_validator(mode="after")
-    def _has_each_once(self) -> RemoteNode:
-        for names in ([one.name for one in self.outputs], [one.source or one.name for one in self.outputs]):
-            if len(set(names)) != len(names):
-                raise ValueError(f"outputs have a name twice: {', '.join(names)}")
+    def _has_each_once(self) -> Self:
+        _check_once(output.name for output in self.outputs)
+        _check_once(output.source or output.name for output in self.outputs)
         return self
 
 
@@ -123,6 +173,8 @@ class EnsembleNode(_Node):
             raise ValueError("method stack needs every member, so it can have no quorum")
         if self.timeout_ms and not self.quorum:
             raise ValueError("timeout_ms has no effect without a quorum")
+        if self.retries:
+            raise ValueError("retries has no effect on an ensemble; give it to the members")
         return self
 
 
@@ -149,6 +201,8 @@ class SwitchNode(_Node):
     def _goes_by_one(self) -> SwitchNode:
         if (self.parameter is None) == (self.input is None):
             raise ValueError("a switch goes by either a parameter or an input")
+        if self.parameter is not None and self.cache is not None:
+            raise ValueError("cache goes by the inputs, and this switch by a parameter; give it to what it names")
         return self
 
 
@@ -160,6 +214,12 @@ class SplitNode(_Node):
     sticky: str | None = Field(
         default=None, min_length=1, description="A V2 parameter; requests with the same value go to the same node."
     )
+
+    @model_validator(mode="after")
+    def _is_not_cached(self) -> Self:
+        if self.cache is not None:
+            raise ValueError("cache goes by the inputs, and a split by the request; give it to what it names")
+        return self
 
 
 class FallbackNode(_Node):
@@ -179,6 +239,7 @@ class RaceNode(_Node):
 Node = Annotated[
     TransformNode
     | ModelNode
+    | PythonNode
     | RemoteNode
     | EnsembleNode
     | CascadeNode
@@ -188,6 +249,10 @@ Node = Annotated[
     | RaceNode,
     Field(discriminator="kind"),
 ]
+
+
+ComputingNode = TransformNode | ModelNode | PythonNode
+"""Those that may run on replicas of their own."""
 
 
 def targets_of(node: Node) -> tuple[NodeName, ...]:
@@ -208,8 +273,8 @@ def targets_of(node: Node) -> tuple[NodeName, ...]:
 def references_of(node: Node) -> Iterator[tuple[str, str]]:
     """What a node takes from before itself; a quorum's members are its targets."""
     if isinstance(node, TransformNode):
-        yield "input", node.input
-    elif isinstance(node, ModelNode | RemoteNode):
+        yield from (("input", reference) for reference in node.inputs.values())
+    elif isinstance(node, ModelNode | PythonNode | RemoteNode):
         yield from node.inputs.items()
     elif isinstance(node, EnsembleNode) and not node.quorum:
         yield from ((str(index), member) for index, member in enumerate(node.members))
@@ -246,11 +311,22 @@ class GraphConfig(StrictModel):
         return ((index, node) for index, node in enumerate(self.nodes) if isinstance(node, ModelNode))
 
     @property
-    def own(self) -> tuple[ModelNode, ...]:
-        """The model nodes on replicas of their own."""
-        return tuple(node for _, node in self.models if node.is_own)
+    def own(self) -> tuple[ComputingNode, ...]:
+        """The nodes on replicas of their own."""
+        return tuple(node for node in self.nodes if isinstance(node, ComputingNode) and node.is_own)
+
+    @property
+    def pythons(self) -> tuple[PythonNode, ...]:
+        """The nodes that are classes of the operator's own."""
+        return tuple(node for node in self.nodes if isinstance(node, PythonNode))
 
     @property
     def remotes(self) -> tuple[RemoteNode, ...]:
         """The nodes that are models of other servers."""
         return tuple(node for node in self.nodes if isinstance(node, RemoteNode))
+
+
+def _check_once(outputs: Iterable[str]) -> None:
+    names = list(outputs)
+    if len(set(names)) != len(names):
+        raise ValueError(f"outputs have a name twice: {', '.join(names)}")

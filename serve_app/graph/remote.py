@@ -21,7 +21,7 @@ ASKING_S = 5.0  # what a server may take to describe a model
 RECONNECT_MS, CONNECT_MS = 500, 2000
 # A machine that is gone without a word is noticed after a quarter of an hour, a ping without an answer at once. A ping
 # goes where nothing came for longer than an answer may take: servers close connections with more pings than answers.
-PING_MS, PING_ANSWER_MS = 10_000, 2000
+PING_MS, PING_ANSWER_MS, NEVER_MS = 10_000, 2000, 2**31 - 1
 _AWAY = frozenset(
     (
         *("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "NOT_FOUND", "CANCELLED", "ABORTED"),
@@ -110,11 +110,8 @@ class RemoteModel:
 
     def _client(self) -> Any:  # noqa: ANN401 tritonclient has no types
         if self._connected is None:
-            timeout_ms = self._node.timeout_ms
-            if self._node.protocol == "grpc":
-                options: dict[str, Any] = {"channel_args": _channel(timeout_ms)}
-            else:
-                options = {"conn_timeout": max(ASKING_S, timeout_ms / 1000)}
+            channel = {"channel_args": _channel(self._node.timeout_ms)}
+            options = channel if self._node.protocol == "grpc" else {"conn_timeout": None}  # the caller has limits
             self._connected = self._library.InferenceServerClient(self._node.url, **options)
         return self._connected
 
@@ -140,14 +137,14 @@ def _meaning(error: Exception) -> tuple[str, str]:
     return str(status() or "").rpartition(".")[2] if callable(status) else "", said[:200]
 
 
-def _channel(timeout_ms: float) -> list[tuple[str, int]]:
+def _channel(timeout_ms: float | None) -> list[tuple[str, int]]:
     return [
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", -1),
         ("grpc.initial_reconnect_backoff_ms", RECONNECT_MS),
         ("grpc.max_reconnect_backoff_ms", RECONNECT_MS),
         ("grpc.min_reconnect_backoff_ms", CONNECT_MS),
-        ("grpc.keepalive_time_ms", max(PING_MS, int(2 * timeout_ms))),
+        ("grpc.keepalive_time_ms", NEVER_MS if timeout_ms is None else max(PING_MS, int(2 * timeout_ms))),
         ("grpc.keepalive_timeout_ms", PING_ANSWER_MS),
     ]
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import platform
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import numpy as np
 import pytest
 from support.triton_server import ROOT, TritonServer
-from support.waiting import until
+from support.waiting import graph_threads, until
 
 from serve_app.dataflow.block_server import BlockServer
 from serve_app.dataflow.model import load_model, release_args
@@ -46,6 +45,14 @@ def triton(tmp_path_factory: pytest.TempPathFactory, weights: Array) -> Iterator
     server = TritonServer(tmp_path_factory.mktemp("triton"), weights)
     yield server
     server.stop()
+
+
+@pytest.fixture(autouse=True)
+async def _nothing_is_left() -> AsyncIterator[None]:
+    """Threads end, once the connections have."""
+    before = graph_threads()
+    yield
+    await until(lambda: not graph_threads() - before)
 
 
 @pytest.fixture
@@ -167,14 +174,6 @@ async def test_a_member_on_triton_is_left_out_while_it_is_away_and_used_again_by
         await check(client, is_used=True)
         over.set()
     server.close()
-    await until(lambda: not threads())  # they end once the connections have ended
-
-
-def threads() -> list[str]:
-    """Those of graphs."""
-    return [
-        thread.name for thread in threading.enumerate() if thread.name == "graph" or thread.name.startswith("node-")
-    ]
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -183,7 +182,6 @@ async def test_a_graph_that_cannot_do_without_triton_uses_it(running, weights, p
     rows, outputs, _ = await Client(server, split("digits").held_out_inputs).ask()
     np.testing.assert_allclose(outputs["probabilities"], softmax(rows, weights), atol=1e-5)
     server.close()
-    await until(lambda: not threads())
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -210,7 +208,6 @@ async def test_a_graph_that_cannot_do_without_triton_uses_it(running, weights, p
 async def test_what_triton_does_not_have_is_said_at_load(running, protocol, changes, reason):
     with pytest.raises(ConfigError, match=reason):
         load_model(alone(remote(running, protocol, **changes)))
-    await until(lambda: not threads())
 
 
 MOODY_INPUT = {"name": "x", "datatype": "FP32", "shape": [-1, 1]}
@@ -236,4 +233,3 @@ async def test_what_triton_refuses_and_what_takes_too_long_are_that_requests_err
         pass
     assert (await ask(0)).error is None
     server.close()
-    await until(lambda: not threads())

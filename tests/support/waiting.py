@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 
@@ -14,3 +15,8 @@ async def until(claim: Callable[[], bool], seconds: float = 10.0) -> None:
         if time.monotonic() > deadline:
             raise AssertionError("the awaited state did not come")
         await asyncio.sleep(0)
+
+
+def graph_threads() -> set[threading.Thread]:
+    """Those that graphs have started."""
+    return {one for one in threading.enumerate() if one.name == "graph" or one.name.startswith("node-")}

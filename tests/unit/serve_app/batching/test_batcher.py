@@ -14,7 +14,7 @@ from serve_app.batching.latency import LatencyModel
 from serve_app.batching.policy import AdaptivePolicy
 from serve_app.batching.ragged import Ragged
 from serve_app.config.release import BatchingConfig, RaggedConfig
-from serve_app.errors import DeadlineExceeded, ModelRaised, Overloaded, RemoteUnavailable
+from serve_app.errors import DeadlineExceeded, ModelRaised, Overloaded, ReplicaLost
 from serve_app.types import Block, BlockEntry
 
 
@@ -238,17 +238,16 @@ async def test_a_model_that_always_raises_is_not_executed_without_end():
     assert len(executions) <= 64
 
 
-async def test_a_batch_that_failed_because_something_is_away_is_executed_once():
+async def test_a_batch_whose_node_was_lost_is_not_halved():
     executions: list[int] = []
 
     def model(inputs):
         executions.append(len(inputs["x"]))
-        raise RemoteUnavailable("arithmetic-v1 node far", "127.0.0.1:8001", "connection refused")
+        raise ReplicaLost("m.a-v1")
 
-    sent = block(*(rows(float(i)) for i in range(8)))
+    sent = block(rows(1.0), rows(2.0))
     reply = await batcher(model).submit(sent)
-    assert totals(reply, sent) == ["RemoteUnavailable"] * 8
-    assert executions == [8]  # it is no row's fault, so none is looked for
+    assert (totals(reply, sent), executions) == (["ReplicaLost"] * 2, [2])
 
 
 async def test_the_rest_of_a_request_that_failed_in_part_is_not_executed():

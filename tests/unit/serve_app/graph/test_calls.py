@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 import pytest
-from support.waiting import until
+from support.waiting import graph_threads, until
 
 from serve_app.errors import (
     DeadlineExceeded,
@@ -18,31 +18,31 @@ from serve_app.errors import (
     RemoteUnavailable,
     ReplicaLost,
 )
-from serve_app.graph.calls import Called, LoopThread, limited
+from serve_app.graph.calls import Limits, LoopThread, within
 
 ROWS = {"x": np.ones((2, 1), np.float32)}
 LOST = ReplicaLost("m-v1 node a")
 
 
 class Calls:
-    """Raises what it is given, in turn; then answers its inputs. None never ends."""
+    """Raises what it is given, in turn; then answers. None never ends."""
 
     def __init__(self, *errors: Exception | None) -> None:
         self._errors, self.left = list(errors), list[float | None]()
 
-    async def __call__(self, inputs, left_s):
+    async def __call__(self, left_s):
         self.left.append(left_s)
         if self._errors:
             error = self._errors.pop(0)
             if error is None:
                 await asyncio.Event().wait()
             raise error
-        return Called(inputs)
+        return "answer"
 
 
 async def test_without_any_limit_a_call_is_as_it_was():
     calls = Calls()
-    assert (await limited(calls, "a", None, 0)(ROWS, None)).outputs is ROWS
+    assert await within(Limits("a"), None, calls) == "answer"
     assert calls.left == [None]
 
 
@@ -52,7 +52,7 @@ async def test_without_any_limit_a_call_is_as_it_was():
 async def test_the_nearer_end_is_kept_to(timeout_s, left_s):
     calls = Calls(None)
     with pytest.raises(DeadlineExceeded, match=r"^a could not answer within 0\.01 s$"):
-        await limited(calls, "a", timeout_s, 5)(ROWS, left_s)
+        await within(Limits("a", timeout_s, 5), left_s, calls)
     (told,) = calls.left
     assert 0 < told <= 0.01
 
@@ -62,7 +62,7 @@ async def test_the_nearer_end_is_kept_to(timeout_s, left_s):
 )
 async def test_what_was_lost_or_not_taken_in_is_repeated(error):
     calls = Calls(error, error)
-    assert (await limited(calls, "a", 60, 2)(ROWS, None)).outputs is ROWS
+    assert await within(Limits("a", 60, 2), None, calls) == "answer"
     assert calls.left == sorted(calls.left, reverse=True)  # all attempts together have the time of one
     assert len(calls.left) == 3
 
@@ -70,7 +70,7 @@ async def test_what_was_lost_or_not_taken_in_is_repeated(error):
 async def test_after_the_last_attempt_its_error_is_the_calls():
     calls = Calls(Overloaded("m-v1", 8), LOST)
     with pytest.raises(ReplicaLost):
-        await limited(calls, "a", None, 1)(ROWS, None)
+        await within(Limits("a", None, 1), None, calls)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ async def test_after_the_last_attempt_its_error_is_the_calls():
 async def test_what_would_end_alike_is_not_repeated(error):
     calls = Calls(error)
     with pytest.raises(type(error)):
-        await limited(calls, "a", 60, 5)(ROWS, None)
+        await within(Limits("a", 60, 5), None, calls)
     assert len(calls.left) == 1
 
 
@@ -115,10 +115,6 @@ async def test_a_model_of_this_process_has_a_thread_of_its_own_and_is_executed_o
     assert [(await one).outputs for one in (first, second)] == [ROWS, ROWS]
     assert model.threads == ["node-a_0"] * 3
     assert model.most == 1
-
-
-def graph_threads() -> set[threading.Thread]:
-    return {one for one in threading.enumerate() if one.name == "graph" or one.name.startswith("node-")}
 
 
 async def test_threads_end_after_what_runs_and_after_what_it_needs_was_ended():
