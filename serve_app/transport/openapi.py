@@ -35,8 +35,8 @@ _EXPLAIN: list[dict[str, object]] = [
         "name": name,
         "in": place,
         "schema": _FLAG,
-        "description": "Say in server-timing, and by V2 in the answer's parameter `explanation`, which nodes of a graph "
-        "the request went through and where its time went; 403 where the gateway's args.explain is not set.",
+        "description": "Say in server-timing, and by V2 in the answer's parameter `explanation`, which nodes of a "
+        "graph the request went through and where its time went; 403 where the gateway's args.explain is not set.",
     }
     for name, place in (("explain", "query"), (EXPLAIN_FIELD, "header"))
 ]

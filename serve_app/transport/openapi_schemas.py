@@ -59,7 +59,8 @@ SCHEMAS: Mapping[str, Schema] = {
             "id": STRING,
             "parameters": {
                 **_PARAMETERS,
-                "description": f"`timeout` (us), `priority` 1 (first) to {MAX_PRIORITY}, `binary_data_output`, `explain`.",
+                "description": f"`timeout` (us), `priority` 1 (first) to {MAX_PRIORITY}, `binary_data_output`, "
+                "`explain`.",
             },
             "inputs": _array(_object({**_TENSOR, "parameters": _PARAMETERS}, ("name", "datatype", "shape"))),
             "outputs": _array(
