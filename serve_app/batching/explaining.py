@@ -47,14 +47,14 @@ def _of_rows(batch: Executing, visit: Visit, own: Own, begin_s: float) -> NodeVi
     compute_s = None
     if timings is not None:
         compute_s = timings.compute_s
-    elif about.placement != "remote":
+    elif about.placement not in ("own", "remote"):
         compute_s = visit.seconds - _covered_s(visit, _inside(batch, visit))
     return NodeVisit(
         visit.node,
         own[1],
         1000 * (visit.begin_s - begin_s),
         1000 * visit.seconds,
-        visit.rows if timings is None else timings.batch_rows,
+        visit.rows - _remembered(visit, slice(None)) if timings is None else timings.batch_rows,
         0.0 if timings is None else 1000 * timings.queue_s,
         None if compute_s is None else 1000 * compute_s,
         about.kind,
@@ -62,10 +62,14 @@ def _of_rows(batch: Executing, visit: Visit, own: Own, begin_s: float) -> NodeVi
         about.device,
         about.placement,
         about.inside,
-        0 if visit.cached is None else int(visit.cached[own[0]].sum()),
+        _remembered(visit, own[0]),
         {} if visit.chosen is None else dict(Counter(visit.chosen[own[0]].tolist())),
         visit.error,
     )
+
+
+def _remembered(visit: Visit, rows: slice | Array) -> int:
+    return 0 if visit.cached is None else int(visit.cached[rows].sum())
 
 
 def _inside(batch: Executing, router: Visit) -> list[Visit]:

@@ -74,6 +74,12 @@ def test_remembered_rows_are_counted_for_whose_they_are():
     cached = np.array([True, True, True, False, True, False])
     told = explained(batch(Visit("small", 6, None, 0.0, 0.001, cached=cached)), 0.0)
     assert (told[0][0].cached, told[2][0].cached) == (2, 1)
+    assert (told[0][0].batch_rows, told[0][0].rows) == (2, 2)  # of the six, two had to be executed
+
+
+def test_what_a_node_elsewhere_computed_before_it_failed_is_not_known():
+    (told,) = explained(batch(Visit("big", 6, None, 0.0, 0.001, error="ReplicaLost")), 0.0)[0]
+    assert (told.ms, told.compute_ms) == (1, None)
 
 
 def test_why_a_node_gave_no_answer_is_told():
