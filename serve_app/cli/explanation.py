@@ -8,7 +8,19 @@ from pydantic import BaseModel, ValidationError
 
 from serve_app.cli.output import CommandError, say, say_table
 
-_COLUMNS = ("node", "version", "device", "rows", "in batch", "begin ms", "ms", "waited ms", "queue ms", "compute ms")
+_COLUMNS = (
+    "node",
+    "version",
+    "device",
+    "rows",
+    "in batch",
+    "begin ms",
+    "ms",
+    "waited ms",
+    "queue ms",
+    "compute ms",
+    "notes",
+)
 
 
 class _Node(BaseModel):
@@ -54,7 +66,7 @@ def say_explanation(text: str) -> None:
         told = _Explanation.model_validate_json(text)
     except ValidationError:
         raise CommandError("the server's answer has no explanation that this command can read") from None
-    say_table([*_COLUMNS, ""], [_row(node, told.nodes) for node in told.nodes])
+    say_table(_COLUMNS, [_row(node, told.nodes) for node in told.nodes])
     say(
         f"{told.release}: queue {told.queue_ms:.3f} ms, batch {told.batch_ms:.3f} ms, compute {told.compute_ms:.3f} ms"
         f" of a batch of {told.batch_rows} rows"

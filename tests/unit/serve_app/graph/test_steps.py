@@ -65,3 +65,10 @@ def test_what_fails_was_visited_too_and_says_with_what(error, told):
         at_once(Step("s", Y, frozenset(), execute).add_to({"x": np.arange(3.0)}, Run(executing)))
     (visit,) = executing.visits
     assert (visit.node, visit.rows, visit.begin_s, visit.seconds, visit.error) == ("s", 3, 5.0, 2.0, told)
+
+
+def test_a_row_is_counted_in_its_own_request_if_all_of_that_is_there():
+    run = Run(Executing((*OWNERS, (BlockEntry(5, "r3"), 2))))
+    assert [run.row_of_request(row) for row in range(5)] == [0, 1, 0, None, None]
+    assert run.of(np.array([1, 2])).row_of_request(0) == 1
+    assert Run(Executing()).row_of_request(4) == 4
