@@ -55,7 +55,7 @@ class Run:
         counts = [count for _, count in owners] or [1]
         whole = np.repeat(np.array(values, object), counts)
         if self.rows is not None and len(owners) > 0:
-            return whole[self.rows]
+            return whole[np.minimum(self.rows, len(whole) - 1)]  # padding repeats the last row
         return whole if len(whole) == rows else np.resize(whole, rows)
 
     def row_of_request(self, row: int) -> int | None:

@@ -47,6 +47,10 @@ def test_every_row_has_its_requests_parameters():
     assert run.of(np.array([1, 2])).of(np.array([1])).by_row(tier, 1).tolist() == ["none r2"]
 
 
+def test_padding_among_some_of_the_rows_is_the_last_request_s():
+    assert Run(Executing(OWNERS), np.array([1, 2, 3, 4])).by_row(tier, 4).tolist() == ["gold r1", *["none r2"] * 3]
+
+
 def test_rows_of_nobody_are_a_request_without_parameters():
     assert Run(Executing()).by_row(tier, 2).tolist() == ["none ", "none "]
     assert Run(Executing()).of(np.array([5])).by_row(tier, 1).tolist() == ["none "]
