@@ -32,7 +32,7 @@ class Gateway(GrpcMethods):
         use_serve_log()
         use_request_log()
         self._cluster = RayCluster()
-        self._plane = DataPlane(self._cluster, args.limits, RequestLog(RayMetrics()))
+        self._plane = DataPlane(self._cluster, args.limits, RequestLog(RayMetrics()), explains=args.explain)
         self._pages, self._handler = Pages(self._plane, scrape_cluster).app, InferHandler(self._plane)
         self._grpc = GrpcHandler(self._plane)
         self._health = HealthHandler(self._plane.directory, self._cluster.stopping)

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from serve_app.batching.executing import Executing, executing
+from serve_app.batching.explaining import explained
 from serve_app.batching.job import NEVER, Piece, Run, join, runs_of
 from serve_app.batching.latency import LatencyModel
 from serve_app.batching.ragged import Ragged
 from serve_app.errors import WrongAnswer
 from serve_app.types import Array, BlockEntry, Tensors, rows_of
+from serve_app.visits import NodeVisit
 
 INLINE_S = 0.0003  # what is over sooner is executed in the event loop itself, which answers health checks too
 FIRST_IN_THREAD = 16  # executions before that is decided
@@ -74,12 +76,14 @@ class Answer:
 
     Attributes:
         left_out: What the outputs were made without, and why.
+        visits: What a graph's nodes did for the pieces whose entries want to know, by their index in the batch.
     """
 
     outputs: Tensors
     batch_s: float
     compute_s: float
     left_out: Mapping[str, str] = field(default_factory=dict)
+    visits: Mapping[int, tuple[NodeVisit, ...]] = field(default_factory=dict)
 
 
 class Instance:
@@ -141,7 +145,7 @@ class Instance:
             raise WrongAnswer(self._release, f"it gave no output for {batch.executed_rows} rows of input")
         if batch.executed_rows != batch.rows:
             outputs = {name: array[: batch.rows] for name, array in outputs.items()}
-        return Answer(outputs, merged - begin, done - merged, under_way.left_out)
+        return Answer(outputs, merged - begin, done - merged, under_way.left_out, explained(under_way, merged))
 
 
 def _repeated(row: Array, count: int) -> Array:

@@ -81,3 +81,11 @@ def test_a_revocation_list_without_an_authority_is_refused():
     with pytest.raises(ValidationError, match="client_crl has no effect without client_ca"):
         TlsConfig.model_validate(files)
     assert TlsConfig.model_validate({**files, "client_ca": "authority.pem"}).client_crl[0].name == "revoked.pem"
+
+
+@pytest.mark.parametrize("wrong", ["maybe", 2, None])
+def test_explanations_are_allowed_or_not(wrong):
+    assert not GatewayArgs().explain
+    assert GatewayArgs.model_validate({"explain": True}).explain
+    with pytest.raises(ValidationError, match="explain"):
+        GatewayArgs.model_validate({"explain": wrong})
