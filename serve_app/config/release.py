@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -111,11 +111,9 @@ class RuntimeConfig(StrictModel):
     )
 
 
-class ReleaseArgs(StrictModel):
-    """One version of one model, running as the Serve application `{model}-{version}`."""
+class ReleaseSettings(StrictModel):
+    """What a release is made of and how it runs, without its name."""
 
-    model: Name
-    version: Name
     source: str = Field(default="", description="Directory of model.yaml: a local path or any fsspec URL.")
     graph: GraphConfig | None = Field(default=None, description="Several nodes, instead of one source.")
     python_class: str | None = Field(
@@ -132,7 +130,7 @@ class ReleaseArgs(StrictModel):
     )
 
     @model_validator(mode="after")
-    def _is_one_or_the_other(self) -> ReleaseArgs:
+    def _is_one_or_the_other(self) -> Self:
         if bool(self.source) == (self.graph is not None):
             raise ValueError("either source or graph must be given, and not both")
         if self.graph is not None and self.python_class is not None:
@@ -140,6 +138,13 @@ class ReleaseArgs(StrictModel):
         if self.graph is not None and self.runtime.instances != 1:
             raise ValueError("runtime.instances has no effect on a graph yet; give it more replicas")
         return self
+
+
+class ReleaseArgs(ReleaseSettings):
+    """One version of one model, running as the Serve application `{model}-{version}`."""
+
+    model: Name
+    version: Name
 
     @property
     def release(self) -> str:
