@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from support.arithmetic import block, predict, rows
 
-from serve_app.batching.execution import FIRST_IN_THREAD, Batch, Instance
+from serve_app.batching.execution import Batch, Instance
 from serve_app.batching.job import Job
+from serve_app.batching.quick import FIRST_IN_THREAD
 from serve_app.batching.ragged import Ragged
 from serve_app.config.release import RaggedConfig
 from serve_app.errors import WrongAnswer
