@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from serve_app.batching.executing import Executing, executing
-from serve_app.batching.job import Piece, Run, join, runs_of
+from serve_app.batching.job import NEVER, Piece, Run, join, runs_of
 from serve_app.batching.quick import Quickness
 from serve_app.batching.ragged import Ragged
 from serve_app.errors import WrongAnswer
@@ -49,6 +49,12 @@ class Batch:
         """The entries, each with how many rows of the batch are its own."""
         return tuple((piece.job.block.entries[piece.entry], piece.rows) for piece in self.pieces)
 
+    @property
+    def deadline(self) -> float | None:
+        """Clock reading from which nobody wants an answer any more; None for never."""
+        latest = max(piece.deadline for piece in self.pieces)
+        return None if latest == NEVER else latest
+
     def merged(self) -> Tensors:
         """The rows one behind the other, padded to the bucket and the executed size by repeating the last row."""
         parts = [run.inputs() for run in self.runs()]
@@ -77,16 +83,24 @@ class Answer:
 class Instance:
     """One loaded copy of the model with a thread of its own, which is left out for what takes no time.
 
+    Args:
+        predict: Executes a batch.
+        release: Name for errors, `{model}-{version}`.
+        clock: Seconds from any origin, monotonic.
+        waits: Whether it may wait for other processes, so that it must never be executed in the event loop.
+
     Attributes:
         ends_at: Clock reading at which its running batch is expected to end.
         is_busy: Whether a batch runs.
     """
 
-    def __init__(self, predict: Predict, release: str, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._predict, self._release, self._clock = predict, release, clock
+    def __init__(
+        self, predict: Predict, release: str, clock: Callable[[], float] = time.perf_counter, *, waits: bool = False
+    ) -> None:
+        self._predict, self._release, self._clock, self._waits = predict, release, clock, waits
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"batch-{release}")
         self.is_busy, self.ends_at = False, 0.0
-        self.is_quick = Quickness()
+        self._quickness = Quickness()
 
     async def execute(self, batch: Batch) -> Answer:
         """Execute a batch in the instance's thread, or at once if it is quick.
@@ -105,6 +119,10 @@ class Instance:
         """End the thread once the running batch is done."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
+    def is_quick(self, rows: int) -> bool:
+        """Whether so many rows take less than waking a thread and being woken by it, as far as is known by now."""
+        return not self._waits and self._quickness.says(rows)
+
     def run(self, batch: Batch, ready: Tensors | None = None, *, in_loop: bool = True) -> Answer:
         """Execute a batch in this very thread.
 
@@ -119,10 +137,10 @@ class Instance:
         begin, computed = self._clock(), time.thread_time()
         inputs = batch.merged() if ready is None else ready
         merged = self._clock()
-        with executing(Executing(batch.owners())) as under_way:
+        with executing(Executing(batch.owners(), batch.deadline, self._clock)) as under_way:
             outputs = self._predict(inputs)
         done = self._clock()
-        self.is_quick.observe(batch.executed_rows, done - begin, time.thread_time() - computed, in_loop=in_loop)
+        self._quickness.observe(batch.executed_rows, done - begin, time.thread_time() - computed, in_loop=in_loop)
         for name, array in outputs.items():
             if len(array) != batch.executed_rows:
                 reason = f"output {name!r} has {len(array)} rows for {batch.executed_rows} rows of input"

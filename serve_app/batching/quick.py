@@ -59,7 +59,7 @@ class Quickness:
         elif self._executed - one.took.last > TRIED_AGAIN:
             one.took, one.computed = Window(), Window()
 
-    def __call__(self, rows: int) -> bool:
+    def says(self, rows: int) -> bool:
         """Whether so many rows take less than waking a thread and being woken by it, as far as is known by now."""
         one = self._sizes.get(_size(rows))
         return one is not None and self._executed >= FIRST_IN_THREAD and one.is_quick

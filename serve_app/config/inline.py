@@ -9,8 +9,7 @@ from pydantic import field_validator
 from serve_app.config.graph import GraphConfig
 from serve_app.config.release import ReleaseArgs, ReleaseSettings
 
-LIGHT_KINDS = frozenset({"transform", "model", "ensemble", "cascade", "switch", "split", "fallback"})
-"""Nodes that run where they are asked; whatever else there is waits for others or wants resources of its own."""
+_APART = "make the release an application of its own"
 
 
 class InlineRelease(ReleaseSettings):
@@ -22,15 +21,24 @@ class InlineRelease(ReleaseSettings):
     @classmethod
     def _needs_no_gpu(cls, accelerator: str) -> str:
         if accelerator == "gpu":
-            raise ValueError("gpu: inside the gateway a release runs on the CPU; make it an application of its own")
+            raise ValueError(f"gpu: inside the gateway a release runs on the CPU; {_APART}")
         return accelerator
+
+    @field_validator("gpu_memory_mib")
+    @classmethod
+    def _takes_none_of_one(cls, memory: int | None) -> int | None:
+        if memory is not None:
+            raise ValueError(f"has no effect inside the gateway, where a release runs on the CPU; {_APART}")
+        return memory
 
     @field_validator("graph")
     @classmethod
     def _is_light(cls, graph: GraphConfig | None) -> GraphConfig | None:
-        for node in graph.nodes if graph else ():
-            if node.kind not in LIGHT_KINDS:
-                raise ValueError(f"node {node.name!r} is {node.kind}, which cannot run inside the gateway")
+        for node in graph.remotes if graph else ():
+            raise ValueError(f"node {node.name!r} waits for another server, not in the gateway; {_APART}")
+        for own in graph.own if graph else ():
+            asks = own.why_own or f"placement {own.placement}"
+            raise ValueError(f"node {own.name!r} ({asks}) needs replicas of its own; {_APART}")
         return graph
 
     def args(self, model: str, version: str) -> ReleaseArgs:

@@ -413,7 +413,7 @@ async def quick(model) -> Batcher:
     instance = subject._instances[0]
     for count in (1, 2, 4):
         for _ in range(FIRST_IN_THREAD):
-            instance.is_quick.observe(count, 1e-5, 1e-5, in_loop=False)
+            instance._quickness.observe(count, 1e-5, 1e-5, in_loop=False)
     return subject
 
 

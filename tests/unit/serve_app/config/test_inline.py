@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from serve_app.config.inline import LIGHT_KINDS, InlineRelease
+from serve_app.config.inline import InlineRelease
 
 X = {"name": "x", "datatype": "FP32", "shape": [-1, 2]}
 GRAPH = {
@@ -11,6 +11,14 @@ GRAPH = {
     "nodes": [{"kind": "transform", "name": "t", "input": "x", "steps": [{"op": "clip", "min": 0, "max": 1}]}],
     "outputs": {"y": "t.y"},
 }
+
+
+REMOTE = {"kind": "remote", "name": "r", "url": "host:1", "model": "m", "inputs": {"x": "x"}, "outputs": [X]}
+OWN = {**GRAPH["nodes"][0], "name": "o", "placement": "own"}
+
+
+def with_node(node):
+    return {**GRAPH, "nodes": [*GRAPH["nodes"], node]}
 
 
 def test_it_becomes_the_args_of_the_same_release_on_the_cpu():
@@ -24,7 +32,6 @@ def test_it_becomes_the_args_of_the_same_release_on_the_cpu():
 
 
 def test_a_graph_of_light_nodes_may_be_inline():
-    assert "transform" in LIGHT_KINDS
     assert InlineRelease.model_validate({"graph": GRAPH}).args("m", "v1").graph.nodes[0].name == "t"
 
 
@@ -34,7 +41,11 @@ def test_a_graph_of_light_nodes_may_be_inline():
         ({}, "either source or graph must be given"),
         ({"source": "s", "model": "m"}, "Extra inputs are not permitted"),
         ({"source": "s", "accelerator": "gpu"}, "inside the gateway a release runs on the CPU"),
+        ({"source": "s", "accelerator": "auto", "gpu_memory_mib": 100}, "has no effect inside the gateway"),
         ({"source": "s", "slo_ms": 0}, "greater than 0"),
+        ({"graph": with_node(REMOTE)}, "node 'r' waits for another server"),
+        ({"graph": with_node(OWN)}, r"node 'o' \(placement own\) needs replicas of its own"),
+        ({"graph": with_node(OWN | {"placement": "auto", "timeout_ms": 5})}, r"node 'o' \(timeout_ms 5\) needs"),
     ],
 )
 def test_what_could_not_take_effect_is_refused(settings, says):

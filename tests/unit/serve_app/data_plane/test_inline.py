@@ -71,11 +71,10 @@ def ask(value: float = 1, version: str = "") -> InferenceRequest:
 
 async def closed(loader: Loader, release: str, plane) -> None:
     """Look at the cluster until a release was closed; each look takes the next step."""
-    for _ in range(20):
-        await plane.directory.refresh()
-        if loader.closed == [release]:
-            return
-    raise AssertionError(f"{release} is still loaded")
+    async with asyncio.timeout(10):
+        while loader.closed != [release]:
+            await plane.directory.refresh()
+            await asyncio.sleep(0)
 
 
 async def test_a_release_is_loaded_in_a_thread_and_only_then_ready():
