@@ -134,13 +134,14 @@ class Instance:
         Raises:
             WrongAnswer, Exception: As `execute`.
         """
-        begin, computed = self._clock(), time.thread_time()
+        begin, began = self._clock(), time.thread_time() if in_loop else None
         inputs = batch.merged() if ready is None else ready
         merged = self._clock()
         with executing(Executing(batch.owners(), batch.deadline, self._clock)) as under_way:
             outputs = self._predict(inputs)
         done = self._clock()
-        self._quickness.observe(batch.executed_rows, done - begin, time.thread_time() - computed, in_loop=in_loop)
+        computed_s = None if began is None else time.thread_time() - began
+        self._quickness.observe(batch.executed_rows, done - begin, computed_s)
         for name, array in outputs.items():
             if len(array) != batch.executed_rows:
                 reason = f"output {name!r} has {len(array)} rows for {batch.executed_rows} rows of input"

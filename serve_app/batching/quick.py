@@ -16,7 +16,7 @@ INLINE_S = 0.0003  # what is over sooner is executed in the event loop, which an
 FIRST_IN_THREAD = 16  # executions before that is decided
 NEARLY_ALL = 0.9  # a collection of garbage is nobody's fault either
 TRIALS = 4  # in the event loop, before it is judged by them: the first one is slower than the rest
-TRIED_AGAIN = 256  # executions after which a size that was too slow for the event loop is tried there again
+TRIED_AGAIN = 64  # executions after which a size that was too slow for the event loop is tried there again
 
 
 @dataclass(slots=True)
@@ -41,19 +41,18 @@ class Quickness:
         self._executed = 0
         self._sizes: dict[int, _Size] = {}
 
-    def observe(self, rows: int, took_s: float, computed_s: float, *, in_loop: bool) -> None:
+    def observe(self, rows: int, took_s: float, computed_s: float | None = None) -> None:
         """Take an execution into account.
 
         Args:
             rows: At least 1, padding included.
             took_s: From its start to its end.
-            computed_s: The processor time of the thread that it was in.
-            in_loop: Whether that was the event loop's.
+            computed_s: The event loop's processor time in it; None if it was in a thread.
         """
         self._executed += 1
         one = self._sizes.setdefault(_size(rows), _Size())
         one.shortest_s = min(one.shortest_s, took_s)
-        if in_loop:
+        if computed_s is not None:
             one.took.add(took_s, self._executed)
             one.computed.add(computed_s, self._executed)
         elif self._executed - one.took.last > TRIED_AGAIN:

@@ -407,19 +407,19 @@ async def test_callers_that_leave_early_cost_no_execution_and_the_next_one_is_se
     assert subject.queued_rows == 0
 
 
-async def quick(model) -> Batcher:
+def quick(model) -> Batcher:
     """A batcher that has executed one, two and four rows often enough to do it in the event loop itself."""
     subject = batcher(model)
     instance = subject._instances[0]
     for count in (1, 2, 4):
         for _ in range(FIRST_IN_THREAD):
-            instance._quickness.observe(count, 1e-5, 1e-5, in_loop=False)
+            instance._quickness.observe(count, 1e-5)
     return subject
 
 
 async def test_what_is_quick_is_answered_in_the_same_turn_of_the_event_loop():
     model = Recording()
-    subject = await quick(model)
+    subject = quick(model)
     turns: list[str] = []
     asyncio.get_running_loop().call_soon(turns.append, "next")
     sent = block(rows(1), rows(2))
@@ -435,14 +435,14 @@ async def test_what_is_quick_but_raises_is_halved_like_the_rest():
         return predict(inputs)
 
     sent = block(rows(1), rows(2), rows(3), rows(4))
-    assert totals(await (await quick(model)).submit(sent), sent) == [[3], [6], "ModelRaised", [12]]
+    assert totals(await quick(model).submit(sent), sent) == [[3], [6], "ModelRaised", [12]]
     sent = block(rows(3))
-    assert totals(await (await quick(model)).submit(sent), sent) == ["ModelRaised"]
+    assert totals(await quick(model).submit(sent), sent) == ["ModelRaised"]
 
 
 async def test_others_have_their_turn_between_two_quick_batches():
     model = Recording()
-    subject = await quick(model)
+    subject = quick(model)
     subject.configure(BatchingConfig(max_rows=4))
     turns: list[int] = []
     asyncio.get_running_loop().call_soon(lambda: turns.append(len(model.batches)))
@@ -454,5 +454,5 @@ async def test_others_have_their_turn_between_two_quick_batches():
 async def test_what_is_quick_but_too_late_is_not_executed():
     model = Recording()
     sent = block(rows(1), timeout_s=0)
-    assert totals(await (await quick(model)).submit(sent), sent) == ["DeadlineExceeded"]
+    assert totals(await quick(model).submit(sent), sent) == ["DeadlineExceeded"]
     assert model.batches == []

@@ -5,10 +5,12 @@ from serve_app.batching.quick import FIRST_IN_THREAD, INLINE_S, TRIALS, TRIED_AG
 QUICK, SLOW = INLINE_S / 10, INLINE_S * 10
 
 
-def seen(*, took: float, computed: float, rows: int = 1, times: int = FIRST_IN_THREAD, in_loop: bool = False, of=None):
+def seen(
+    *, took: float, computed: float = 0.0, rows: int = 1, times: int = FIRST_IN_THREAD, in_loop: bool = False, of=None
+):
     subject = of or Quickness()
     for _ in range(times):
-        subject.observe(rows, took, computed, in_loop=in_loop)
+        subject.observe(rows, took, computed if in_loop else None)
     return subject
 
 
