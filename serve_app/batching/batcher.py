@@ -16,18 +16,27 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from serve_app.batching.backlog import Backlog
-from serve_app.batching.execution import Answer, Batch, Instance, Predict
+from serve_app.batching.execution import Answer, Batch, Instance, Predict, told
 from serve_app.batching.job import Job, Piece, Shapes, shapes_of
 from serve_app.batching.policy import BatchPolicy
 from serve_app.batching.queue import PieceQueue
 from serve_app.batching.ragged import Ragged, cut, length_of
 from serve_app.batching.totals import Totals
 from serve_app.config.release import BatchingConfig
-from serve_app.errors import DeadlineExceeded, ModelRaised, Overloaded, ServeAppError, TooLarge, WrongAnswer
+from serve_app.errors import (
+    CapacityError,
+    DeadlineExceeded,
+    ModelRaised,
+    Overloaded,
+    ServeAppError,
+    TooLarge,
+    WrongAnswer,
+)
 from serve_app.types import Block, BlockReply, EntryResult, Timings, nbytes_of
 
 logger = logging.getLogger("serve_app.batching")
 
+WHOLE = (WrongAnswer, CapacityError)  # errors that no part of a batch causes: nothing is found by halving it
 AHEAD_S = 0.002  # merging the next batch in a thread of its own costs more than it saves below this
 
 
@@ -317,7 +326,7 @@ class Batcher:
         """What of an executed batch is to be executed again: the halves of one that raised."""
         if error is None:
             return []
-        if len(batch.pieces) > 1 and budget > 0 and not isinstance(error, WrongAnswer):
+        if len(batch.pieces) > 1 and budget > 0 and not isinstance(error, WHOLE):
             return self._halves(batch)
         for piece in batch.pieces:
             piece.job.fail(piece, error)
@@ -356,11 +365,7 @@ class Batcher:
 
     def _failed(self, batch: Batch, error: Exception, started: float) -> ServeAppError:
         self._busy_s += self._clock() - started
-        if isinstance(error, ServeAppError):
-            return error
-        ids = ", ".join(piece.job.block.entries[piece.entry].request_id for piece in batch.pieces)
-        logger.error("%s raised on requests %s", self._traits.release, ids, exc_info=error)
-        return ModelRaised(self._traits.release, f"it raised {type(error).__name__}")
+        return told(error, batch, self._traits.release)
 
     def _answered(self, batch: Batch, answer: Answer, started: float) -> None:
         took = self._clock() - started

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,10 @@ from serve_app.batching.executing import Executing, executing
 from serve_app.batching.job import NEVER, Piece, Run, join, runs_of
 from serve_app.batching.quick import Quickness
 from serve_app.batching.ragged import Ragged
-from serve_app.errors import WrongAnswer
+from serve_app.errors import ModelRaised, ServeAppError, WrongAnswer
 from serve_app.types import Array, BlockEntry, Tensors, rows_of
+
+logger = logging.getLogger("serve_app.batching")
 
 Predict = Callable[[Tensors], Tensors]
 """Executes one batch, blocking; gives back every output with as many rows as it was given."""
@@ -151,6 +154,15 @@ class Instance:
         if batch.executed_rows != batch.rows:
             outputs = {name: array[: batch.rows] for name, array in outputs.items()}
         return Answer(outputs, merged - begin, done - merged, under_way.left_out)
+
+
+def told(error: Exception, batch: Batch, release: str) -> ServeAppError:
+    """What the requests of a batch that failed are told; an error that is not ours goes to the log as a whole."""
+    if isinstance(error, ServeAppError):
+        return error
+    ids = ", ".join(entry.request_id for entry, _ in batch.owners())
+    logger.error("%s raised on requests %s", release, ids, exc_info=error)
+    return ModelRaised(release, f"it raised {type(error).__name__}")
 
 
 def _repeated(row: Array, count: int) -> Array:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from serve_app.config.cross_checks import never_fills, one_replica
-from serve_app.config.declared import DeploymentEntry, ServeFile, read_declared
+from serve_app.config.declared import Application, DeploymentEntry, ServeFile, read_declared
 from serve_app.config.graph import GraphConfig
 from serve_app.config.located import KeyPath
 from serve_app.config.manifest import RUNS_CODE_FORMATS, Format, Manifest
@@ -15,6 +15,7 @@ from serve_app.config.release import ReleaseArgs, merged
 from serve_app.config.unknown_keys import Finding
 from serve_app.config.useless_settings import useless_settings
 from serve_app.errors import ConfigError, UntrustedArtifact
+from serve_app.graph.functions import lookup_findings
 from serve_app.graph.plan import NodeModel
 from serve_app.graph.planner import plan_graph
 from serve_app.graph.runtime import unfit_for_graphs
@@ -36,10 +37,12 @@ class _Part:
     """A release, wherever it runs.
 
     Attributes:
+        application: Whose replicas execute it.
         home: Where its args stand.
         gateways: The options of the gateways whose requests it gets.
     """
 
+    application: Application
     home: KeyPath
     args: ReleaseArgs
     gateways: tuple[DeploymentEntry, ...]
@@ -49,10 +52,10 @@ def _parts(file: ServeFile) -> Iterator[_Part]:
     entries = tuple(gateway.entry for gateway in file.gateways if gateway.entry)
     for release in file.releases:
         if release.args:
-            yield _Part((*release.application.path, "args"), release.args, entries)
+            yield _Part(release.application, (*release.application.path, "args"), release.args, entries)
     for gateway in file.gateways:
         for home, args in gateway.inline:
-            yield _Part(home, args, tuple(map(one_replica, entries)))
+            yield _Part(gateway.application, home, args, tuple(map(one_replica, entries)))
 
 
 def _graph_findings(part: _Part, graph: GraphConfig) -> Iterator[Finding]:
@@ -76,6 +79,9 @@ def _graph_findings(part: _Part, graph: GraphConfig) -> Iterator[Finding]:
         models[node.name] = NodeModel(inputs, outputs)
     for path, message in plan_graph(graph, models).findings:
         yield (*home, *path), message
+    if not part.application.data.get("runtime_env"):  # it may bring the operator's modules along
+        for path, message in lookup_findings(graph):
+            yield (*home, *path), message
 
 
 def _release_findings(part: _Part) -> Iterator[Finding]:

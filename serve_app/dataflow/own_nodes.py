@@ -76,7 +76,7 @@ def _alone(args: ReleaseArgs, graph: GraphConfig, node: TransformNode | PythonNo
     own = "node"
     while any(name == own or name.startswith(f"{own}.") for name in names):
         own += "_"
-    taken: dict[str, object] = {"input": names[0]}
+    taken: dict[str, object] = {"input": names[0] if len(names) == 1 else tuple(names)}
     if isinstance(node, PythonNode):
         taken = {"inputs": {name: name for name in names}, **dict.fromkeys(GPU)}
     given = [reference.partition(".")[2] for reference in specs if reference.startswith(f"{node.name}.")]

@@ -1,6 +1,7 @@
 """Graphs that are wrong, each with the place and the sentence of its fault.
 
-The models are `small` and `big`: FP32 `pixels` [-1, 2] to FP32 `scores` [-1, 2] and INT64 `label` [-1].
+The models are `small` and `big`: FP32 `pixels` [-1, 2] to FP32 `scores` [-1, 2] and INT64 `label` [-1]. A graph's
+inputs are those of `inputs_of`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,13 @@ FED = {**SMALL, "inputs": {"pixels": "half.y"}}
 RENAMED = {**SMALL, "inputs": {"image": "pixels"}}
 SHAPED = {**HALVED, "steps": [{"op": "reshape", "shape": [7]}]}
 ANSWER = {"y": "c.label"}
+TEXT_IN = {"name": "text", "datatype": "BYTES", "shape": [-1]}
+MAYBE_IN = {**PIXELS, "name": "maybe", "allow_nan": True}
+TRANSFORM = (*NODES, 0, "steps")
+TOKENISE = {"op": "tokenise", "tokenizer": "nowhere/tokenizer.json", "max_length": 8}
+TOKENS = {"kind": "transform", "name": "tokens", "input": "text", "steps": [TOKENISE]}
+JOINED = {"kind": "transform", "name": "j", "input": ["pixels", "pixels"], "steps": [{"op": "concat"}]}
+MAYBE = {**HALVED, "input": "maybe"}
 FAULTS = {
     "dangling": ((SMALL, {**HALVED, "input": "x.y"}), {}, (*NODES, 1, "input"), "'x.y' is not there"),
     "output of a node": ((SMALL, {**HALVED, "input": "small.x"}), {}, (*NODES, 1, "input"), "'small.x' is not there"),
@@ -92,6 +100,47 @@ FAULTS = {
         r"a switch goes by an integer, BOOL or BYTES a row, not FP32 \[-1, 2\]",
     ),
     "stack of labels": ((SMALL, BIG, {**LABELS, "method": "stack"}), {}, (*MEMBER, 0), "stack takes floats"),
+    "one of several inputs": (({**JOINED, "input": ["pixels", "x.y"]},), {}, (*NODES, 0, "input", 1), "'x.y' is not"),
+    "several into one": (({**JOINED, "steps": STEPS},), {}, (*TRANSFORM, 0), "argmax takes one input, not 2"),
+    "one into several": (({**HALVED, "steps": [{"op": "concat"}]},), {}, (*TRANSFORM, 0), "concat takes several"),
+    "several not last": (
+        ({**HALVED, "steps": [{"op": "top_k", "k": 1}, {"op": "softmax"}]},),
+        {},
+        (*TRANSFORM, 0),
+        r"top_k gives several tensors \(indices, scores\), so it must be the last step",
+    ),
+    "an output of several": (
+        ({**HALVED, "steps": [{"op": "top_k", "k": 1}]},),
+        {},
+        ("outputs", "y"),
+        "'half.y' is not there; there are: .*half.indices, half.scores",
+    ),
+    "no tokenizer": ((TOKENS,), {"y": "tokens.input_ids"}, (*TRANSFORM, 0), "no file 'nowhere/tokenizer.json'"),
+    "no text": (({**TOKENS, "input": "pixels"},), {"y": "tokens.input_ids"}, (*TRANSFORM, 0), "takes a text a row"),
+    "no image": (
+        ({**HALVED, "steps": [{"op": "decode_image", "height": 8, "width": 8}]},),
+        {},
+        (*TRANSFORM, 0),
+        r"takes an image a row, BYTES \[-1\], not FP32 \[-1, 2\]",
+    ),
+    "no pixels": (
+        ({**HALVED, "steps": [{"op": "resize", "height": 8, "width": 8}]},),
+        {},
+        (*TRANSFORM, 0),
+        "resize takes pixels",
+    ),
+    "impute in vain": (
+        ({**HALVED, "steps": [{"op": "impute", "values": [0]}]},),
+        {},
+        (*TRANSFORM, 0),
+        "impute has no effect",
+    ),
+    "NaN into a model": (
+        (MAYBE, FED),
+        {"y": "small.label"},
+        (*NODES, 1, "inputs", "pixels"),
+        "half.y may have NaN, the model's input 'pixels' takes none: impute before it",
+    ),
     "then elsewhere": (
         (SMALL, BIG, CASCADE),
         {**ANSWER, "z": "big.label"},
@@ -105,3 +154,9 @@ FAULTS = {
         "no output with a float for each class: scores",
     ),
 }
+
+
+def inputs_of(nodes):
+    """Pixels, and of the other inputs those that a node takes."""
+    taken = {node.get("input") for node in nodes if isinstance(node.get("input"), str)}
+    return (PIXELS, *(one for one in (TEXT_IN, MAYBE_IN) if one["name"] in taken))

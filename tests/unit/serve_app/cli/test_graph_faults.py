@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support.graph_faults import FAULTS, PIXELS
+from support.graph_faults import FAULTS, PIXELS, inputs_of
 from support.versions import doubling, write_version
 
 from serve_app.cli.artifacts import artifact_findings
@@ -56,7 +56,7 @@ class _Dumper(yaml.SafeDumper):
 def test_each_fault_has_its_file_and_line(nodes, outputs, place, says, source, tmp_path):
     placed = [{**node, "source": source} if "source" in node else node for node in nodes]
     outputs = outputs or {"y": f"{nodes[-1]['name']}.y"}
-    file = file_with({"inputs": [PIXELS], "nodes": placed, "outputs": outputs}, tmp_path / "serve.yaml")
+    file = file_with({"inputs": [*inputs_of(nodes)], "nodes": placed, "outputs": outputs}, tmp_path / "serve.yaml")
     faults = read_serve_file(file, [artifact_findings]).faults
     path = ".".join(map(str, ("applications", 1, "args", "graph", *place)))
     (fault,) = [fault for fault in faults if fault.path == path]

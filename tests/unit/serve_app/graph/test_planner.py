@@ -7,7 +7,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.graph_faults import BIG, CASCADE, FAULTS, HALVED, MEAN, PIXELS, SMALL
+from support.graph_faults import (
+    BIG,
+    CASCADE,
+    FAULTS,
+    FED,
+    HALVED,
+    JOINED,
+    MAYBE,
+    MAYBE_IN,
+    MEAN,
+    PIXELS,
+    SMALL,
+    inputs_of,
+)
 
 from serve_app.config.graph import GraphConfig
 from serve_app.datatypes import Datatype
@@ -104,7 +117,7 @@ def test_a_cascade_sends_on_only_the_rows_that_are_unsure():
 
 @pytest.mark.parametrize(("nodes", "outputs", "path", "says"), FAULTS.values(), ids=FAULTS)
 def test_a_fault_has_its_place(nodes, outputs, path, says):
-    findings = plan_graph(graph(*nodes, outputs=outputs or None), models()).findings
+    findings = plan_graph(graph(*nodes, outputs=outputs or None, inputs=inputs_of(nodes)), models()).findings
     assert path in [place for place, _ in findings]
     (message,) = [message for place, message in findings if place == path]
     assert re.search(says, message), message
@@ -201,3 +214,30 @@ def test_a_stack_is_what_a_model_over_the_members_takes():
     )
     assert plan.findings == []
     np.testing.assert_array_equal(plan.run({"pixels": ROWS})["z"], np.hstack([ROWS, ROWS * np.float32(2)]))
+
+
+def test_transforms_of_several_tensors_are_wired_by_their_outputs_names():
+    best = {"kind": "transform", "name": "best", "input": "j.y", "steps": [{"op": "top_k", "k": 2}]}
+    plan = plan_graph(graph(JOINED, best, outputs={"at": "best.indices", "all": "j.y"}), {})
+    assert plan.findings == []
+    answer = plan.run({"pixels": ROWS})
+    np.testing.assert_array_equal(answer["all"], np.hstack([ROWS, ROWS]))
+    assert answer["at"].tolist() == [[0, 2], [0, 2], [1, 3], [0, 2]]
+
+
+def test_what_was_imputed_goes_into_a_model():
+    filled = {**MAYBE, "steps": [{"op": "scale", "factor": 2}, {"op": "impute", "values": [0.25, 0.5]}]}
+    declared = graph(filled, FED, outputs={"scores": "small.scores"}, inputs=(MAYBE_IN,))
+    plan = plan_graph(declared, models(Scores()))
+    assert plan.findings == []
+    assert plan.run({"maybe": np.float32([[np.nan, 1], [2, np.inf]])})["scores"].tolist() == [[0.25, 2], [4, 0.5]]
+
+
+def test_a_plan_knows_what_a_warm_up_may_give_it():
+    photo = {"name": "photo", "datatype": "BYTES", "shape": [-1]}
+    decode = {"op": "decode_image", "height": 2, "width": 2}
+    image = {"kind": "transform", "name": "image", "input": "photo", "steps": [decode]}
+    plan = plan_graph(graph(image, inputs=(photo,)), {})
+    assert list(plan.samples) == ["photo"]
+    plan.load()
+    assert not plan.run({"photo": np.array([plan.samples["photo"]], object)})["y"].any()
