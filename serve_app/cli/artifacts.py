@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from serve_app.config.cross_checks import never_fills
-from serve_app.config.declared import Release, ServeFile, read_declared
+from serve_app.config.cross_checks import never_fills, one_replica
+from serve_app.config.declared import Application, DeploymentEntry, ServeFile, read_declared
 from serve_app.config.graph import GraphConfig
 from serve_app.config.located import KeyPath
 from serve_app.config.manifest import RUNS_CODE_FORMATS, Format, Manifest
@@ -24,16 +25,42 @@ from serve_app.repository.store import open_version
 def artifact_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     """Open every release's local source and yield what would stop it from being loaded; URLs are left alone."""
     file, _ = read_declared(data)
+    for part in _parts(file):
+        if part.args.graph:
+            yield from _graph_findings(part, part.args.graph)
+        elif "://" not in part.args.source:
+            yield from _release_findings(part)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A release, wherever it runs.
+
+    Attributes:
+        application: Whose replicas execute it.
+        home: Where its args stand.
+        gateways: The options of the gateways whose requests it gets.
+    """
+
+    application: Application
+    home: KeyPath
+    args: ReleaseArgs
+    gateways: tuple[DeploymentEntry, ...]
+
+
+def _parts(file: ServeFile) -> Iterator[_Part]:
+    entries = tuple(gateway.entry for gateway in file.gateways if gateway.entry)
     for release in file.releases:
-        if release.args and release.args.graph:
-            yield from _graph_findings(release, release.args, release.args.graph)
-        elif release.args and "://" not in release.args.source:
-            yield from _release_findings(file, release, release.args)
+        if release.args:
+            yield _Part(release.application, (*release.application.path, "args"), release.args, entries)
+    for gateway in file.gateways:
+        for home, args in gateway.inline:
+            yield _Part(gateway.application, home, args, tuple(map(one_replica, entries)))
 
 
-def _graph_findings(release: Release, args: ReleaseArgs, graph: GraphConfig) -> Iterator[Finding]:
+def _graph_findings(part: _Part, graph: GraphConfig) -> Iterator[Finding]:
     """What is wrong with a graph, as far as the signatures of its models are known."""
-    home = (*release.application.path, "args", "graph")
+    home, args = (*part.home, "graph"), part.args
     models = dict[str, NodeModel]()
     for index, node in graph.models:
         if "://" in node.source:
@@ -52,13 +79,13 @@ def _graph_findings(release: Release, args: ReleaseArgs, graph: GraphConfig) -> 
         models[node.name] = NodeModel(inputs, outputs)
     for path, message in plan_graph(graph, models).findings:
         yield (*home, *path), message
-    if not release.application.data.get("runtime_env"):  # it may bring the operator's modules along
+    if not part.application.data.get("runtime_env"):  # it may bring the operator's modules along
         for path, message in lookup_findings(graph):
             yield (*home, *path), message
 
 
-def _release_findings(file: ServeFile, release: Release, args: ReleaseArgs) -> Iterator[Finding]:
-    home = (*release.application.path, "args")
+def _release_findings(part: _Part) -> Iterator[Finding]:
+    home, args = part.home, part.args
     path = (*home, "source")
     try:
         version = open_version(args.source)
@@ -74,7 +101,7 @@ def _release_findings(file: ServeFile, release: Release, args: ReleaseArgs) -> I
     except ConfigError as error:
         yield (*home, "batching"), f"with the manifest's: {error}"
     if args.batching is None or "max_rows" not in args.batching.model_fields_set:
-        yield from _rows_findings(file, release, manifest.batching.max_rows)
+        yield from _rows_findings(part, manifest.batching.max_rows)
 
 
 def _fit_findings(args: ReleaseArgs, manifest: Manifest, home: KeyPath) -> Iterator[Finding]:
@@ -99,7 +126,7 @@ def _trust_problem(manifest: Manifest, args: ReleaseArgs) -> str | None:
     return str(UntrustedArtifact(f"{args.source}/{manifest.artifact}", str(manifest.sha256), reason))
 
 
-def _rows_findings(file: ServeFile, release: Release, max_rows: int) -> Iterator[Finding]:
-    for gateway in file.gateways:
-        if gateway.entry and (finding := never_fills(gateway.entry, max_rows, release.release)):
+def _rows_findings(part: _Part, max_rows: int) -> Iterator[Finding]:
+    for entry in part.gateways:
+        if finding := never_fills(entry, max_rows, part.args.release):
             yield finding

@@ -86,6 +86,14 @@ class Gateway:
         """Most replicas of the gateway there can be."""
         return self.entry.max_replicas if self.entry else 1
 
+    @property
+    def inline(self) -> tuple[tuple[KeyPath, ReleaseArgs], ...]:
+        """The releases in its replicas, each with where its settings stand; none if the table could not be read."""
+        if self.entry is None or self.traffic is None:
+            return ()
+        models: KeyPath = (*self.entry.path, "user_config", "models")
+        return tuple(((*models, args.model, "inline", args.version), args) for args in self.traffic.inline)
+
 
 @dataclass(frozen=True, slots=True)
 class Release:

@@ -19,6 +19,7 @@ from serve_app.config.gateway import LimitsConfig, TrafficTable
 from serve_app.data_plane.cluster import Cluster
 from serve_app.data_plane.directory import Directory
 from serve_app.data_plane.explaining import visits_of
+from serve_app.data_plane.inline import InlineReleases, JoinedCluster
 from serve_app.data_plane.loop_lag import LoopLag
 from serve_app.data_plane.route import Route
 from serve_app.data_plane.validation import validate
@@ -64,6 +65,7 @@ class DataPlane:
         log: Told once about every request, whatever became of it.
         random_point: Gives numbers in [0, 1) that choose among the shares of a traffic split.
         explains: Whether requests may ask what was done for them.
+        inline: The releases of this process; they come and go with the traffic table.
 
     Attributes:
         table_fault: Why the last `user_config` was not taken into use; empty if it was.
@@ -77,8 +79,10 @@ class DataPlane:
         random_point: Callable[[], float] = random.random,
         *,
         explains: bool = False,
+        inline: InlineReleases | None = None,
     ) -> None:
-        self.directory = Directory(cluster)
+        self.inline = inline or InlineReleases()
+        self.directory = Directory(JoinedCluster(cluster, self.inline))
         self.limits = limits
         self.table_fault = ""
         self._log, self._random_point, self._explains = log, random_point, explains
@@ -87,7 +91,12 @@ class DataPlane:
         self._lag = LoopLag()
 
     def set_table(self, table: TrafficTable) -> None:
-        """Take a new traffic table into use and, the first time, start to watch the cluster."""
+        """Take a new traffic table into use and, the first time, start to watch the cluster.
+
+        Raises:
+            InvalidTable: It changes a release of this process; the old table stays.
+        """
+        self.inline.declare(table.inline, self.directory.look)
         self.directory.set_table(table)
         if self._watch is None:
             self._watch = asyncio.get_running_loop().create_task(self.directory.watch())
@@ -100,17 +109,14 @@ class DataPlane:
             InvalidTable: It breaks the schema and there is no older one to go on with.
         """
         try:
-            table = TrafficTable.model_validate(user_config)
-        except ValidationError as error:
-            faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-            refused = InvalidTable("; ".join(faults))
+            self.set_table(_table_of(user_config))
+        except InvalidTable as refused:
             if self._watch is None:
-                raise refused from None
+                raise
             self.table_fault = str(refused)
             logger.error("%s", refused)
         else:
             self.table_fault = ""
-            self.set_table(table)
 
     async def close(self) -> None:
         """Stop watching the cluster and write what the log holds back."""
@@ -121,6 +127,7 @@ class DataPlane:
             await asyncio.gather(self._watch, return_exceptions=True)
             self._watch = None
         await self.directory.close()
+        await self.inline.close()
 
     def refused(self, model: str, request_id: str, error: Exception) -> None:
         """Account for a request that could not be decoded, or whose answer could not be encoded."""
@@ -342,6 +349,14 @@ class DataPlane:
         if timeout_s <= 0:
             raise InvalidInput("parameter 'timeout'", f"is {timeout_s * 1e6:.0f} microseconds, must be over 0")
         return min(most, timeout_s)
+
+
+def _table_of(user_config: Mapping[str, object]) -> TrafficTable:
+    try:
+        return TrafficTable.model_validate(user_config)
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise InvalidTable("; ".join(faults)) from None
 
 
 def _response(

@@ -124,3 +124,46 @@ def test_a_release_takes_a_block_of_every_gateway_replica():
     assert [path for path, _ in found(gateway(num_replicas=3), release(deployments=entries))] == [
         "applications.1.deployments.0.max_ongoing_requests"
     ]
+
+
+TABLE = "applications.0.deployments.0.user_config.models.m"
+
+
+def inline(*versions, **more):
+    return {"m": {"traffic": {"v1": 100}, "inline": {version: {"source": "s", **more} for version in versions}}}
+
+
+def test_an_inline_version_needs_no_application():
+    assert found(gateway(inline("v1"))) == []
+    assert found(gateway(inline("v1")), release("v2")) == []
+    both = {"m": {"traffic": {"v1": 50, "v2": 50}, "inline": {"v1": {"source": "s"}}}}
+    assert found(gateway(both), release("v2")) == []
+    assert found(gateway(both)) == [
+        (f"{TABLE}.traffic.v2", "version 'v2' of m has no release in this file; there are: v1")
+    ]
+
+
+def test_an_inline_version_is_no_application_as_well():
+    says = "m-v1 is an application of this file already; a version runs in one place"
+    assert found(gateway(inline("v1")), release()) == [(f"{TABLE}.inline.v1", says)]
+
+
+def test_two_inline_versions_have_two_names():
+    models = {
+        "m": {"traffic": {"n-v1": 100}, "inline": {"n-v1": {"source": "s"}}},
+        "m-n": {"traffic": {"v1": 100}, "inline": {"v1": {"source": "s"}}},
+    }
+    assert found(gateway(models)) == [
+        (
+            "applications.0.deployments.0.user_config.models.m-n.inline.v1",
+            "m-n-v1 is a version inside the gateway already; a version runs in one place",
+        )
+    ]
+
+
+def test_an_inline_version_gets_the_requests_of_one_replica_only():
+    small = {"max_ongoing_requests": 16, "num_replicas": 4}
+    assert found(gateway(inline("v1", batching={"max_rows": 16}), **small)) == []
+    ((path, message),) = found(gateway(inline("v1", batching={"max_rows": 17}), **small))
+    assert path == "applications.0.deployments.0.max_ongoing_requests"
+    assert "a batch of m-v1 (batching.max_rows 17) could never fill" in message

@@ -89,3 +89,14 @@ def test_explanations_are_allowed_or_not(wrong):
     assert GatewayArgs.model_validate({"explain": True}).explain
     with pytest.raises(ValidationError, match="explain"):
         GatewayArgs.model_validate({"explain": wrong})
+
+
+def test_an_inline_version_is_one_that_the_table_names():
+    inline = {"v1": {"source": "models/m/v1", "slo_ms": 20, "batching": {"max_rows": 8}}}
+    table = TrafficTable.model_validate({"models": {"m": {"traffic": {"v1": 100}, "inline": inline}}})
+    (args,) = table.inline
+    assert (args.release, args.slo_ms, args.accelerator) == ("m-v1", 20, "cpu")
+    for traffic in ({"traffic": {"v1": 0, "v2": 100}}, {"traffic": {"v2": 100}, "labels": {"next": "v1"}}):
+        assert ModelTraffic.model_validate({**traffic, "inline": inline}).inline.keys() == {"v1"}
+    with pytest.raises(ValidationError, match="inline version 'v1' can be reached by nobody"):
+        ModelTraffic.model_validate({"traffic": {"v2": 100}, "inline": inline})
