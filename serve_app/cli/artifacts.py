@@ -30,26 +30,47 @@ def artifact_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
             yield from _release_findings(file, release, release.args)
 
 
+def opened_models(graph: GraphConfig) -> tuple[dict[str, Manifest], dict[str, str]]:
+    """What is known of a graph's models without loading any.
+
+    Returns:
+        The manifests of the versions on this machine, verified, and what is wrong with the others; by node name.
+    """
+    manifests, faults = dict[str, Manifest](), dict[str, str]()
+    for _, node in graph.models:
+        if "://" in node.source:
+            continue
+        try:
+            manifests[node.name] = open_version(node.source).manifest
+        except ConfigError as error:
+            faults[node.name] = "; ".join(str(error).splitlines())
+    return manifests, faults
+
+
+def signatures(manifests: Mapping[str, Manifest]) -> dict[str, NodeModel]:
+    """What a graph is planned with where nothing is loaded."""
+    return {
+        name: NodeModel(
+            tuple(config.spec for config in manifest.inputs), tuple(config.spec for config in manifest.outputs)
+        )
+        for name, manifest in manifests.items()
+    }
+
+
 def _graph_findings(release: Release, args: ReleaseArgs, graph: GraphConfig) -> Iterator[Finding]:
     """What is wrong with a graph, as far as the signatures of its models are known."""
     home = (*release.application.path, "args", "graph")
-    models = dict[str, NodeModel]()
+    manifests, faults = opened_models(graph)
     for index, node in graph.models:
-        if "://" in node.source:
-            continue
         at = (*home, "nodes", index)
-        try:
-            manifest = open_version(node.source).manifest
-        except ConfigError as error:
-            yield (*at, "source"), "; ".join(str(error).splitlines())
-            continue
-        own = args.model_copy(update={"source": node.source, "graph": None, "python_class": node.python_class})
-        yield from _fit_findings(own, manifest, at)
-        if reason := unfit_for_graphs(manifest, manifest.batching, None):
-            yield (*at, "source"), reason
-        inputs, outputs = (tuple(one.spec for one in tensors) for tensors in (manifest.inputs, manifest.outputs))
-        models[node.name] = NodeModel(inputs, outputs)
-    for path, message in plan_graph(graph, models).findings:
+        if node.name in faults:
+            yield (*at, "source"), faults[node.name]
+        elif manifest := manifests.get(node.name):
+            own = args.model_copy(update={"source": node.source, "graph": None, "python_class": node.python_class})
+            yield from _fit_findings(own, manifest, at)
+            if reason := unfit_for_graphs(manifest, manifest.batching, None):
+                yield (*at, "source"), reason
+    for path, message in plan_graph(graph, signatures(manifests)).findings:
         yield (*home, *path), message
 
 
