@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from serve_app.config.cross_checks import never_fills
@@ -25,7 +25,7 @@ def artifact_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     file, _ = read_declared(data)
     for release in file.releases:
         if release.args and release.args.graph:
-            yield from _graph_findings(release, release.args, release.args.graph)
+            yield from _placed(release, _graph_findings(release.args, release.args.graph))
         elif release.args and "://" not in release.args.source:
             yield from _release_findings(file, release, release.args)
 
@@ -57,12 +57,20 @@ def signatures(manifests: Mapping[str, Manifest]) -> dict[str, NodeModel]:
     }
 
 
-def _graph_findings(release: Release, args: ReleaseArgs, graph: GraphConfig) -> Iterator[Finding]:
+def _placed(release: Release, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Findings about a graph where it stands in the file; if it is coded, at what names its code."""
+    for path, message in findings:
+        if release.is_coded:
+            yield (*release.application.path, "import_path"), f"{'.'.join(map(str, path))}: {message}"
+        else:
+            yield (*release.application.path, "args", "graph", *path), message
+
+
+def _graph_findings(args: ReleaseArgs, graph: GraphConfig) -> Iterator[Finding]:
     """What is wrong with a graph, as far as the signatures of its models are known."""
-    home = (*release.application.path, "args", "graph")
     manifests, faults = opened_models(graph)
     for index, node in graph.models:
-        at = (*home, "nodes", index)
+        at = ("nodes", index)
         if node.name in faults:
             yield (*at, "source"), faults[node.name]
         elif manifest := manifests.get(node.name):
@@ -70,8 +78,7 @@ def _graph_findings(release: Release, args: ReleaseArgs, graph: GraphConfig) -> 
             yield from _fit_findings(own, manifest, at)
             if reason := unfit_for_graphs(manifest, manifest.batching, None):
                 yield (*at, "source"), reason
-    for path, message in plan_graph(graph, signatures(manifests)).findings:
-        yield (*home, *path), message
+    yield from plan_graph(graph, signatures(manifests)).findings
 
 
 def _release_findings(file: ServeFile, release: Release, args: ReleaseArgs) -> Iterator[Finding]:
