@@ -15,7 +15,7 @@ from serve_app.config.declared import (
     Release,
     ServeFile,
 )
-from serve_app.config.graph import GraphConfig, ModelNode, RemoteNode
+from serve_app.config.graph import ComputingNode, GraphConfig, RemoteNode
 from serve_app.config.located import KeyPath, at
 from serve_app.config.release import ReleaseTuning
 from serve_app.config.schema_findings import shown, validate
@@ -139,11 +139,11 @@ def _only_deployments(application: Application, *names: str, graph: GraphConfig 
 def _why_not_its_own(graph: GraphConfig, name: str) -> str:
     """Why a node of the graph has no deployment, and what would give it one; empty if it is no node."""
     node = next((node for node in graph.nodes if node.name == name), None)
-    if isinstance(node, ModelNode):
+    if isinstance(node, ComputingNode):
         return f"node {name!r} is fused; placement: own gives it replicas of its own"
     if isinstance(node, RemoteNode):
         return f"node {name!r} is a model of another server, which scales it"
-    return f"node {name!r} is of kind {node.kind}; only models can have replicas of their own" if node else ""
+    return f"node {name!r} is of kind {node.kind}, which is always in the process of its graph" if node else ""
 
 
 def _traffic_has_releases(gateway: Gateway, releases: Iterable[Release]) -> Iterator[Finding]:

@@ -53,6 +53,10 @@ class GraphBuilder:
         """Add a version from a model repository."""
         return self.node("model", name, **keys)
 
+    def python(self, name: str, **keys: object) -> CodedNode:
+        """Add a class of the operator's own package."""
+        return self.node("python", name, **keys)
+
     def remote(self, name: str, **keys: object) -> CodedNode:
         """Add a model of another V2 server."""
         return self.node("remote", name, **keys)

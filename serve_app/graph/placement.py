@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from serve_app.config.graph import ModelNode, Node, RemoteNode
+from serve_app.config.graph import ComputingNode, Node, RemoteNode
 
 
 class Placement(StrEnum):
@@ -16,12 +16,6 @@ class Placement(StrEnum):
     INLINE = "gateway inline"
 
 
-AUTO_FUSED = (
-    "auto: it asks for no accelerator, timeout_ms or retries of its own "
-    "(deployments: is not seen here; for scaling of its own it needs placement: own)"
-)
-
-
 def placed(node: Node, home: Placement = Placement.FUSED) -> tuple[Placement, str]:
     """A node's placement and the reason of it.
 
@@ -31,10 +25,16 @@ def placed(node: Node, home: Placement = Placement.FUSED) -> tuple[Placement, st
     """
     if isinstance(node, RemoteNode):
         return Placement.REMOTE, "it is a model of another server"
-    if not isinstance(node, ModelNode):
-        return home, "only models can run elsewhere than their graph"
+    if not isinstance(node, ComputingNode):
+        return home, "what combines or routes is in its graph's process"
     if node.placement != "auto":
         return (Placement.OWN if node.is_own else home), f"placement: {node.placement}"
     if node.is_own:
         return Placement.OWN, f"auto: {node.why_own}"
-    return home, AUTO_FUSED
+    asked = (
+        "accelerator, timeout_ms or retries" if "accelerator" in type(node).model_fields else "timeout_ms or retries"
+    )
+    return home, (
+        f"auto: it asks for no {asked} of its own "
+        "(deployments: is not seen here; for scaling of its own it needs placement: own)"
+    )
