@@ -130,9 +130,9 @@ def _learned(server: Server, url: str, outline: Outline, missing: list[str]) -> 
     except ValidationError:
         missing.append(f"{outline.release} at {url}: its metadata is not what this command can read")
         return outline
-    where = f"learned at {url}{f', on {said_by.device}' if said_by.device else ''}"
-    nodes = {name: Times.of(ms, where) for name, ms in said_by.nodes_ms.items() if ms}
-    return outline.with_times(Times.of(said_by.profile_ms, where), nodes)
+    device = f", on {said_by.device}" if said_by.device else ""
+    nodes = {name: Times.of(ms, f"when {url} loaded it{device}") for name, ms in said_by.nodes_ms.items() if ms}
+    return outline.with_times(Times.of(said_by.profile_ms, f"learned at {url}{device}"), nodes)
 
 
 def _draw(path: Path, outlines: Sequence[Outline]) -> None:

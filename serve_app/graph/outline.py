@@ -136,7 +136,7 @@ class Outline:
     def with_times(self, whole: Times, nodes: Mapping[str, Times]) -> Outline:
         """The same with what a running server has measured, of the whole and of nodes, before what was known."""
         known = (replace(n, times=(nodes[n.name], *n.times)) if n.name in nodes else n for n in self.nodes)
-        return replace(self, nodes=tuple(known), times=(whole, *self.times))
+        return replace(self, nodes=tuple(known), times=(*((whole,) if whole.by_rows else ()), *self.times))
 
 
 ONLY_MODEL = "it is the release's only model"

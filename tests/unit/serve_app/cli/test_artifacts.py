@@ -141,3 +141,12 @@ def test_a_graphs_nodes_are_opened_and_its_plan_is_made(version, tmp_path):
     python = version(format="python", artifact=None, sha256=None)
     ((path, message),) = found("", graph=graph_of(python))
     assert (path, "python_class" in message) == ((*GRAPH, "nodes", 0, "source"), True)
+
+
+def test_what_is_wrong_with_a_coded_graph_stands_at_what_names_its_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where the samples are not
+    coded = {"import_path": "graphs.digits_cascade:build", "args": {"model": "m", "version": "v1"}}
+    path = ("applications", 0, "import_path")
+    assert list(artifact_findings({"applications": [coded]})) == [
+        (path, f"nodes.{index}.source: models/digits/v{index + 1}: is not a directory") for index in (0, 1)
+    ]
