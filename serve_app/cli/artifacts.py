@@ -14,6 +14,7 @@ from serve_app.config.release import ReleaseArgs, merged
 from serve_app.config.unknown_keys import Finding
 from serve_app.config.useless_settings import useless_settings
 from serve_app.errors import ConfigError, UntrustedArtifact
+from serve_app.graph.functions import lookup_findings
 from serve_app.graph.plan import NodeModel
 from serve_app.graph.planner import plan_graph
 from serve_app.graph.runtime import unfit_for_graphs
@@ -25,7 +26,7 @@ def artifact_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     file, _ = read_declared(data)
     for release in file.releases:
         if release.args and release.args.graph:
-            yield from _placed(release, _graph_findings(release.args, release.args.graph))
+            yield from _placed(release, _graph_findings(release, release.args, release.args.graph))
         elif release.args and "://" not in release.args.source:
             yield from _release_findings(file, release, release.args)
 
@@ -66,7 +67,7 @@ def _placed(release: Release, findings: Iterable[Finding]) -> Iterator[Finding]:
             yield (*release.application.path, "args", "graph", *path), message
 
 
-def _graph_findings(args: ReleaseArgs, graph: GraphConfig) -> Iterator[Finding]:
+def _graph_findings(release: Release, args: ReleaseArgs, graph: GraphConfig) -> Iterator[Finding]:
     """What is wrong with a graph, as far as the signatures of its models are known."""
     manifests, faults = opened_models(graph)
     for index, node in graph.models:
@@ -79,6 +80,8 @@ def _graph_findings(args: ReleaseArgs, graph: GraphConfig) -> Iterator[Finding]:
             if reason := unfit_for_graphs(manifest, manifest.batching, None):
                 yield (*at, "source"), reason
     yield from plan_graph(graph, signatures(manifests)).findings
+    if not release.application.data.get("runtime_env"):  # it may bring the operator's modules along
+        yield from lookup_findings(graph)
 
 
 def _release_findings(file: ServeFile, release: Release, args: ReleaseArgs) -> Iterator[Finding]:

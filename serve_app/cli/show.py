@@ -13,7 +13,6 @@ from serve_app.cli.artifacts import opened_models, signatures
 from serve_app.cli.output import CommandError, Twig, errors_reported, say, say_error, say_json, say_tree
 from serve_app.cli.server import Server, model_path
 from serve_app.cli.validate import checks_of, good_file
-from serve_app.config.declared import Release
 from serve_app.config.release import ReleaseArgs
 from serve_app.graph.fitting import said
 from serve_app.graph.outline import NodeOutline, Outline, Taken, Times, outline_of_graph, outline_of_model
@@ -37,7 +36,7 @@ def show(
 ) -> None:
     """Show the nodes of graphs in the order of data: placement and why, versions, tensors, times. Needs no Ray."""
     with errors_reported():
-        outlines = [outline_of(one) for one in _chosen(file, release)]
+        outlines = [outline_of(args, home) for args, home in _chosen(file, release)]
         missing = list[str]()
         if url is not None:
             with Server(url, timeout_s) as server:
@@ -58,15 +57,12 @@ def show(
         raise typer.Exit(1)
 
 
-def outline_of(release: Release) -> Outline:
-    """The outline of a release without faults."""
-    args = release.args
-    if args is None:
-        raise CommandError(f"{release.release} cannot be read")
+def outline_of(args: ReleaseArgs, home: Placement) -> Outline:
+    """The outline of a release without faults; `home` is where it runs but for nodes that are elsewhere."""
     if args.graph is None:
-        return outline_of_model(args, None if "://" in args.source else open_version(args.source).manifest, _home(args))
+        return outline_of_model(args, None if "://" in args.source else open_version(args.source).manifest, home)
     manifests, _ = opened_models(args.graph)
-    return outline_of_graph(args, args.graph, plan_graph(args.graph, signatures(manifests)), manifests, _home(args))
+    return outline_of_graph(args, args.graph, plan_graph(args.graph, signatures(manifests)), manifests, home)
 
 
 def tree(outline: Outline) -> Twig:
@@ -106,17 +102,14 @@ class _Metadata(BaseModel):
     parameters: _Parameters = _Parameters()
 
 
-def _chosen(file: Path, name: str | None) -> Sequence[Release]:
-    releases = good_file(file, checks_of((), artifacts=True)).releases
-    chosen = [release for release in releases if name in (None, release.release)]
+def _chosen(file: Path, name: str | None) -> Sequence[tuple[ReleaseArgs, Placement]]:
+    declared = good_file(file, checks_of((), artifacts=True))
+    releases = [(release.args, Placement.FUSED) for release in declared.releases if release.args]
+    chosen = [(args, home) for args, home in releases if name in (None, args.release)]
     if name is not None and not chosen:
-        known = ", ".join(release.release for release in releases) or "none"
+        known = ", ".join(args.release for args, _ in releases) or "none"
         raise CommandError(f"{file} has no release {name!r}; it has: {known}")
     return chosen
-
-
-def _home(_: ReleaseArgs) -> Placement:
-    return Placement.FUSED
 
 
 def _learned(server: Server, url: str, outline: Outline, missing: list[str]) -> Outline:

@@ -39,7 +39,7 @@ class _ComputingNode(_Node):
     placement: Literal["auto", "fused", "own"] = Field(
         default="auto",
         description="In the graph's process, or on replicas of its own: a deployment of the node's name. auto is the "
-        "latter where something is asked for that needs it: timeout_ms, retries, or another accelerator.",
+        "latter where something is asked for that needs it: timeout_ms, retries, gpu_memory_mib or an accelerator.",
     )
 
     @model_validator(mode="after")
@@ -62,27 +62,36 @@ class _ComputingNode(_Node):
 
 
 class TransformNode(_ComputingNode):
-    """A chain of operations on one tensor; its output is `y`."""
+    """A chain of operations; its output is `y`, or those of a last operation that gives several."""
 
     kind: Literal["transform"]
-    input: Reference
+    input: Reference | Annotated[tuple[Reference, ...], Field(min_length=2)] = Field(
+        description="One, or a list of several for a first operation that takes them."
+    )
     steps: tuple[Operation, ...] = Field(min_length=1)
 
     @property
     def inputs(self) -> Mapping[TensorName, Reference]:
-        """What it takes, by the names that it has for it on replicas of its own."""
-        return {"x": self.input}
+        """What it takes in its order, by the names that it has for it on replicas of its own: `x`, or `x0`, `x1`."""
+        if isinstance(self.input, str):
+            return {"x": self.input}
+        return {f"x{index}": reference for index, reference in enumerate(self.input)}
 
 
 class _AcceleratedNode(_ComputingNode):
     """What may use a GPU."""
 
     accelerator: Literal["auto", "cpu", "gpu"] | None = Field(default=None, description="Instead of the release's.")
+    gpu_memory_mib: PositiveInt | None = Field(default=None, description="What it needs of a GPU, if it gets one.")
 
     @property
     def why_own(self) -> str:
-        """As of every node, and another accelerator."""
-        return super().why_own or ("" if self.accelerator is None else f"accelerator {self.accelerator}")
+        """As of every node, and what it asks for of a GPU."""
+        if why := super().why_own:
+            return why
+        if self.gpu_memory_mib is not None:
+            return f"gpu_memory_mib {self.gpu_memory_mib}"
+        return "" if self.accelerator is None else f"accelerator {self.accelerator}"
 
 
 class ModelNode(_AcceleratedNode):
@@ -261,7 +270,7 @@ def targets_of(node: Node) -> tuple[NodeName, ...]:
 def references_of(node: Node) -> Iterator[tuple[str, str]]:
     """What a node takes from before itself; a quorum's members are its targets."""
     if isinstance(node, TransformNode):
-        yield "input", node.input
+        yield from (("input", reference) for reference in node.inputs.values())
     elif isinstance(node, ModelNode | PythonNode | RemoteNode):
         yield from node.inputs.items()
     elif isinstance(node, EnsembleNode) and not node.quorum:

@@ -150,3 +150,38 @@ def test_what_is_wrong_with_a_coded_graph_stands_at_what_names_its_code(tmp_path
     assert list(artifact_findings({"applications": [coded]})) == [
         (path, f"nodes.{index}.source: models/digits/v{index + 1}: is not a directory") for index in (0, 1)
     ]
+
+
+def transform(**step):
+    node = {"kind": "transform", "name": "t", "input": "x", "steps": [{"op": "scale"}, step]}
+    return {"inputs": [X], "nodes": [node], "outputs": {"y": "t.y"}}
+
+
+def test_a_function_is_looked_up_unless_the_release_brings_its_own_environment():
+    step = {"op": "function", "function": "nowhere_at_all:f", "datatype": "FP32", "shape": [-1]}
+    args = {"model": "m", "version": "v1", "graph": transform(**step)}
+    release = {"name": "m-v1", "import_path": "graphs.inference:build", "args": args}
+    at = ("applications", 0, "args", "graph", "nodes", 0, "steps", 1, "function")
+    assert list(artifact_findings({"applications": [release]})) == [
+        (at, "there is no module 'nowhere_at_all' to import")
+    ]
+    brought = {**release, "runtime_env": {"py_modules": ["own.zip"]}}
+    assert list(artifact_findings({"applications": [brought]})) == []
+
+
+def test_a_tokenizer_that_is_not_there_is_found():
+    graph = {
+        "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}],
+        "nodes": [
+            {
+                "kind": "transform",
+                "name": "t",
+                "input": "text",
+                "steps": [{"op": "tokenise", "tokenizer": "none/tokenizer.json", "max_length": 8}],
+            }
+        ],
+        "outputs": {"y": "t.input_ids"},
+    }
+    ((path, message),) = found("", graph=graph)
+    assert path == (*GRAPH, "nodes", 0, "steps", 0)
+    assert message == "tokenise: there is no file 'none/tokenizer.json'"

@@ -14,7 +14,7 @@ from serve_app.graph.outline import outline_of_model
 from serve_app.graph.placement import Placement
 
 AUTO = (
-    "auto: it asks for no accelerator, timeout_ms or retries of its own "
+    "auto: it asks for no accelerator, gpu_memory_mib, timeout_ms or retries of its own "
     "(deployments: is not seen here; for scaling of its own it needs placement: own)"
 )
 X = {"name": "x", "datatype": "FP32", "shape": [-1, 2]}

@@ -16,7 +16,7 @@ UNSEEN = " of its own (deployments: is not seen here; for scaling of its own it 
 @pytest.mark.parametrize(
     ("node", "placement", "reason"),
     [
-        (MODEL, Placement.FUSED, f"auto: it asks for no accelerator, timeout_ms or retries{UNSEEN}"),
+        (MODEL, Placement.FUSED, f"auto: it asks for no accelerator, gpu_memory_mib, timeout_ms or retries{UNSEEN}"),
         (SCALE, Placement.FUSED, f"auto: it asks for no timeout_ms or retries{UNSEEN}"),
         ({**MODEL, "placement": "fused"}, Placement.FUSED, "placement: fused"),
         ({**MODEL, "placement": "own", "retries": 1}, Placement.OWN, "placement: own"),
