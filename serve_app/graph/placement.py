@@ -31,10 +31,8 @@ def placed(node: Node, home: Placement = Placement.FUSED) -> tuple[Placement, st
         return (Placement.OWN if node.is_own else home), f"placement: {node.placement}"
     if node.is_own:
         return Placement.OWN, f"auto: {node.why_own}"
-    asked = (
-        "accelerator, timeout_ms or retries" if "accelerator" in type(node).model_fields else "timeout_ms or retries"
-    )
+    gpu = "accelerator, gpu_memory_mib, " if "accelerator" in type(node).model_fields else ""
     return home, (
-        f"auto: it asks for no {asked} of its own "
+        f"auto: it asks for no {gpu}timeout_ms or retries of its own "
         "(deployments: is not seen here; for scaling of its own it needs placement: own)"
     )
