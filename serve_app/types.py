@@ -76,6 +76,7 @@ class ReleaseInfo:
         allowed_rows: The only sizes executed; empty allows every one up to `max_rows`.
         tuning_fault: Why the last `user_config` was not taken into use; empty if it was.
         decoupled: Whether a request has any number of responses, in Triton's word, and not exactly one.
+        nodes: Of a graph: median milliseconds of each node by the rows that it was given, measured at load.
     """
 
     model: str
@@ -94,6 +95,7 @@ class ReleaseInfo:
     allowed_rows: tuple[int, ...] = ()
     tuning_fault: str = ""
     decoupled: bool = False
+    nodes: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
     @property
     def revision(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ def artifact_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     file, _ = read_declared(data)
     for part in _parts(file):
         if part.args.graph:
-            yield from _graph_findings(part, part.args.graph)
+            yield from _placed(part, _graph_findings(part, part.args.graph))
         elif "://" not in part.args.source:
             yield from _release_findings(part)
 
@@ -40,48 +40,78 @@ class _Part:
         application: Whose replicas execute it.
         home: Where its args stand.
         gateways: The options of the gateways whose requests it gets.
+        is_coded: Whether its graph is in Python and not in the file.
     """
 
     application: Application
     home: KeyPath
     args: ReleaseArgs
     gateways: tuple[DeploymentEntry, ...]
+    is_coded: bool = False
 
 
 def _parts(file: ServeFile) -> Iterator[_Part]:
     entries = tuple(gateway.entry for gateway in file.gateways if gateway.entry)
     for release in file.releases:
         if release.args:
-            yield _Part(release.application, (*release.application.path, "args"), release.args, entries)
+            home = (*release.application.path, "args")
+            yield _Part(release.application, home, release.args, entries, is_coded=release.is_coded)
     for gateway in file.gateways:
         for home, args in gateway.inline:
             yield _Part(gateway.application, home, args, tuple(map(one_replica, entries)))
 
 
-def _graph_findings(part: _Part, graph: GraphConfig) -> Iterator[Finding]:
-    """What is wrong with a graph, as far as the signatures of its models are known."""
-    home, args = (*part.home, "graph"), part.args
-    models = dict[str, NodeModel]()
-    for index, node in graph.models:
+def opened_models(graph: GraphConfig) -> tuple[dict[str, Manifest], dict[str, str]]:
+    """What is known of a graph's models without loading any.
+
+    Returns:
+        The manifests of the versions on this machine, verified, and what is wrong with the others; by node name.
+    """
+    manifests, faults = dict[str, Manifest](), dict[str, str]()
+    for _, node in graph.models:
         if "://" in node.source:
             continue
-        at = (*home, "nodes", index)
         try:
-            manifest = open_version(node.source).manifest
+            manifests[node.name] = open_version(node.source).manifest
         except ConfigError as error:
-            yield (*at, "source"), "; ".join(str(error).splitlines())
-            continue
-        own = args.model_copy(update={"source": node.source, "graph": None, "python_class": node.python_class})
-        yield from _fit_findings(own, manifest, at)
-        if reason := unfit_for_graphs(manifest, manifest.batching, None):
-            yield (*at, "source"), reason
-        inputs, outputs = (tuple(one.spec for one in tensors) for tensors in (manifest.inputs, manifest.outputs))
-        models[node.name] = NodeModel(inputs, outputs)
-    for path, message in plan_graph(graph, models).findings:
-        yield (*home, *path), message
+            faults[node.name] = "; ".join(str(error).splitlines())
+    return manifests, faults
+
+
+def signatures(manifests: Mapping[str, Manifest]) -> dict[str, NodeModel]:
+    """What a graph is planned with where nothing is loaded."""
+    return {
+        name: NodeModel(
+            tuple(config.spec for config in manifest.inputs), tuple(config.spec for config in manifest.outputs)
+        )
+        for name, manifest in manifests.items()
+    }
+
+
+def _placed(part: _Part, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Findings about a graph where it stands in the file; if it is coded, at what names its code."""
+    for path, message in findings:
+        if part.is_coded:
+            yield (*part.application.path, "import_path"), f"{'.'.join(map(str, path))}: {message}"
+        else:
+            yield (*part.home, "graph", *path), message
+
+
+def _graph_findings(part: _Part, graph: GraphConfig) -> Iterator[Finding]:
+    """What is wrong with a graph, as far as the signatures of its models are known."""
+    manifests, faults = opened_models(graph)
+    for index, node in graph.models:
+        at = ("nodes", index)
+        if node.name in faults:
+            yield (*at, "source"), faults[node.name]
+        elif manifest := manifests.get(node.name):
+            changes = {"source": node.source, "graph": None, "python_class": node.python_class}
+            yield from _fit_findings(part.args.model_copy(update=changes), manifest, at)
+            if reason := unfit_for_graphs(manifest, manifest.batching, None):
+                yield (*at, "source"), reason
+    yield from plan_graph(graph, signatures(manifests)).findings
     if not part.application.data.get("runtime_env"):  # it may bring the operator's modules along
-        for path, message in lookup_findings(graph):
-            yield (*home, *path), message
+        yield from lookup_findings(graph)
 
 
 def _release_findings(part: _Part) -> Iterator[Finding]:

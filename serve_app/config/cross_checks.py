@@ -16,6 +16,7 @@ from serve_app.config.declared import (
     Release,
     ServeFile,
 )
+from serve_app.config.graph import ComputingNode, GraphConfig, RemoteNode
 from serve_app.config.located import KeyPath, at
 from serve_app.config.release import ReleaseArgs, ReleaseTuning
 from serve_app.config.schema_findings import shown, validate
@@ -110,7 +111,8 @@ def _release_stands_alone(release: Release) -> Iterator[Finding]:
                 f"{release.release!r}, not {application.name!r}",
             )
         graph = release.args.graph if release.args else None
-        yield from _only_deployments(application, release.model, *(node.name for node in (graph.own if graph else ())))
+        own = [node.name for node in graph.own] if graph else []
+        yield from _only_deployments(application, release.model, *own, graph=graph)
     for entry in application.deployments:
         if entry.user_config is not None:
             yield from validate(ReleaseTuning, entry.user_config, (*entry.path, "user_config"))[1]
@@ -121,7 +123,7 @@ def _release_stands_alone(release: Release) -> Iterator[Finding]:
         yield (*application.path, "route_prefix"), message
 
 
-def _only_deployments(application: Application, *names: str) -> Iterator[Finding]:
+def _only_deployments(application: Application, *names: str, graph: GraphConfig | None = None) -> Iterator[Finding]:
     seen: set[str] = set()
     for entry in application.deployments:
         path = (*entry.path, "name")
@@ -129,10 +131,21 @@ def _only_deployments(application: Application, *names: str) -> Iterator[Finding
             yield path, "required key is missing"
         elif entry.name not in names:
             known = f"its only one is {names[0]!r}" if len(names) == 1 else f"it has: {', '.join(names)}"
-            yield path, f"{application.name} has no deployment {entry.name!r}; {known}"
+            why = (_why_not_its_own(graph, entry.name) if graph else "") or known
+            yield path, f"{application.name} has no deployment {entry.name!r}; {why}"
         elif entry.name in seen:
             yield path, f"a second entry for {entry.name!r}"
         seen.add(entry.name)
+
+
+def _why_not_its_own(graph: GraphConfig, name: str) -> str:
+    """Why a node of the graph has no deployment, and what would give it one; empty if it is no node."""
+    node = next((node for node in graph.nodes if node.name == name), None)
+    if isinstance(node, ComputingNode):
+        return f"node {name!r} is fused; placement: own gives it replicas of its own"
+    if isinstance(node, RemoteNode):
+        return f"node {name!r} is a model of another server, which scales it"
+    return f"node {name!r} is of kind {node.kind}, which is always in the process of its graph" if node else ""
 
 
 def _traffic_has_releases(gateway: Gateway, releases: Iterable[Release]) -> Iterator[Finding]:

@@ -11,11 +11,13 @@ from types import MappingProxyType
 import numpy as np
 from pydantic import ValidationError
 
+from serve_app.batching.executing import Executing, executing
 from serve_app.config.graph import GraphConfig, RemoteNode
 from serve_app.config.manifest import Manifest
 from serve_app.config.release import BatchingConfig, ReleaseArgs, merged
 from serve_app.dataflow.checked_runtime import CheckedRuntime, CheckedStreamingRuntime
 from serve_app.dataflow.checks import check_answer, check_ragged
+from serve_app.dataflow.node_times import node_times
 from serve_app.dataflow.own_nodes import node_args, python_version, unless_faulty
 from serve_app.dataflow.profile import Clock, Profile
 from serve_app.dataflow.rehearsal import Rehearsal
@@ -113,10 +115,12 @@ def load_model(
         predicts *= LANES  # the plan keeps apart what must not run twice at once
     rehearsal = Rehearsal(manifest, batching, args.release, clock, parts.samples)
     warmup_s = [rehearsal.check(predict) for predict in dict.fromkeys(predicts)]
-    profile = rehearsal.measure(predicts[0], warmup_s[0], info.device)
+    with executing(Executing(clock=clock)) as measured:
+        profile = rehearsal.measure(predicts[0], warmup_s[0], info.device)
+    ms = {rows: round(1000 * time_s.median_s, 4) for rows, time_s in profile.items()}
     logger.info("%s runs on %s with format %s", args.release, info.device, info.platform)
     return LoadedModel(
-        info=replace(info, profile={rows: round(1000 * time_s.median_s, 4) for rows, time_s in profile.items()}),
+        info=replace(info, profile=ms, nodes=node_times(measured.visits)),
         predicts=predicts,
         batching=batching,
         profile=profile,

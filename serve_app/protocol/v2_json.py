@@ -137,6 +137,7 @@ def document_of(response: InferenceResponse, outputs: list[dict[str, object]]) -
 
 def model_metadata(info: ReleaseInfo, versions: tuple[str, ...]) -> dict[str, object]:
     """The V2 metadata object of a model, with what else is known of the release under `parameters`."""
+    nodes = {name: {str(rows): ms for rows, ms in by_rows.items()} for name, by_rows in info.nodes.items()}
     return {
         "name": info.model,
         "versions": list(versions),
@@ -155,6 +156,7 @@ def model_metadata(info: ReleaseInfo, versions: tuple[str, ...]) -> dict[str, ob
             "slo_ms": info.slo_ms,
             "prediction": info.prediction,
             "metrics": dict(info.metrics),
+            **({"nodes_ms": nodes} if nodes else {}),
         },
     }
 

@@ -161,6 +161,15 @@ def test_what_is_inline_is_opened_too(version, tmp_path):
     assert path == ("applications", 0, "deployments", 0, "max_ongoing_requests")
 
 
+def test_what_is_wrong_with_a_coded_graph_stands_at_what_names_its_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where the samples are not
+    coded = {"import_path": "graphs.digits_cascade:build", "args": {"model": "m", "version": "v1"}}
+    path = ("applications", 0, "import_path")
+    assert list(artifact_findings({"applications": [coded]})) == [
+        (path, f"nodes.{index}.source: models/digits/v{index + 1}: is not a directory") for index in (0, 1)
+    ]
+
+
 def transform(**step):
     node = {"kind": "transform", "name": "t", "input": "x", "steps": [{"op": "scale"}, step]}
     return {"inputs": [X], "nodes": [node], "outputs": {"y": "t.y"}}

@@ -73,6 +73,32 @@ def test_one_deployment_has_one_entry():
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("conv", "node 'conv' is fused; placement: own gives it replicas of its own"),
+        ("half", "node 'half' is fused; placement: own gives it replicas of its own"),
+        ("far", "node 'far' is a model of another server, which scales it"),
+        ("safe", "node 'safe' is of kind fallback, which is always in the process of its graph"),
+        ("elsewhere", "it has: m, big"),
+    ],
+)
+def test_options_of_a_node_without_replicas_say_what_would_give_it_some(name, why):
+    y = {"name": "y", "datatype": "FP32", "shape": [-1]}
+    nodes = [
+        {"kind": "model", "name": "conv", "source": "s"},
+        {"kind": "model", "name": "big", "source": "s", "retries": 1},
+        {"kind": "transform", "name": "half", "input": "x", "steps": [{"op": "softmax"}]},
+        {"kind": "remote", "name": "far", "url": "far:1", "model": "m", "inputs": {"x": "x"}, "outputs": [y]},
+        {"kind": "fallback", "name": "safe", "targets": ["big", "conv"]},
+    ]
+    graph = {"inputs": [{**y, "name": "x"}], "nodes": nodes, "outputs": {"y": "safe.y"}}
+    entries = [{"name": "m"}, {"name": "big"}, {"name": name}]
+    assert found(gateway(), release(args={"source": "", "graph": graph}, deployments=entries)) == [
+        ("applications.1.deployments.2.name", f"m-v1 has no deployment {name!r}; {why}")
+    ]
+
+
 def test_an_entry_without_a_name_says_so():
     assert found(gateway(), release(deployments=[{}])) == [
         ("applications.1.deployments.0.name", "required key is missing")
