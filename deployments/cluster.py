@@ -51,6 +51,7 @@ class RayCluster:
             self.stopping.set()
         return {
             name: status_of_application(
+                name,
                 application["status"].value,
                 application["message"],
                 {
@@ -67,17 +68,22 @@ class RayCluster:
 
 
 class HandleClient:
-    """Calls one release over a deployment handle."""
+    """Calls one release, or a node of one, over a deployment handle.
 
-    def __init__(self, release: str) -> None:
-        self._release = release
-        self._handle: DeploymentHandle = None
+    Args:
+        release: Name of the application, for errors that of the node.
+        handle: None has `describe` get the application's.
+    """
+
+    def __init__(self, release: str, handle: DeploymentHandle = None) -> None:
+        self._release, self._handle = release, handle
         self._post = Post()
         atexit.register(self._post.close)
 
     async def describe(self) -> ReleaseInfo:
         """What the release says about itself; connects first."""
-        self._handle = await asyncio.to_thread(serve.get_app_handle, self._release)
+        if self._handle is None:
+            self._handle = await asyncio.to_thread(serve.get_app_handle, self._release)
         info: ReleaseInfo = await self._handle.describe.remote()
         return info
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict
 
 import ray
+from ray.serve.handle import DeploymentHandle
 
 from deployments.logs import use_serve_log
 from deployments.metrics import RayMetrics
+from deployments.nodes import connect
 from serve_app.autoscaling.stats import Meter
 from serve_app.config.release import ReleaseArgs
 from serve_app.data_plane.parcel import Inbox, Parcel
@@ -18,12 +21,19 @@ from serve_app.types import Block, BlockReply, ReleaseInfo, ReleaseStatistics
 
 
 class Model:
-    """One version of one model; the replica is ready once it is loaded, warm and checked."""
+    """One version of one model, or a node of a graph; the replica is ready once it is loaded, warm and checked.
 
-    def __init__(self, args: ReleaseArgs) -> None:
+    Args:
+        args: What to load.
+        nodes: Of a graph, those on replicas of their own. Serve awaits this constructor.
+    """
+
+    async def __init__(self, args: ReleaseArgs, nodes: Mapping[str, DeploymentHandle]) -> None:  # type: ignore[misc]
         use_serve_log()
         cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0)
-        self._server = BlockServer.load(args, RayMetrics(), cpus)
+        elsewhere = await connect(args.release, nodes)
+        # In a thread, because the nodes are called in this loop, and the warm-up calls them.
+        self._server = await asyncio.to_thread(BlockServer.load, args, RayMetrics(), cpus, elsewhere)
         self._meter, self._inbox = Meter(), Inbox()
 
     async def reconfigure(self, user_config: Mapping[str, object]) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import ray
 from ray import serve
 from ray.serve import Application
 
 from deployments.model import Model
 from serve_app.config.release import ReleaseArgs
+from serve_app.dataflow.model import node_args
 from serve_app.errors import AcceleratorMissing
 
 MAX_ONGOING_REQUESTS = 64  # blocks, each of many rows; a gateway replica has few in flight
@@ -16,19 +20,29 @@ SHARED_GPU = 0.2  # what a replica takes of a GPU under `auto`: small models sha
 
 
 def build(args: dict[str, object]) -> Application:
-    """A release; `args` follow `serve_app.config.release.ReleaseArgs`. Its deployment is named as the model."""
+    """A release; `args` follow `serve_app.config.release.ReleaseArgs`.
+
+    Its deployment is named as the model; a graph has one more for each node on replicas of its own, named as the node.
+    """
     release = ReleaseArgs.model_validate(args)
+    own = release.graph.own if release.graph else ()
+    return _deployed(
+        release, release.model, {node.name: _deployed(node_args(release, node), node.name) for node in own}
+    )
+
+
+def _deployed(release: ReleaseArgs, name: str, nodes: Mapping[str, Application] = MappingProxyType({})) -> Application:
     return (
         serve.deployment(Model)
         .options(
-            name=release.model,
+            name=name,
             max_ongoing_requests=MAX_ONGOING_REQUESTS,
             ray_actor_options={"num_cpus": NUM_CPUS, "num_gpus": _num_gpus(release)},
             logging_config={"enable_access_log": False},
             health_check_period_s=0.5,  # how soon a dead replica is noticed while requests wait for it
             max_constructor_retry_count=2,  # what a check refuses once it refuses again; say so soon
         )
-        .bind(release)
+        .bind(release, dict(nodes))
     )
 
 

@@ -22,6 +22,7 @@
     │   ├── Overloaded             a queue is full
     │   ├── ModelNotReady          no ready version can answer
     │   ├── ReplicaLost            the replica died with the request, and so did the retry's
+    │   ├── RemoteUnavailable      another server, which a graph asks, is away
     │   ├── DeadlineExceeded       the answer would come too late; it was not computed
     │   └── DeadlineUnreachable    what waits ahead takes longer than the request allows; it was not queued
     └── ModelFailure               the model's owner
@@ -251,6 +252,17 @@ class ReplicaLost(CapacityError):
 
     def __str__(self) -> str:
         return f"a replica of {self.release} died while it worked on this request; retry"
+
+
+class RemoteUnavailable(CapacityError):
+    """A server that a graph's node asks could not be reached, has not that model, or has no room."""
+
+    def __init__(self, node: str, url: str, reason: str) -> None:
+        super().__init__(node, url, reason)
+        self.node, self.url, self.reason = node, url, reason
+
+    def __str__(self) -> str:
+        return f"{self.node} cannot be answered by {self.url}: {self.reason}"
 
 
 class DeadlineExceeded(CapacityError):

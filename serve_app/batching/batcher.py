@@ -49,12 +49,14 @@ class Traits:
         output_row_bytes: Bytes of one row of all outputs.
         ragged: How inputs of any length are padded; None where they are not.
         ragged_outputs: Outputs whose axis 1 is as long as the inputs'.
+        waits: Whether an execution may wait for other processes.
     """
 
     release: str = "model"
     output_row_bytes: int = 0
     ragged: Ragged | None = None
     ragged_outputs: frozenset[str] = frozenset()
+    waits: bool = False
 
 
 Group = tuple[Shapes, int]
@@ -82,7 +84,7 @@ class Batcher:
         observe: Callable[[Execution], None] = lambda execution: None,
     ) -> None:
         self._policy, self._traits, self._clock, self._observe = policy, traits, clock, observe
-        self._instances = [Instance(predict, traits.release, clock) for predict in predicts]
+        self._instances = [Instance(predict, traits.release, clock, waits=traits.waits) for predict in predicts]
         self._preparing = ThreadPoolExecutor(1, thread_name_prefix=f"merge-{traits.release}")
         self._queues: dict[Group, PieceQueue] = {}
         self._ahead: deque[Batch] = deque()

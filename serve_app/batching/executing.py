@@ -1,13 +1,36 @@
-"""Whose rows a batch's thread executes: for runtimes that decide by request or leave something out."""
+"""Whose rows a batch's thread executes: for runtimes that decide by request and say what they did or left out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from serve_app.types import BlockEntry
+from serve_app.types import Array, BlockEntry, Timings
+
+
+@dataclass(slots=True)
+class Visit:
+    """What one node of a graph did with a batch.
+
+    Attributes:
+        rows: How many it was given.
+        places: Which of the batch's rows these were; None for all.
+        begin_s: Clock reading.
+        seconds: Until it had answered.
+        timings: Of a model: where its own time went.
+        chosen: Of a router: the node that each of the rows went to.
+    """
+
+    node: str
+    rows: int
+    places: Array | None
+    begin_s: float
+    seconds: float = 0.0
+    timings: Timings | None = None
+    chosen: Array | None = None
 
 
 @dataclass(slots=True)
@@ -16,11 +39,21 @@ class Executing:
 
     Attributes:
         owners: Entries with how many of the rows are theirs, in the rows' order; none in a warm-up.
+        deadline: Clock reading at which nobody wants the answer any more; None for never.
+        clock: Seconds from any origin, monotonic.
         left_out: What the answer was made without, and why; the runtime fills it.
+        visits: What was done; the runtime fills it.
     """
 
     owners: tuple[tuple[BlockEntry, int], ...] = ()
+    deadline: float | None = None
+    clock: Callable[[], float] = time.perf_counter
     left_out: dict[str, str] = field(default_factory=dict)
+    visits: list[Visit] = field(default_factory=list)
+
+    def left_s(self) -> float | None:
+        """Seconds until the deadline, at least 0; None for ever."""
+        return None if self.deadline is None else max(0.0, self.deadline - self.clock())
 
 
 _EXECUTING: ContextVar[Executing | None] = ContextVar("executing", default=None)

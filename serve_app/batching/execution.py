@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from serve_app.batching.executing import Executing, executing
-from serve_app.batching.job import Piece, Run, join, runs_of
+from serve_app.batching.job import NEVER, Piece, Run, join, runs_of
 from serve_app.batching.latency import LatencyModel
 from serve_app.batching.ragged import Ragged
 from serve_app.errors import WrongAnswer
@@ -51,6 +51,12 @@ class Batch:
         """The entries, each with how many rows of the batch are its own."""
         return tuple((piece.job.block.entries[piece.entry], piece.rows) for piece in self.pieces)
 
+    @property
+    def deadline(self) -> float | None:
+        """Clock reading from which nobody wants an answer any more; None for never."""
+        latest = max(piece.deadline for piece in self.pieces)
+        return None if latest == NEVER else latest
+
     def merged(self) -> Tensors:
         """The rows one behind the other, padded to the bucket and the executed size by repeating the last row."""
         parts = [run.inputs() for run in self.runs()]
@@ -79,13 +85,21 @@ class Answer:
 class Instance:
     """One loaded copy of the model with a thread of its own, which is left out for what takes no time.
 
+    Args:
+        predict: Executes a batch.
+        release: Name for errors, `{model}-{version}`.
+        clock: Seconds from any origin, monotonic.
+        waits: Whether it may wait for other processes, so that it must never be executed in the event loop.
+
     Attributes:
         ends_at: Clock reading at which its running batch is expected to end.
         is_busy: Whether a batch runs.
     """
 
-    def __init__(self, predict: Predict, release: str, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._predict, self._release, self._clock = predict, release, clock
+    def __init__(
+        self, predict: Predict, release: str, clock: Callable[[], float] = time.perf_counter, *, waits: bool = False
+    ) -> None:
+        self._predict, self._release, self._clock, self._waits = predict, release, clock, waits
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"batch-{release}")
         self.is_busy, self.ends_at = False, 0.0
         self._took, self._executed = LatencyModel(), 0
@@ -108,13 +122,13 @@ class Instance:
 
     def _is_quick(self, rows: int) -> bool:
         """Whether so many rows take less than waking a thread and being woken by it, as far as is known by now."""
-        return self._executed >= FIRST_IN_THREAD and self._took.most_s(rows) < INLINE_S
+        return not self._waits and self._executed >= FIRST_IN_THREAD and self._took.most_s(rows) < INLINE_S
 
     def _run(self, batch: Batch, ready: Tensors | None) -> Answer:
         begin = self._clock()
         inputs = batch.merged() if ready is None else ready
         merged = self._clock()
-        with executing(Executing(batch.owners())) as under_way:
+        with executing(Executing(batch.owners(), batch.deadline, self._clock)) as under_way:
             outputs = self._predict(inputs)
         done = self._clock()
         self._executed += 1

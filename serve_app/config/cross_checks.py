@@ -107,7 +107,8 @@ def _release_stands_alone(release: Release) -> Iterator[Finding]:
                 f"the release of model {release.model!r}, version {release.version!r} must be named "
                 f"{release.release!r}, not {application.name!r}",
             )
-        yield from _only_deployments(application, release.model)
+        graph = release.args.graph if release.args else None
+        yield from _only_deployments(application, release.model, *(node.name for node in (graph.own if graph else ())))
     for entry in application.deployments:
         if entry.user_config is not None:
             yield from validate(ReleaseTuning, entry.user_config, (*entry.path, "user_config"))[1]
@@ -118,16 +119,17 @@ def _release_stands_alone(release: Release) -> Iterator[Finding]:
         yield (*application.path, "route_prefix"), message
 
 
-def _only_deployments(application: Application, name: str) -> Iterator[Finding]:
+def _only_deployments(application: Application, *names: str) -> Iterator[Finding]:
     seen: set[str] = set()
     for entry in application.deployments:
         path = (*entry.path, "name")
         if not entry.name:
             yield path, "required key is missing"
-        elif entry.name != name:
-            yield path, f"{application.name} has no deployment {entry.name!r}; its only one is {name!r}"
-        elif name in seen:
-            yield path, f"a second entry for {name!r}"
+        elif entry.name not in names:
+            known = f"its only one is {names[0]!r}" if len(names) == 1 else f"it has: {', '.join(names)}"
+            yield path, f"{application.name} has no deployment {entry.name!r}; {known}"
+        elif entry.name in seen:
+            yield path, f"a second entry for {entry.name!r}"
         seen.add(entry.name)
 
 

@@ -7,13 +7,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
-from serve_app.config.base import Number, PositiveFloat, PositiveInt, StrictModel
+from serve_app.config.base import Integer, Number, PositiveFloat, PositiveInt, StrictModel
 from serve_app.config.operations import Operation
 from serve_app.config.tensors import GoldenConfig, TensorConfig, TensorName
 
 NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=64)]
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 """A graph input's name, or `node.output`."""
+RetryCount = Annotated[Integer, Field(ge=0, le=5)]
 
 
 class _Node(StrictModel):
@@ -39,6 +40,55 @@ class ModelNode(_Node):
         default={}, description="Where the model's inputs come from; one left out is the graph's of the same name."
     )
     python_class: str | None = Field(default=None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    placement: Literal["auto", "fused", "own"] = Field(
+        default="auto",
+        description="In the graph's process, or on replicas of its own: a deployment of the node's name. auto is the "
+        "latter where something is asked for that needs it: timeout_ms, retries, or another accelerator.",
+    )
+    accelerator: Literal["auto", "cpu", "gpu"] | None = Field(default=None, description="Instead of the release's.")
+    timeout_ms: PositiveFloat | None = Field(default=None, description="What takes longer has failed.")
+    retries: RetryCount = Field(default=0, description="Of what was lost with its replica or found a full queue.")
+
+    @model_validator(mode="after")
+    def _can_be_fused(self) -> ModelNode:
+        if self.placement == "fused" and self.why_own:
+            raise ValueError(f"it cannot be fused: {self.why_own} needs replicas of its own")
+        return self
+
+    @property
+    def why_own(self) -> str:
+        """What needs replicas of its own, other than that the YAML says so; empty if nothing does."""
+        if self.timeout_ms is not None:
+            return f"timeout_ms {self.timeout_ms:g}"
+        if self.retries:
+            return f"retries {self.retries}"
+        return "" if self.accelerator is None else f"accelerator {self.accelerator}"
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it runs on replicas of its own."""
+        return self.placement == "own" or bool(self.why_own)
+
+
+class RemoteNode(_Node):
+    """A model of another V2 server, such as Triton; its outputs are the declared ones."""
+
+    kind: Literal["remote"]
+    url: str = Field(pattern=r"^[A-Za-z0-9.\[\]:_-]+:[0-9]{1,5}$", description="host:port, without a scheme.")
+    protocol: Literal["grpc", "http"] = "grpc"
+    model: str = Field(min_length=1, max_length=256)
+    version: str = Field(default="", max_length=256)
+    inputs: Mapping[TensorName, Reference] = Field(min_length=1)
+    outputs: tuple[TensorConfig, ...] = Field(min_length=1)
+    timeout_ms: PositiveFloat = 1000.0
+    retries: RetryCount = 0
+
+    @model_validator(mode="after")
+    def _has_each_once(self) -> RemoteNode:
+        names = [tensor.name for tensor in self.outputs]
+        if len(set(names)) != len(names):
+            raise ValueError(f"outputs have a name twice: {', '.join(names)}")
+        return self
 
 
 class EnsembleNode(_Node):
@@ -55,6 +105,9 @@ class EnsembleNode(_Node):
         default=None,
         description="Members that are enough; one that fails is left out, and the answer says so.",
     )
+    timeout_ms: PositiveFloat | None = Field(
+        default=None, description="A member on replicas of its own that takes longer is left out too."
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> EnsembleNode:
@@ -66,6 +119,8 @@ class EnsembleNode(_Node):
             raise ValueError(f"quorum {self.quorum} must be under the {len(self.members)} members")
         if self.quorum and self.method == "stack":
             raise ValueError("method stack needs every member, so it can have no quorum")
+        if self.timeout_ms and not self.quorum:
+            raise ValueError("timeout_ms has no effect without a quorum")
         return self
 
 
@@ -112,8 +167,23 @@ class FallbackNode(_Node):
     targets: tuple[NodeName, ...] = Field(min_length=2)
 
 
+class RaceNode(_Node):
+    """The answer that comes first; the others are cancelled."""
+
+    kind: Literal["race"]
+    targets: tuple[NodeName, ...] = Field(min_length=2, description="Each on replicas of its own, or remote.")
+
+
 Node = Annotated[
-    TransformNode | ModelNode | EnsembleNode | CascadeNode | SwitchNode | SplitNode | FallbackNode,
+    TransformNode
+    | ModelNode
+    | RemoteNode
+    | EnsembleNode
+    | CascadeNode
+    | SwitchNode
+    | SplitNode
+    | FallbackNode
+    | RaceNode,
     Field(discriminator="kind"),
 ]
 
@@ -126,7 +196,7 @@ def targets_of(node: Node) -> tuple[NodeName, ...]:
         return tuple(dict.fromkeys((*node.cases.values(), *((node.default,) if node.default else ()))))
     if isinstance(node, SplitNode):
         return tuple(node.weights)
-    if isinstance(node, FallbackNode):
+    if isinstance(node, FallbackNode | RaceNode):
         return node.targets
     if isinstance(node, EnsembleNode) and node.quorum:
         return tuple(member.partition(".")[0] for member in node.members)
@@ -137,7 +207,7 @@ def references_of(node: Node) -> Iterator[tuple[str, str]]:
     """What a node takes from before itself; a quorum's members are its targets."""
     if isinstance(node, TransformNode):
         yield "input", node.input
-    elif isinstance(node, ModelNode):
+    elif isinstance(node, ModelNode | RemoteNode):
         yield from node.inputs.items()
     elif isinstance(node, EnsembleNode) and not node.quorum:
         yield from ((str(index), member) for index, member in enumerate(node.members))
@@ -172,3 +242,13 @@ class GraphConfig(StrictModel):
     def models(self) -> Iterator[tuple[int, ModelNode]]:
         """The nodes that are model versions, with their index."""
         return ((index, node) for index, node in enumerate(self.nodes) if isinstance(node, ModelNode))
+
+    @property
+    def own(self) -> tuple[ModelNode, ...]:
+        """The model nodes on replicas of their own."""
+        return tuple(node for _, node in self.models if node.is_own)
+
+    @property
+    def remotes(self) -> tuple[RemoteNode, ...]:
+        """The nodes that are models of other servers."""
+        return tuple(node for node in self.nodes if isinstance(node, RemoteNode))

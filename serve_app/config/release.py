@@ -139,6 +139,12 @@ class ReleaseArgs(StrictModel):
             raise ValueError("python_class belongs to a node of the graph")
         if self.graph is not None and self.runtime.instances != 1:
             raise ValueError("runtime.instances has no effect on a graph yet; give it more replicas")
+        for node in self.graph.own if self.graph else ():
+            if node.name == self.model or node.name.startswith(f"{self.model}-"):
+                raise ValueError(
+                    f"node {node.name!r} has replicas of its own, so it must not be named as the model {self.model!r} "
+                    "or begin with that and a hyphen"
+                )
         return self
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -36,21 +36,23 @@ class ReleaseStatus:
 
 
 def status_of_application(
-    status: str, message: str, deployments: Mapping[str, tuple[str, Mapping[str, int]]]
+    application: str, status: str, message: str, deployments: Mapping[str, tuple[str, Mapping[str, int]]]
 ) -> ReleaseStatus:
     """Read what Ray Serve says about one application.
 
     Args:
+        application: Its name.
         status: Serve's application status, e.g. `RUNNING` or `DEPLOY_FAILED`.
         message: What Serve says beside it; may hold a stack trace.
         deployments: Message and number of replicas by state of each of the application's deployments.
 
     Returns:
-        READY while every deployment has a replica that passed its checks: an application that is growing, shrinking or
-        replacing a dead replica goes on serving with those it has.
+        READY while the deployment that is called has a replica that passed its checks: an application that is growing,
+        shrinking or replacing a dead replica goes on serving with those it has. A graph's head passes them only with
+        the nodes that run on their own, and says itself which of these have died since.
     """
-    replicas = min((states.get("RUNNING", 0) for _, states in deployments.values()), default=0)
-    stopping = sum(states.get("STOPPING", 0) for _, states in deployments.values())
+    _, states = deployments.get(_head(application, deployments), ("", {}))
+    replicas, stopping = states.get("RUNNING", 0), states.get("STOPPING", 0)
     if status in ("DELETING", "NOT_STARTED"):
         reason = f"the application is {status.lower().replace('_', ' ')}"
         return ReleaseStatus(ReleaseState.UNAVAILABLE, reason, replicas, stopping)
@@ -61,6 +63,12 @@ def status_of_application(
         return ReleaseStatus(ReleaseState.LOADING, reason or "it is starting", stopping=stopping)
     reason = reason or last_sentence(message) or f"the application is {status.lower().replace('_', ' ')}"
     return ReleaseStatus(ReleaseState.UNAVAILABLE, reason, stopping=stopping)
+
+
+def _head(application: str, deployments: Iterable[str]) -> str:
+    """The deployment that takes the calls: it is named as the model, the application `{model}-{version}`."""
+    named = [name for name in deployments if application.startswith(f"{name}-") or application == name.lower()]
+    return max(named, key=len, default=next(iter(deployments), ""))
 
 
 def last_sentence(message: str) -> str:

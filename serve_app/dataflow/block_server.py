@@ -17,10 +17,11 @@ from serve_app.batching.policy import AdaptivePolicy
 from serve_app.batching.ragged import Ragged
 from serve_app.batching.totals import Totals
 from serve_app.config.release import BatchingConfig, ReleaseArgs, ReleaseTuning, merged
-from serve_app.dataflow.model import LoadedModel, load_model
+from serve_app.dataflow.model import NOWHERE, LoadedModel, load_model
 from serve_app.dataflow.streams import Streams
 from serve_app.dataflow.tally import Tally
 from serve_app.errors import ConfigError, NotSupported, ServeAppError
+from serve_app.graph.plan import NodeModel
 from serve_app.observability.metrics import BATCH_ROWS, COMPUTE, MetricSink
 from serve_app.runtimes.fixed_rows import check_fixed_rows
 from serve_app.types import Block, BlockReply, EntryResult, ReleaseInfo, ReleaseStatistics, Timings
@@ -46,18 +47,25 @@ class BlockServer:
         self._streams = Streams(model.streams, model.batching, model.info.release) if model.streams else None
 
     @classmethod
-    def load(cls, args: ReleaseArgs, metrics: MetricSink, cpus: float = 1.0) -> BlockServer:
+    def load(
+        cls,
+        args: ReleaseArgs,
+        metrics: MetricSink,
+        cpus: float = 1.0,
+        elsewhere: Mapping[str, NodeModel] = NOWHERE,
+    ) -> BlockServer:
         """Load a release; it has passed its warm-up and golden checks when this returns.
 
         Args:
             args: What to load, and how.
             metrics: Told about every executed batch.
             cpus: CPUs that belong to this replica.
+            elsewhere: Models of a graph's nodes that run on other replicas, by node name.
 
         Raises:
             ConfigError: Whatever keeps the release from serving, in a sentence for the operator.
         """
-        return cls(load_model(args, cpus), metrics)
+        return cls(load_model(args, cpus, elsewhere), metrics)
 
     @property
     def info(self) -> ReleaseInfo:
@@ -184,4 +192,5 @@ def _traits(model: LoadedModel) -> Traits:
         output_row_bytes=sum(spec.row_bytes for spec in model.info.outputs),
         ragged=None if ragged is None else Ragged(ragged, model.mask_dtype),
         ragged_outputs=frozenset(spec.name for spec in model.info.outputs if -1 in spec.shape[1:2]),
+        waits=model.waits,
     )

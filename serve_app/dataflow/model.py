@@ -4,35 +4,41 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 from pydantic import ValidationError
 
-from serve_app.config.graph import GraphConfig
+from serve_app.config.graph import GraphConfig, ModelNode, RemoteNode
 from serve_app.config.manifest import Manifest
 from serve_app.config.release import BatchingConfig, ReleaseArgs, merged
 from serve_app.dataflow.checked_runtime import CheckedRuntime, CheckedStreamingRuntime, short_reason
-from serve_app.dataflow.checks import check_ragged
+from serve_app.dataflow.checks import check_answer, check_ragged
 from serve_app.dataflow.profile import Clock, Profile
 from serve_app.dataflow.rehearsal import Rehearsal
 from serve_app.errors import AcceleratorMissing, ConfigError, ServeAppError
+from serve_app.graph.calls import Called
 from serve_app.graph.plan import NodeModel
 from serve_app.graph.planner import plan_graph
+from serve_app.graph.remote import RemoteModel
 from serve_app.graph.runtime import GraphRuntime, signature_of, unfit_for_graphs
 from serve_app.repository.store import ModelVersion, open_version
 from serve_app.runtimes.base import Runtime, RuntimeSource, StreamingRuntime
 from serve_app.runtimes.device import choose_device
 from serve_app.runtimes.fixed_rows import check_fixed_rows
 from serve_app.runtimes.registry import load_runtime
-from serve_app.types import ReleaseInfo, Tensors
+from serve_app.types import ReleaseInfo, Tensors, rows_of
 
 Predict = Callable[[Tensors], Tensors]
 """As `CheckedRuntime.predict`."""
 
 Stream = Callable[[Tensors], Generator[Tensors, None, None]]
 """As `CheckedStreamingRuntime.stream`."""
+
+NOWHERE: Mapping[str, NodeModel] = MappingProxyType({})
+LANES = 4  # batches of a waiting graph that are under way at once; waiting takes no CPU
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +57,7 @@ class LoadedModel:
         fixed_rows: Rows that every execution must have; None takes any number.
         mask_dtype: Of the mask that the server makes for ragged inputs; None where there is none.
         streams: Of a decoupled model, one for each instance and in the thread of its `predict`; else none.
+        waits: Whether an execution may wait for other processes.
     """
 
     info: ReleaseInfo
@@ -61,6 +68,7 @@ class LoadedModel:
     fixed_rows: int | None = None
     mask_dtype: np.dtype[np.generic] | None = None
     streams: tuple[Stream, ...] = ()
+    waits: bool = False
 
     @property
     def predict(self) -> Predict:
@@ -68,19 +76,26 @@ class LoadedModel:
         return self.predicts[0]
 
 
-def load_model(args: ReleaseArgs, cpus: float = 1.0, clock: Clock = time.perf_counter) -> LoadedModel:
+def load_model(
+    args: ReleaseArgs,
+    cpus: float = 1.0,
+    elsewhere: Mapping[str, NodeModel] = NOWHERE,
+    clock: Clock = time.perf_counter,
+) -> LoadedModel:
     """Open, load, warm up, check and measure the model of a release.
 
     Args:
         args: What to load, and how.
         cpus: CPUs that belong to this replica; may be a part of one.
+        elsewhere: Models of a graph's nodes that run on other replicas, by node name. A node with `placement: own`
+            that is not there runs in this process.
         clock: Seconds from any origin, monotonic.
 
     Raises:
         ConfigError: Every way in which the release cannot take traffic; the message names the release or the file.
             Among them `ManifestError`, `ArtifactMismatch`, `UntrustedArtifact`, `AcceleratorMissing`, `CheckFailed`.
     """
-    parts = _parts(args, cpus, clock)
+    parts = _parts(args, cpus, elsewhere, clock)
     manifest, runtimes = parts.manifest, parts.runtimes
     batching = _batching(args, manifest)
     check_fixed_rows(runtimes[0].fixed_rows, batching, args.release)
@@ -91,8 +106,10 @@ def load_model(args: ReleaseArgs, cpus: float = 1.0, clock: Clock = time.perf_co
         for runtime in runtimes
         if manifest.decoupled and isinstance(runtime, StreamingRuntime)
     )
+    if parts.waits:
+        predicts *= LANES  # the plan keeps apart what must not run twice at once
     rehearsal = Rehearsal(manifest, batching, args.release, clock)
-    warmup_s = [rehearsal.check(predict) for predict in predicts]
+    warmup_s = [rehearsal.check(predict) for predict in dict.fromkeys(predicts)]
     profile = rehearsal.measure(predicts[0], warmup_s[0], info.device)
     logger.info("%s runs on %s with format %s", args.release, info.device, info.platform)
     return LoadedModel(
@@ -104,6 +121,7 @@ def load_model(args: ReleaseArgs, cpus: float = 1.0, clock: Clock = time.perf_co
         fixed_rows=runtimes[0].fixed_rows,
         mask_dtype=_mask_dtype(manifest, batching),
         streams=tuple(streams),
+        waits=parts.waits,
     )
 
 
@@ -114,45 +132,76 @@ class _Parts:
     manifest: Manifest
     runtimes: tuple[Runtime, ...]
     threads: int
+    waits: bool = False
 
 
-def _parts(args: ReleaseArgs, cpus: float, clock: Clock) -> _Parts:
+def _parts(args: ReleaseArgs, cpus: float, elsewhere: Mapping[str, NodeModel], clock: Clock) -> _Parts:
     if args.graph is not None:
-        return _graph_parts(args, args.graph, cpus, clock)
+        return _graph_parts(args, args.graph, cpus, elsewhere, clock)
     version = open_version(args.source)
     source, runtimes = _load(args, version, cpus)
     return _Parts(version.manifest, runtimes, source.threads)
 
 
-def _graph_parts(args: ReleaseArgs, graph: GraphConfig, cpus: float, clock: Clock) -> _Parts:
-    """Every node's model, warm and checked by its own golden rows, in one runtime."""
-    models, limits, devices, threads = dict[str, NodeModel](), list[BatchingConfig](), list[str](), 1
+def _graph_parts(
+    args: ReleaseArgs, graph: GraphConfig, cpus: float, elsewhere: Mapping[str, NodeModel], clock: Clock
+) -> _Parts:
+    """Every node's model that is not elsewhere, warm and checked by its own golden rows, in one runtime."""
+    models = {**elsewhere, **{node.name: remote_model(node, args.release) for node in graph.remotes}}
+    limits, threads = list[BatchingConfig](), 1
     for _, node in graph.models:
-        own = args.model_copy(
-            update={
-                "model": f"{args.model}.{node.name}",
-                "source": node.source,
-                "graph": None,
-                "python_class": node.python_class,
-            }
-        )
-        parts = _parts(own, cpus, clock)
+        if node.name in elsewhere:
+            continue
+        own = node_args(args, node)
+        parts = _parts(own, cpus, {}, clock)
         batching = _batching(own, parts.manifest)
         if reason := unfit_for_graphs(parts.manifest, batching, parts.runtimes[0].fixed_rows):
             raise ConfigError(f"{args.release}: node {node.name!r}: {reason}")
         outputs = tuple(config.spec for config in parts.manifest.outputs)
         predict = CheckedRuntime(parts.runtimes[0], outputs, own.release).predict
-        Rehearsal(parts.manifest, batching, own.release, clock).check(predict)
-        models[node.name] = NodeModel(tuple(config.spec for config in parts.manifest.inputs), outputs, predict)
+        warmup_s = Rehearsal(parts.manifest, batching, own.release, clock).check(predict)
+        inputs = tuple(config.spec for config in parts.manifest.inputs)
+        device = parts.runtimes[0].device
+        models[node.name] = NodeModel(inputs, outputs, predict, None, max(warmup_s.values()), node.source, device)
         limits.append(parts.manifest.batching)
-        devices.append(parts.runtimes[0].device)
         threads = max(threads, parts.threads)
     plan = plan_graph(graph, models)
     if plan.findings:
         faults = (f"{'.'.join(map(str, path))}: {message}" for path, message in plan.findings)
         raise ConfigError(f"{args.release}: graph: {'; '.join(faults)}")
-    runtime = GraphRuntime(plan, next((device for device in devices if device != "cpu"), "cpu"))
-    return _Parts(signature_of(graph, plan, limits), (runtime,), threads)
+    device = next((model.device for model in models.values() if model.device != "cpu"), "cpu")
+    runtime = GraphRuntime(plan, device)
+    return _Parts(signature_of(graph, plan, limits), (runtime,), threads, plan.waits)
+
+
+def node_args(args: ReleaseArgs, node: ModelNode) -> ReleaseArgs:
+    """A model node of a graph as a release of its own, `{model}.{node}-{version}`."""
+    changes = {
+        "model": f"{args.model}.{node.name}",
+        "source": node.source,
+        "graph": None,
+        "python_class": node.python_class,
+        "accelerator": node.accelerator or args.accelerator,
+    }
+    return args.model_copy(update=changes)
+
+
+def remote_model(node: RemoteNode, release: str) -> NodeModel:
+    """A remote node, whose answers are checked against what the graph declares.
+
+    Raises:
+        ConfigError: The library for its protocol is not installed.
+    """
+    outputs = tuple(config.spec for config in node.outputs)
+    remote = RemoteModel(node, release)
+
+    async def call(inputs: Tensors, left_s: float | None) -> Called:
+        """Raises WrongAnswer too."""
+        called = await remote.call(inputs, left_s)
+        name = f"{release} node {node.name}"
+        return Called(check_answer(called.outputs, outputs, rows_of(inputs), name), called.timings)
+
+    return NodeModel((), outputs, call=call, version=f"{node.url}/{node.model}", device="remote")
 
 
 def release_args(**fields: object) -> ReleaseArgs:

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from serve_app.batching.executing import current
+from serve_app.batching.executing import Executing, current
 from serve_app.config.unknown_keys import Finding
-from serve_app.graph.steps import Run, Steps
+from serve_app.graph.calls import Call, LoopThread
+from serve_app.graph.steps import Run, Steps, at_once
 from serve_app.types import Tensors, TensorSpec
 
 
 @dataclass(frozen=True, slots=True)
 class NodeModel:
-    """A model node's version.
+    """What executes a node that is a model; where only the signature is known, nothing does.
 
     Attributes:
-        predict: None where only the signature is known.
+        predict: Executes it in this process, in the calling thread, one call at a time.
+        call: Executes it in another process; instead of `predict`.
+        usual_s: Seconds that a batch usually takes; 0 where that is not known.
+        version: Whose version it is, as `serve-app show` and explanations say it.
+        device: Where it runs.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     predict: Callable[[Tensors], Tensors] | None = None
+    call: Call | None = None
+    usual_s: float = 0.0
+    version: str = ""
+    device: str = "cpu"
 
 
 @dataclass(slots=True)
@@ -32,6 +41,7 @@ class Plan:
         inputs: Of the graph.
         outputs: Its signature, in the declared order.
         references: Where each output comes from, in that order.
+        specs: What every reference is.
         steps: Of the nodes that are executed for every batch; the others are in branches of these.
         findings: What is wrong, at its path within the graph; the steps are complete only if there is nothing.
     """
@@ -39,11 +49,18 @@ class Plan:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...] = ()
     references: tuple[str, ...] = ()
+    specs: Mapping[str, TensorSpec] = field(default_factory=dict)
     steps: Steps = field(default_factory=lambda: Steps(()))
     findings: list[Finding] = field(default_factory=list)
+    _loop: LoopThread = field(default_factory=LoopThread)
+
+    @property
+    def waits(self) -> bool:
+        """Whether something of it runs in another process, so that several batches may be under way at once."""
+        return self.steps.waits
 
     def run(self, inputs: Tensors) -> Tensors:
-        """Execute the graph on whole arrays, in this thread.
+        """Execute the graph on whole arrays, blocking; from one thread at a time unless it waits.
 
         Args:
             inputs: Every input of the graph, all with the same rows.
@@ -54,6 +71,10 @@ class Plan:
         Raises:
             ModelFailure, RequestError, CapacityError: What a node raised.
         """
+        work = self._run(inputs, current())
+        return self._loop.run(work) if self.waits else at_once(work)
+
+    async def _run(self, inputs: Tensors, executing: Executing) -> Tensors:
         values = dict(inputs)
-        self.steps.execute(values, Run(current()))
+        await self.steps.execute(values, Run(executing))
         return {spec.name: values[reference] for spec, reference in zip(self.outputs, self.references, strict=True)}

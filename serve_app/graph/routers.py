@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
 import numpy as np
 
+from serve_app.batching.executing import Visit
 from serve_app.config.graph import SplitNode, SwitchNode
-from serve_app.errors import CapacityError, InvalidInput, ModelFailure, ServeAppError
+from serve_app.errors import CapacityError, DeadlineExceeded, InvalidInput, ModelFailure, ServeAppError
 from serve_app.graph.combining import Combine
-from serve_app.graph.steps import Branch, Execute, Run, Values
+from serve_app.graph.steps import Branch, Execute, Run, Values, all_of, cancel
 from serve_app.types import Array, Tensors, TensorSpec
+
+AWAY = "it was away a moment ago"
 
 
 def cascade(first: str, outputs: Sequence[TensorSpec], confidence: str, threshold: float, then: Branch) -> Execute:
     """The first's answers, and for the rows under the threshold the second's."""
 
-    def execute(values: Values, run: Run) -> Tensors:
+    async def execute(values: Values, run: Run, visit: Visit) -> Tensors:
         answers = {spec.name: values[f"{first}.{spec.name}"] for spec in outputs}
         unsure = np.flatnonzero(answers[confidence].max(axis=-1) < threshold)
         if not len(unsure):
             return answers
-        better = then.execute(values, run, unsure)
+        better = await then.execute(values, run, unsure)
         merged = {name: array.copy() for name, array in answers.items()}
         for name, array in merged.items():
             array[unsure] = better[name]
@@ -45,16 +49,16 @@ def switch(node: SwitchNode, branches: Mapping[str, Branch]) -> Execute:
             raise InvalidInput(subject, f"is {value[:64]!r}; node {node.name!r} takes: {', '.join(cases)}")
         return target
 
-    def execute(values: Values, run: Run) -> Tensors:
+    async def execute(values: Values, run: Run, visit: Visit) -> Tensors:
         if node.parameter is not None:
             name = node.parameter
-            rows = len(next(iter(values.values())))
-            names = run.by_row(lambda parameters, _: chosen(_text(parameters.get(name, ""))), rows)
+            names = run.by_row(lambda parameters, _: chosen(_text(parameters.get(name, ""))), visit.rows)
         else:
             column = values[str(node.input)]
             distinct, inverse = np.unique(column, return_inverse=True)
             names = np.array([chosen(_text(value)) for value in distinct.tolist()], object)[inverse]
-        return _by_row(names, branches, values, run)
+        visit.chosen = names
+        return await _by_row(names, branches, values, run)
 
     return execute
 
@@ -70,20 +74,24 @@ def split(node: SplitNode, branches: Mapping[str, Branch]) -> Execute:
     def of_request(parameters: Mapping[str, object], request_id: str) -> str:
         return chosen(_text(parameters.get(node.sticky, request_id)) if node.sticky else request_id)
 
-    def execute(values: Values, run: Run) -> Tensors:
-        rows = len(next(iter(values.values())))
-        return _by_row(run.by_row(of_request, rows), branches, values, run)
+    async def execute(values: Values, run: Run, visit: Visit) -> Tensors:
+        visit.chosen = run.by_row(of_request, visit.rows)
+        return await _by_row(visit.chosen, branches, values, run)
 
     return execute
 
 
-def _by_row(names: Array, branches: Mapping[str, Branch], values: Values, run: Run) -> Tensors:
+async def _by_row(names: Array, branches: Mapping[str, Branch], values: Values, run: Run) -> Tensors:
     """Every row by the branch it names; each branch sees only its own rows."""
     wanted = list(dict.fromkeys(names.tolist()))
     if len(wanted) == 1:
-        return branches[wanted[0]].execute(values, run)
+        return await branches[wanted[0]].execute(values, run)
     places = [np.flatnonzero(names == name) for name in wanted]
-    parts = [branches[name].execute(values, run, rows) for name, rows in zip(wanted, places, strict=True)]
+    work = [branches[name].execute(values, run, rows) for name, rows in zip(wanted, places, strict=True)]
+    if any(branches[name].steps.waits for name in wanted):
+        parts = await all_of([asyncio.ensure_future(one) for one in work])
+    else:
+        parts = [await one for one in work]
     order = np.argsort(np.concatenate(places))
     return {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
 
@@ -91,40 +99,120 @@ def _by_row(names: Array, branches: Mapping[str, Branch], values: Values, run: R
 def fallback(name: str, branches: Sequence[Branch]) -> Execute:
     """The first branch that answers; what was tried before it is in the answer's `left_out`."""
 
-    def execute(values: Values, run: Run) -> Tensors:
+    async def execute(values: Values, run: Run, visit: Visit) -> Tensors:
+        left_out = run.executing.left_out
         for branch in branches[:-1]:
+            if not branch.may_try(run):
+                left_out[f"{name}.{branch.name}"] = AWAY
+                continue
             try:
-                return branch.execute(values, run)
+                answer = await branch.attempt(values, run)
             except (CapacityError, ModelFailure) as error:
-                run.executing.left_out[f"{name}.{branch.name}"] = str(error)
-        return branches[-1].execute(values, run)
+                left_out[f"{name}.{branch.name}"] = str(error)
+            else:
+                visit.chosen = np.full(visit.rows, branch.name, object)
+                return answer
+        visit.chosen = np.full(visit.rows, branches[-1].name, object)
+        return await branches[-1].execute(values, run)
 
     return execute
 
 
-def quorum(name: str, members: Sequence[tuple[Branch, str]], combine: Combine, enough: int) -> Execute:
-    """The answers of the members that do not fail, at least so many; the others are in the answer's `left_out`.
+def race(branches: Sequence[Branch]) -> Execute:
+    """The first answer; the others are cancelled.
+
+    Raises (the step):
+        ServeAppError: None of them answered: the last one's error.
+    """
+
+    async def execute(values: Values, run: Run, visit: Visit) -> Tensors:
+        running = {asyncio.ensure_future(branch.execute(values, run)): branch.name for branch in branches}
+        left = set(running)
+        try:
+            while True:
+                done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+                first = next((task for task in done if task.exception() is None), None)
+                if first is not None or not left:
+                    ended = first or done.pop()
+                    visit.chosen = np.full(visit.rows, running[ended], object)
+                    return ended.result()
+        finally:
+            await cancel([*left])
+
+    return execute
+
+
+def quorum(
+    name: str, members: Sequence[tuple[Branch, str]], combine: Combine, enough: int, timeout_s: float | None = None
+) -> Execute:
+    """The answers of the members that do not fail and are not late, at least so many; the others are in `left_out`.
+
+    Args:
+        name: Of the node.
+        members: Who is asked, and for which output.
+        combine: What is made of the answers.
+        enough: Fewer answers are an error.
+        timeout_s: How long those that wait are waited for once there are enough; None for ever.
 
     Raises (the step):
         ModelFailure, CapacityError: There are too few: the first error.
         RequestError: Of any member: it is the caller's to change.
     """
 
-    def execute(values: Values, run: Run) -> Tensors:
-        answers, used = list[Array](), list[int]()
-        errors = dict[str, ServeAppError]()
-        for index, (branch, output) in enumerate(members):
-            try:
-                answers.append(branch.execute(values, run)[output])
-                used.append(index)
-            except (CapacityError, ModelFailure) as error:
-                errors[f"{name}.{branch.name}"] = error
-        if len(used) < enough:
+    async def execute(values: Values, run: Run, visit: Visit) -> Tensors:
+        asked = {index: branch for index, (branch, _) in enumerate(members) if branch.may_try(run)}
+        if len(asked) < enough:
+            asked = {index: branch for index, (branch, _) in enumerate(members)}
+        away = {f"{name}.{branch.name}": AWAY for index, (branch, _) in enumerate(members) if index not in asked}
+        given = await _asked(asked, values, run, enough, timeout_s)
+        answers = {index: one for index, one in given.items() if not isinstance(one, ServeAppError)}
+        errors = {index: one for index, one in given.items() if isinstance(one, ServeAppError)}
+        if len(answers) < enough:
             raise next(iter(errors.values()))
-        run.executing.left_out.update({member: str(error) for member, error in errors.items()})
-        return {"y": combine(answers, used)}
+        failed = {f"{name}.{members[index][0].name}": str(error) for index, error in errors.items()}
+        run.executing.left_out.update(away | failed)
+        return {"y": combine([answer[members[index][1]] for index, answer in answers.items()], list(answers))}
 
     return execute
+
+
+Given = dict[int, "Tensors | ServeAppError"]
+
+
+async def _asked(
+    branches: Mapping[int, Branch], values: Values, run: Run, enough: int, timeout_s: float | None
+) -> Given:
+    """What each member gives, in their order: side by side where one of them waits."""
+    if not any(branch.steps.waits for branch in branches.values()):
+        return {index: await _answer_or_error(branch, values, run) for index, branch in branches.items()}
+    tasks = {index: asyncio.ensure_future(_answer_or_error(branch, values, run)) for index, branch in branches.items()}
+    late: set[int] = set()
+    try:
+        done, pending = await asyncio.wait(tasks.values(), timeout=timeout_s)
+        while pending and sum(not _failed(task) for task in done) < enough:
+            more, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            done |= more
+        late = {index for index, task in tasks.items() if task in pending}
+    finally:
+        await cancel([*tasks.values()])
+    for index in late:
+        branches[index].is_late(run)
+    return {
+        index: DeadlineExceeded(branches[index].name, timeout_s or 0.0) if index in late else task.result()
+        for index, task in tasks.items()
+    }
+
+
+def _failed(task: asyncio.Task[Tensors | ServeAppError]) -> bool:
+    """Whether a member that has ended is no answer; what it raises is for everybody, at once."""
+    return isinstance(task.result(), ServeAppError)
+
+
+async def _answer_or_error(branch: Branch, values: Values, run: Run) -> Tensors | ServeAppError:
+    try:
+        return await branch.attempt(values, run)
+    except (CapacityError, ModelFailure) as error:
+        return error
 
 
 def _text(value: object) -> str:

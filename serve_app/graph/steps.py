@@ -1,17 +1,26 @@
-"""What a plan executes: steps in an order, some of them with branches for some of the rows."""
+"""What a plan executes: steps in an order, some of them with branches for some of the rows.
+
+Every step is a coroutine. In a graph that runs in one process none of them waits, so all of it is over with the first
+`send` and needs no event loop; in one that waits for other processes, what can run side by side does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from serve_app.batching.executing import Executing
-from serve_app.types import Array, Parameters, Tensors, TensorSpec
+from serve_app.batching.executing import Executing, Visit
+from serve_app.errors import CapacityError
+from serve_app.types import Array, Parameters, Tensors, TensorSpec, rows_of
 
 Values = dict[str, Array]
 """What has been computed so far, by reference."""
+
+AWAY_S = 1.0  # a branch that was lost, full or late is tried once in so long where others can answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,7 @@ class Run:
         return whole if len(whole) == rows else np.resize(whole, rows)
 
 
-Execute = Callable[[Values, Run], Tensors]
+Execute = Callable[[Values, Run, Visit], Awaitable[Tensors]]
 """One node's work: its outputs by their own names."""
 
 
@@ -60,12 +69,23 @@ class Step:
     Attributes:
         outputs: By their own names.
         needs: What it takes, by reference.
+        waits: Whether something of it runs in another thread or process.
     """
 
     name: str
     outputs: tuple[TensorSpec, ...]
     needs: frozenset[str]
     execute: Execute
+    waits: bool = False
+
+    async def add_to(self, values: Values, run: Run) -> None:
+        """Execute it, putting what it gives into `values`."""
+        executing = run.executing
+        visit = Visit(self.name, rows_of(values) if run.rows is None else len(run.rows), run.rows, executing.clock())
+        for name, array in (await self.execute(values, run, visit)).items():
+            values[f"{self.name}.{name}"] = array
+        visit.seconds = executing.clock() - visit.begin_s
+        executing.visits.append(visit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +95,38 @@ class Steps:
     steps: tuple[Step, ...]
 
     @property
+    def waits(self) -> bool:
+        """Whether any of them does."""
+        return any(step.waits for step in self.steps)
+
+    @property
     def needs(self) -> frozenset[str]:
         """What they take from outside."""
         made = {f"{step.name}.{spec.name}" for step in self.steps for spec in step.outputs}
         return frozenset(reference for step in self.steps for reference in step.needs) - made
 
-    def execute(self, values: Values, run: Run) -> None:
-        """Execute them all, putting what they give into `values`."""
+    async def execute(self, values: Values, run: Run) -> None:
+        """Execute them all, putting what they give into `values`; those that wait side by side."""
+        if not self.waits:
+            for step in self.steps:
+                await step.add_to(values, run)
+            return
+        tasks: dict[str, asyncio.Task[None]] = {}
+
+        async def one(step: Step) -> None:
+            """A step, once those that it needs are over."""
+            before = [tasks[name] for name in {need.partition(".")[0] for need in step.needs} & tasks.keys()]
+            for task in before:
+                await asyncio.wait([task])
+                task.result()
+            await step.add_to(values, run)
+
         for step in self.steps:
-            for name, array in step.execute(values, run).items():
-                values[f"{step.name}.{name}"] = array
+            tasks[step.name] = asyncio.ensure_future(one(step))
+        await all_of(list(tasks.values()))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Branch:
     """A node that another one executes, with the nodes that only this one needs.
 
@@ -98,9 +137,63 @@ class Branch:
     name: str
     steps: Steps
     outputs: tuple[TensorSpec, ...]
+    _away_until: float = field(default=0.0, init=False)
 
-    def execute(self, values: Values, run: Run, rows: Array | None = None) -> Tensors:
+    async def execute(self, values: Values, run: Run, rows: Array | None = None) -> Tensors:
         """Execute it on some of the rows, or on all."""
         inner = {need: values[need] if rows is None else values[need][rows] for need in self.steps.needs}
-        self.steps.execute(inner, run if rows is None else run.of(rows))
+        await self.steps.execute(inner, run if rows is None else run.of(rows))
         return {spec.name: inner[f"{self.name}.{spec.name}"] for spec in self.outputs}
+
+    def may_try(self, run: Run) -> bool:
+        """Whether it is worth a wait where others can answer; if it was away, one run in `AWAY_S` finds out."""
+        now = run.executing.clock()
+        if now < self._away_until:
+            return False
+        if self._away_until:
+            self._away_until = now + AWAY_S
+        return True
+
+    async def attempt(self, values: Values, run: Run) -> Tensors:
+        """Execute it on all rows, and remember if it was away: lost, full, or too late."""
+        try:
+            outputs = await self.execute(values, run)
+        except CapacityError:
+            self.is_late(run)
+            raise
+        self._away_until = 0.0
+        return outputs
+
+    def is_late(self, run: Run) -> None:
+        """It has not answered in time."""
+        self._away_until = run.executing.clock() + AWAY_S
+
+
+async def all_of(tasks: Sequence[asyncio.Task[Any]]) -> list[Any]:
+    """What they give, in their order; with the first error the others are cancelled and have ended."""
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        await cancel(tasks)
+
+
+async def cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait until they have ended, however they do."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def at_once(coroutine: Coroutine[Any, Any, Tensors]) -> Tensors:
+    """Run a coroutine that never waits to its end.
+
+    Raises:
+        RuntimeError: It waits.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as over:
+        result: Tensors = over.value
+        return result
+    coroutine.close()
+    raise RuntimeError("a step that was planned without waiting waits")

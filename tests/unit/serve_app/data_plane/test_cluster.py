@@ -20,13 +20,8 @@ serve_app.errors.CheckFailed: digits-v3: golden 0: label is 3, 4 is expected
         ("RUNNING", "", {"digits": ("", {"RUNNING": 1})}, "READY", ""),
         ("UNHEALTHY", "", {"digits": ("a replica died", {"RUNNING": 1})}, "READY", ""),
         ("DEPLOYING", "", {"digits": ("", {"RUNNING": 2}), "scaler": ("", {"RUNNING": 1})}, "READY", ""),
-        (
-            "DEPLOYING",
-            "",
-            {"digits": ("", {"RUNNING": 1}), "scaler": ("", {"RUNNING": 0})},
-            "LOADING",
-            "it is starting",
-        ),
+        ("UNHEALTHY", "", {"digits": ("", {"RUNNING": 1}), "scaler": ("", {"RUNNING": 0})}, "READY", ""),
+        ("DEPLOYING", "", {"digits": ("", {}), "scaler": ("", {"RUNNING": 1})}, "LOADING", "it is starting"),
         ("DEPLOYING", "", {"digits": (TRACE, {"RUNNING": 0})}, "LOADING", "CheckFailed: digits-v3: golden 0"),
         ("DEPLOYING", "", {}, "LOADING", "it is starting"),
         ("DEPLOY_FAILED", "", {"digits": (TRACE, {"RUNNING": 0})}, "UNAVAILABLE", "CheckFailed: digits-v3: golden 0"),
@@ -37,14 +32,18 @@ serve_app.errors.CheckFailed: digits-v3: golden 0: label is 3, 4 is expected
     ],
 )
 def test_status(status, message, deployments, state, reason):
-    found = status_of_application(status, message, deployments)
+    found = status_of_application("digits-v1", status, message, deployments)
     assert found.state == ReleaseState(state)
     assert reason in found.reason
     assert bool(found.reason) == bool(reason)
 
 
-def test_replicas_are_those_of_the_scarcest_deployment():
-    assert status_of_application("RUNNING", "", {"a": ("", {"RUNNING": 3}), "b": ("", {"RUNNING": 2})}).replicas == 2
+@pytest.mark.parametrize(
+    ("application", "head"), [("digits-v1", "digits"), ("digits-x-v1", "digits-x"), ("gateway", "Gateway")]
+)
+def test_replicas_are_those_of_the_deployment_that_is_called(application, head):
+    deployments = {"digits": ("", {"RUNNING": 1}), head: ("", {"RUNNING": 3}), "node": ("", {"RUNNING": 2})}
+    assert status_of_application(application, "RUNNING", "", deployments).replicas == 3
 
 
 def test_a_trace_gives_its_last_line_only_and_no_module():
@@ -55,5 +54,5 @@ def test_a_trace_gives_its_last_line_only_and_no_module():
 
 
 def test_stopping_replicas_are_told_because_they_may_still_answer():
-    found = status_of_application("DEPLOYING", "", {"digits": ("", {"STOPPING": 1, "STARTING": 1})})
+    found = status_of_application("digits-v1", "DEPLOYING", "", {"digits": ("", {"STOPPING": 1, "STARTING": 1})})
     assert (found.state, found.replicas, found.stopping) == (ReleaseState.LOADING, 0, 1)

@@ -13,9 +13,14 @@ X = TensorSpec("x", Datatype.FP32, (-1,))
 
 
 def test_steps_see_what_was_before_them_and_outputs_are_taken_by_reference():
-    double = Step("d", (X,), frozenset({"x"}), lambda values, run: {"x": 2 * values["x"]})
-    more = Step("m", (X,), frozenset({"d.x"}), lambda values, run: {"x": 1 + values["d.x"]})
-    plan = Plan((X,), (X, X), ("m.x", "x"), Steps((double, more)))
+    async def doubled(values, run, visit):
+        return {"x": 2 * values["x"]}
+
+    async def one_more(values, run, visit):
+        return {"x": 1 + values["d.x"]}
+
+    double, more = Step("d", (X,), frozenset({"x"}), doubled), Step("m", (X,), frozenset({"d.x"}), one_more)
+    plan = Plan((X,), (X, X), ("m.x", "x"), steps=Steps((double, more)))
     given = {"x": np.array([1.0, 2.0], np.float32)}
     plan.outputs = (X, TensorSpec("same", Datatype.FP32, (-1,)))
     answer = plan.run(given)

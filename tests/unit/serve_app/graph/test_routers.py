@@ -7,21 +7,30 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from serve_app.batching.executing import Executing
+from serve_app.batching.executing import Executing, Visit
 from serve_app.config.graph import EnsembleNode, SplitNode, SwitchNode
 from serve_app.datatypes import Datatype
 from serve_app.errors import InvalidInput, ModelRaised
 from serve_app.graph import routers
 from serve_app.graph.combining import combining
-from serve_app.graph.steps import Branch, Run, Step, Steps
+from serve_app.graph.steps import Branch, Run, Step, Steps, at_once
 from serve_app.types import BlockEntry, TensorSpec
 
 Y = (TensorSpec("y", Datatype.FP32, (-1,)),)
 VALUES = {"x": np.arange(3.0)}
 
 
+def given(step, values, executing):
+    """What a step gives for a whole batch."""
+    return at_once(step(values, Run(executing), visit_of(values)))
+
+
+def visit_of(values) -> Visit:
+    return Visit("step", len(values["x"]), None, 0.0)
+
+
 def branch(name: str, factor: float = 1.0, error: Exception | None = None) -> Branch:
-    def execute(values, run):
+    async def execute(values, run, visit):
         if error is not None:
             raise error
         return {"y": factor * values["x"]}
@@ -39,26 +48,26 @@ def owned(*parameters, **changes) -> Executing:
 
 def test_a_fallback_asks_the_next_one_and_says_why():
     executing = Executing()
-    answer = routers.fallback("f", [failing("a"), failing("b"), branch("c", 3)])(VALUES, Run(executing))
+    answer = given(routers.fallback("f", [failing("a"), failing("b"), branch("c", 3)]), VALUES, executing)
     assert answer["y"].tolist() == [0, 3, 6]
     assert executing.left_out == {"f.a": "m-v1 failed: a is broken", "f.b": "m-v1 failed: b is broken"}
 
 
 def test_a_fallback_whose_first_answers_asks_nobody_else():
     executing = Executing()
-    answer = routers.fallback("f", [branch("a", 2), failing("b")])(VALUES, Run(executing))
+    answer = given(routers.fallback("f", [branch("a", 2), failing("b")]), VALUES, executing)
     assert (answer["y"].tolist(), executing.left_out) == ([0, 2, 4], {})
 
 
 def test_the_last_ones_error_is_the_fallbacks():
     with pytest.raises(ModelRaised, match="b is broken"):
-        routers.fallback("f", [failing("a"), failing("b")])(VALUES, Run(Executing()))
+        given(routers.fallback("f", [failing("a"), failing("b")]), VALUES, Executing())
 
 
 def test_what_the_caller_must_change_is_nobodys_failure():
     wrong = branch("a", error=InvalidInput("row 1", "is no text"))
     with pytest.raises(InvalidInput):
-        routers.fallback("f", [wrong, branch("b")])(VALUES, Run(Executing()))
+        given(routers.fallback("f", [wrong, branch("b")]), VALUES, Executing())
 
 
 MEMBERS = ("a.y", "b.y", "c.y")
@@ -71,7 +80,7 @@ def quorum(*branches: Branch, enough: int = 2):
 
 def test_a_quorum_answers_without_the_member_that_fails_and_says_so():
     executing = Executing()
-    answer = quorum(branch("a", 1), failing("b"), branch("c", 4))(VALUES, Run(executing))
+    answer = given(quorum(branch("a", 1), failing("b"), branch("c", 4)), VALUES, executing)
     np.testing.assert_allclose(answer["y"], [0, 3, 6])
     assert executing.left_out == {"e.b": "m-v1 failed: b is broken"}
 
@@ -79,21 +88,21 @@ def test_a_quorum_answers_without_the_member_that_fails_and_says_so():
 def test_too_few_members_are_the_first_ones_error():
     executing = Executing()
     with pytest.raises(ModelRaised, match="b is broken"):
-        quorum(branch("a"), failing("b"), failing("c"))(VALUES, Run(executing))
+        given(quorum(branch("a"), failing("b"), failing("c")), VALUES, executing)
     assert executing.left_out == {}
 
 
 def test_a_switch_goes_by_the_requests_parameter():
     node = SwitchNode(kind="switch", name="w", parameter="tier", cases={"gold": "a", "true": "b"}, default="a")
     step = routers.switch(node, {"a": branch("a", 1), "b": branch("b", 10)})
-    answer = step(VALUES, Run(owned({"tier": "gold"}, {"tier": True}, {})))
+    answer = given(step, VALUES, owned({"tier": "gold"}, {"tier": True}, {}))
     assert answer["y"].tolist() == [0, 10, 2]
 
 
 def test_a_parameter_without_a_case_is_refused():
     node = SwitchNode(kind="switch", name="w", parameter="tier", cases={"gold": "a"})
     with pytest.raises(InvalidInput, match="parameter 'tier' is 'tin'; node 'w' takes: gold"):
-        routers.switch(node, {"a": branch("a")})(VALUES, Run(owned({"tier": "tin"}, {}, {})))
+        given(routers.switch(node, {"a": branch("a")}), VALUES, owned({"tier": "tin"}, {}, {}))
 
 
 def split(**changes):
@@ -104,12 +113,12 @@ def split(**changes):
 def test_a_split_keeps_to_its_weights():
     requests = 2000
     values = {"x": np.ones(requests)}
-    answer = split()(values, Run(owned(*({} for _ in range(requests)))))
+    answer = given(split(), values, owned(*({} for _ in range(requests))))
     assert Counter(answer["y"].tolist())[10.0] == pytest.approx(200, abs=55)  # four standard deviations
 
 
 def test_a_sticky_split_gives_one_user_one_node():
     users = [{"user": f"u{index % 20}"} for index in range(200)]
-    answer = split(sticky="user")({"x": np.ones(200)}, Run(owned(*users)))["y"].reshape(10, 20)
+    answer = given(split(sticky="user"), {"x": np.ones(200)}, owned(*users))["y"].reshape(10, 20)
     assert (answer == answer[0]).all()
     assert set(answer[0].tolist()) == {1.0, 10.0}

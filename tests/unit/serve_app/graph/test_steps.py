@@ -6,14 +6,17 @@ import numpy as np
 
 from serve_app.batching.executing import Executing
 from serve_app.datatypes import Datatype
-from serve_app.graph.steps import Branch, Run, Step, Steps
+from serve_app.graph.steps import Branch, Run, Step, Steps, at_once
 from serve_app.types import BlockEntry, TensorSpec
 
 Y = (TensorSpec("y", Datatype.FP32, (-1,)),)
 
 
 def adding(name: str, need: str) -> Step:
-    return Step(name, Y, frozenset({need}), lambda values, run: {"y": values[need] + 1})
+    async def execute(values, run, visit):
+        return {"y": values[need] + 1}
+
+    return Step(name, Y, frozenset({need}), execute)
 
 
 def test_needs_are_what_the_steps_do_not_make_themselves():
@@ -23,7 +26,7 @@ def test_needs_are_what_the_steps_do_not_make_themselves():
 def test_a_branch_sees_its_rows_only_and_leaves_the_values_alone():
     branch = Branch("b", Steps((adding("a", "x"), adding("b", "a.y"))), Y)
     values = {"x": np.arange(4.0)}
-    answer = branch.execute(values, Run(Executing()), np.array([1, 3]))
+    answer = at_once(branch.execute(values, Run(Executing()), np.array([1, 3])))
     np.testing.assert_array_equal(answer["y"], [3, 5])
     assert list(values) == ["x"]
 

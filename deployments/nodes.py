@@ -1,0 +1,48 @@
+"""Nodes of a graph on replicas of their own, as the graph's head calls them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from ray.serve.handle import DeploymentHandle
+
+from deployments.cluster import HandleClient
+from serve_app.graph.calls import Called
+from serve_app.graph.plan import NodeModel
+from serve_app.types import Block, BlockEntry, BlockReply, Tensors, rows_of
+
+
+async def connect(release: str, handles: Mapping[str, DeploymentHandle]) -> dict[str, NodeModel]:
+    """What a plan executes nodes with, once each of them has a replica that is warm and checked.
+
+    Args:
+        release: The graph's.
+        handles: Of the nodes' deployments, by name.
+    """
+    nodes = await asyncio.gather(*(_node(f"{release} node {name}", handle) for name, handle in handles.items()))
+    return dict(zip(handles, nodes, strict=True))
+
+
+async def _node(name: str, handle: DeploymentHandle) -> NodeModel:
+    client, loop = HandleClient(name, handle), asyncio.get_running_loop()
+    info = await client.describe()
+    row_bytes = sum(spec.row_bytes for spec in info.outputs)
+
+    async def call(inputs: Tensors, left_s: float | None) -> Called:
+        """In the loop of the handle, waited for in the graph's own."""
+        rows = rows_of(inputs)
+        block = Block(inputs, (BlockEntry(rows, timeout_s=left_s),))
+        work = client.infer((block,), rows * row_bytes)
+        (reply,) = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+        return _called(reply)
+
+    usual_s = info.profile.get(info.max_rows, max(info.profile.values(), default=0.0)) / 1000
+    return NodeModel(info.inputs, info.outputs, call=call, usual_s=usual_s, version=info.release, device=info.device)
+
+
+def _called(reply: BlockReply) -> Called:
+    (result,) = reply.results
+    if result.error is not None:
+        raise result.error
+    return Called(reply.outputs, result.timings)
