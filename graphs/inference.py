@@ -15,7 +15,7 @@ from serve_app.dataflow.model import node_args
 from serve_app.errors import AcceleratorMissing
 
 MAX_ONGOING_REQUESTS = 64  # blocks, each of many rows; a gateway replica has few in flight
-NUM_CPUS = 0.25  # a reservation, not a limit: the sample releases and a second version of each fit two cores
+NUM_CPUS = 0.15  # a reservation, not a limit: the sample releases and a second version of each fit two cores
 SHARED_GPU = 0.2  # what a replica takes of a GPU under `auto`: small models share; `num_gpus` in the YAML wins
 
 

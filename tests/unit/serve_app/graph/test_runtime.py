@@ -10,23 +10,27 @@ import pytest
 import yaml
 from support.versions import doubling, write_version
 
-from serve_app.config.release import BatchingConfig, RaggedConfig, ReleaseArgs
+from serve_app.batching.executing import Executing, executing
+from serve_app.config.release import BatchingConfig, RaggedConfig, ReleaseArgs, RuntimeConfig
 from serve_app.dataflow.block_server import BlockServer
 from serve_app.dataflow.model import LoadedModel, load_model, release_args
 from serve_app.errors import CheckFailed, ConfigError
 from serve_app.graph.runtime import unfit_for_graphs
 from serve_app.observability.metrics import NoMetrics
 from serve_app.repository.store import open_version
+from serve_app.runtimes.base import Runtime, RuntimeSource
+from serve_app.runtimes.registry import load_runtime
 from serve_app.samples.data import held_out
 from serve_app.types import Block, BlockEntry
 
 ROOT = Path(__file__).parents[4]
 DIGITS = ROOT / "models/digits"
-CONFIG = yaml.safe_load((ROOT / "configs/graphs.yaml").read_text())
+BARE = {"v1": DIGITS / "v1", "v2": DIGITS / "v2", "svm": ROOT / "models/digits-svm/v1"}
+CONFIG = yaml.safe_load((ROOT / "configs/prod.yaml").read_text())
 
 
 def args(name: str) -> ReleaseArgs:
-    """Of a release in configs/graphs.yaml."""
+    """Of a release in configs/prod.yaml that is a graph."""
     (found,) = [app["args"] for app in CONFIG["applications"] if app["name"] == name]
     nodes = [
         {**node, "source": str(ROOT / node["source"])} if "source" in node else node for node in found["graph"]["nodes"]
@@ -41,12 +45,14 @@ def pixels() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def bare(pixels) -> dict[str, dict[str, np.ndarray]]:
-    """Both models' answers to every held-out digit."""
-    given = {}
-    for version in ("v1", "v2"):
-        release = ReleaseArgs(model="digits", version=version, source=str(DIGITS / version), accelerator="cpu")
-        given[version] = load_model(release).predict({"pixels": pixels})
-    return given
+    """The models' own answers to every held-out digit, from their runtimes without anything around them."""
+    rows = {name: (pixels - np.float32(4.89)) / np.float32(6.02) if name == "svm" else pixels for name in BARE}
+    return {name: runtime(source).predict({"pixels": rows[name]}) for name, source in BARE.items()}
+
+
+def runtime(source: Path) -> Runtime:
+    version = open_version(str(source))
+    return load_runtime(RuntimeSource(version.manifest, version.directory, RuntimeConfig(), cpus=1))
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +60,22 @@ def ensemble() -> LoadedModel:
     return load_model(args("digits-ensemble-v1"))
 
 
-def test_the_ensemble_is_the_weighted_mean_of_its_members(pixels, bare, ensemble):
+def test_the_ensemble_votes_as_numpy_does_and_averages_the_nets(pixels, bare, ensemble):
+    votes = np.zeros((len(pixels), 10))
+    for weight, name in zip((2, 3, 2), BARE, strict=True):
+        votes[np.arange(len(pixels)), bare[name]["label"]] += weight
     both = np.stack([bare["v1"]["probabilities"], bare["v2"]["probabilities"]])
-    mean = np.average(both, axis=0, weights=(1, 2)).astype(np.float32)
+    mean = np.average(both, axis=0, weights=(2, 3)).astype(np.float32)
     answer = ensemble.predict({"pixels": pixels})
+    np.testing.assert_array_equal(answer["label"], votes.argmax(axis=1))
     np.testing.assert_array_equal(answer["probabilities"], mean)
-    np.testing.assert_array_equal(answer["label"], mean.argmax(axis=1))
+    assert any((answer["label"] != one["label"]).any() for one in bare.values())  # a vote that never matters is none
+
+
+def test_the_ensemble_is_as_good_as_its_best_member(bare, pixels, ensemble):
+    right = held_out("digits")[1]
+    accuracy = {name: (answer["label"] == right).mean() for name, answer in bare.items()}
+    assert (ensemble.predict({"pixels": pixels})["label"] == right).mean() >= max(accuracy.values())
 
 
 def test_the_cascade_asks_the_conv_net_about_unsure_rows_only(pixels, bare):
@@ -67,8 +83,13 @@ def test_the_cascade_asks_the_conv_net_about_unsure_rows_only(pixels, bare):
     (threshold,) = [node.threshold for node in release.graph.nodes if node.kind == "cascade"]
     unsure = bare["v1"]["probabilities"].max(axis=1) < threshold
     expected = np.where(unsure, bare["v2"]["label"], bare["v1"]["label"])
-    answer = load_model(release).predict({"pixels": pixels})
+    predict = load_model(release).predict
+    with executing(Executing()) as under_way:
+        answer = predict({"pixels": pixels})
     np.testing.assert_array_equal(answer["label"], expected)
+    probabilities = np.where(unsure[:, None], bare["v2"]["probabilities"], bare["v1"]["probabilities"])
+    np.testing.assert_allclose(answer["probabilities"], probabilities, atol=1e-6)  # the sums' order goes by the rows
+    assert [visit.rows for visit in under_way.visits if visit.node == "conv"] == [unsure.sum()]
     right = held_out("digits")[1]
     assert 0 < unsure.mean() < 0.5
     assert (answer["label"] == right).mean() >= (bare["v2"]["label"] == right).mean() - 0.005
