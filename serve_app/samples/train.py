@@ -104,12 +104,17 @@ SAMPLES = (
 
 
 def is_whole(root: Path, sample: Sample) -> bool:
-    """Whether the repository has the sample, or the operator's own version of its name, and it can be used.
+    """As `has_whole`, of the sample's name."""
+    return has_whole(root, sample.model, sample.version)
+
+
+def has_whole(root: Path, model: str, version: str) -> bool:
+    """Whether the repository has a sample, or the operator's own version of its name, and it can be used.
 
     Raises:
         ConfigError: There is something under its name that is no whole version; it is left alone.
     """
-    directory = root / sample.model / sample.version
+    directory = root / model / version
     if not directory.exists():
         return False
     try:

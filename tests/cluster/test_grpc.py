@@ -20,7 +20,6 @@ from tritonclient.utils import InferenceServerException
 
 from serve_app.samples.data import held_out
 
-
 GRAPHS = [("digits-ensemble", "v1", "READY"), ("digits-cascade", "v1", "READY")]
 
 
