@@ -37,8 +37,8 @@ async def _node(name: str, handle: DeploymentHandle) -> NodeModel:
         (reply,) = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
         return _called(reply)
 
-    usual_s = info.profile.get(info.max_rows, max(info.profile.values(), default=0.0)) / 1000
-    return NodeModel(info.inputs, info.outputs, call=call, usual_s=usual_s, version=info.release, device=info.device)
+    profile = {rows: ms / 1000 for rows, ms in info.profile.items()}
+    return NodeModel(info.inputs, info.outputs, call=call, profile=profile, version=info.release, device=info.device)
 
 
 def _called(reply: BlockReply) -> Called:

@@ -11,7 +11,7 @@ from ray.serve import Application
 
 from deployments.model import Model
 from serve_app.config.release import ReleaseArgs
-from serve_app.dataflow.model import node_args
+from serve_app.dataflow.own_nodes import node_args
 from serve_app.errors import AcceleratorMissing
 
 MAX_ONGOING_REQUESTS = 64  # blocks, each of many rows; a gateway replica has few in flight

@@ -22,6 +22,7 @@ class Visit:
         seconds: Until it had answered.
         timings: Of a model: where its own time went.
         chosen: Of a router: the node that each of the rows went to.
+        cached: How many of the rows were remembered.
     """
 
     node: str
@@ -31,6 +32,7 @@ class Visit:
     seconds: float = 0.0
     timings: Timings | None = None
     chosen: Array | None = None
+    cached: int = 0
 
 
 @dataclass(slots=True)

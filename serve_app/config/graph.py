@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -15,42 +15,35 @@ NodeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*
 Reference = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 """A graph input's name, or `node.output`."""
 RetryCount = Annotated[Integer, Field(ge=0, le=5)]
+PYTHON_CLASS = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+
+
+class CacheConfig(StrictModel):
+    """Answers that a node remembers by the bytes of its inputs, row by row; the least used ones go first."""
+
+    max_bytes: PositiveInt = Field(default=64 * 2**20, description="Of the answers and the keys, in each replica.")
 
 
 class _Node(StrictModel):
     """What every node has."""
 
     name: NodeName
+    cache: CacheConfig | None = Field(default=None, description="Remember answers; none is executed twice.")
+    timeout_ms: PositiveFloat | None = Field(default=None, description="What takes longer has failed.")
+    retries: RetryCount = Field(default=0, description="Of what was lost with its replica or found a full queue.")
 
 
-class TransformNode(_Node):
-    """A chain of operations on one tensor; its output is `y`."""
+class _ComputingNode(_Node):
+    """What every node has that computes, here or on replicas of its own."""
 
-    kind: Literal["transform"]
-    input: Reference
-    steps: tuple[Operation, ...] = Field(min_length=1)
-
-
-class ModelNode(_Node):
-    """A version from a model repository; its outputs are the model's."""
-
-    kind: Literal["model"]
-    source: str = Field(min_length=1, description="Directory of model.yaml: a local path or any fsspec URL.")
-    inputs: Mapping[TensorName, Reference] = Field(
-        default={}, description="Where the model's inputs come from; one left out is the graph's of the same name."
-    )
-    python_class: str | None = Field(default=None, pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
     placement: Literal["auto", "fused", "own"] = Field(
         default="auto",
         description="In the graph's process, or on replicas of its own: a deployment of the node's name. auto is the "
         "latter where something is asked for that needs it: timeout_ms, retries, or another accelerator.",
     )
-    accelerator: Literal["auto", "cpu", "gpu"] | None = Field(default=None, description="Instead of the release's.")
-    timeout_ms: PositiveFloat | None = Field(default=None, description="What takes longer has failed.")
-    retries: RetryCount = Field(default=0, description="Of what was lost with its replica or found a full queue.")
 
     @model_validator(mode="after")
-    def _can_be_fused(self) -> ModelNode:
+    def _can_be_fused(self) -> Self:
         if self.placement == "fused" and self.why_own:
             raise ValueError(f"it cannot be fused: {self.why_own} needs replicas of its own")
         return self
@@ -60,14 +53,64 @@ class ModelNode(_Node):
         """What needs replicas of its own, other than that the YAML says so; empty if nothing does."""
         if self.timeout_ms is not None:
             return f"timeout_ms {self.timeout_ms:g}"
-        if self.retries:
-            return f"retries {self.retries}"
-        return "" if self.accelerator is None else f"accelerator {self.accelerator}"
+        return f"retries {self.retries}" if self.retries else ""
 
     @property
     def is_own(self) -> bool:
         """Whether it runs on replicas of its own."""
         return self.placement == "own" or bool(self.why_own)
+
+
+class TransformNode(_ComputingNode):
+    """A chain of operations on one tensor; its output is `y`."""
+
+    kind: Literal["transform"]
+    input: Reference
+    steps: tuple[Operation, ...] = Field(min_length=1)
+
+    @property
+    def inputs(self) -> Mapping[TensorName, Reference]:
+        """What it takes, by the names that it has for it on replicas of its own."""
+        return {"x": self.input}
+
+
+class _AcceleratedNode(_ComputingNode):
+    """What may use a GPU."""
+
+    accelerator: Literal["auto", "cpu", "gpu"] | None = Field(default=None, description="Instead of the release's.")
+
+    @property
+    def why_own(self) -> str:
+        """As of every node, and another accelerator."""
+        return super().why_own or ("" if self.accelerator is None else f"accelerator {self.accelerator}")
+
+
+class ModelNode(_AcceleratedNode):
+    """A version from a model repository; its outputs are the model's."""
+
+    kind: Literal["model"]
+    source: str = Field(min_length=1, description="Directory of model.yaml: a local path or any fsspec URL.")
+    inputs: Mapping[TensorName, Reference] = Field(
+        default={}, description="Where the model's inputs come from; one left out is the graph's of the same name."
+    )
+    python_class: str | None = Field(default=None, pattern=PYTHON_CLASS)
+
+
+class PythonNode(_AcceleratedNode):
+    """A class of the operator's own package that works on arrays, as models of format python do."""
+
+    kind: Literal["python"]
+    python_class: str = Field(pattern=PYTHON_CLASS, description="module:Class with `predict`, and `setup` if it likes.")
+    arguments: Mapping[str, str | int | float | bool] = Field(
+        default={}, description="What the class is constructed with, by keyword."
+    )
+    inputs: Mapping[TensorName, Reference] = Field(min_length=1)
+    outputs: tuple[TensorConfig, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _has_each_once(self) -> Self:
+        _check_once(self.outputs)
+        return self
 
 
 class RemoteNode(_Node):
@@ -80,14 +123,11 @@ class RemoteNode(_Node):
     version: str = Field(default="", max_length=256)
     inputs: Mapping[TensorName, Reference] = Field(min_length=1)
     outputs: tuple[TensorConfig, ...] = Field(min_length=1)
-    timeout_ms: PositiveFloat = 1000.0
-    retries: RetryCount = 0
+    timeout_ms: PositiveFloat | None = 1000.0
 
     @model_validator(mode="after")
-    def _has_each_once(self) -> RemoteNode:
-        names = [tensor.name for tensor in self.outputs]
-        if len(set(names)) != len(names):
-            raise ValueError(f"outputs have a name twice: {', '.join(names)}")
+    def _has_each_once(self) -> Self:
+        _check_once(self.outputs)
         return self
 
 
@@ -121,6 +161,8 @@ class EnsembleNode(_Node):
             raise ValueError("method stack needs every member, so it can have no quorum")
         if self.timeout_ms and not self.quorum:
             raise ValueError("timeout_ms has no effect without a quorum")
+        if self.retries:
+            raise ValueError("retries has no effect on an ensemble; give it to the members")
         return self
 
 
@@ -147,6 +189,8 @@ class SwitchNode(_Node):
     def _goes_by_one(self) -> SwitchNode:
         if (self.parameter is None) == (self.input is None):
             raise ValueError("a switch goes by either a parameter or an input")
+        if self.parameter is not None and self.cache is not None:
+            raise ValueError("cache goes by the inputs, and this switch by a parameter; give it to what it names")
         return self
 
 
@@ -158,6 +202,12 @@ class SplitNode(_Node):
     sticky: str | None = Field(
         default=None, min_length=1, description="A V2 parameter; requests with the same value go to the same node."
     )
+
+    @model_validator(mode="after")
+    def _is_not_cached(self) -> Self:
+        if self.cache is not None:
+            raise ValueError("cache goes by the inputs, and a split by the request; give it to what it names")
+        return self
 
 
 class FallbackNode(_Node):
@@ -177,6 +227,7 @@ class RaceNode(_Node):
 Node = Annotated[
     TransformNode
     | ModelNode
+    | PythonNode
     | RemoteNode
     | EnsembleNode
     | CascadeNode
@@ -186,6 +237,10 @@ Node = Annotated[
     | RaceNode,
     Field(discriminator="kind"),
 ]
+
+
+ComputingNode = TransformNode | ModelNode | PythonNode
+"""Those that may run on replicas of their own."""
 
 
 def targets_of(node: Node) -> tuple[NodeName, ...]:
@@ -207,7 +262,7 @@ def references_of(node: Node) -> Iterator[tuple[str, str]]:
     """What a node takes from before itself; a quorum's members are its targets."""
     if isinstance(node, TransformNode):
         yield "input", node.input
-    elif isinstance(node, ModelNode | RemoteNode):
+    elif isinstance(node, ModelNode | PythonNode | RemoteNode):
         yield from node.inputs.items()
     elif isinstance(node, EnsembleNode) and not node.quorum:
         yield from ((str(index), member) for index, member in enumerate(node.members))
@@ -244,11 +299,22 @@ class GraphConfig(StrictModel):
         return ((index, node) for index, node in enumerate(self.nodes) if isinstance(node, ModelNode))
 
     @property
-    def own(self) -> tuple[ModelNode, ...]:
-        """The model nodes on replicas of their own."""
-        return tuple(node for _, node in self.models if node.is_own)
+    def own(self) -> tuple[ComputingNode, ...]:
+        """The nodes on replicas of their own."""
+        return tuple(node for node in self.nodes if isinstance(node, ComputingNode) and node.is_own)
+
+    @property
+    def pythons(self) -> tuple[PythonNode, ...]:
+        """The nodes that are classes of the operator's own."""
+        return tuple(node for node in self.nodes if isinstance(node, PythonNode))
 
     @property
     def remotes(self) -> tuple[RemoteNode, ...]:
         """The nodes that are models of other servers."""
         return tuple(node for node in self.nodes if isinstance(node, RemoteNode))
+
+
+def _check_once(tensors: Iterable[TensorConfig]) -> None:
+    names = [tensor.name for tensor in tensors]
+    if len(set(names)) != len(names):
+        raise ValueError(f"outputs have a name twice: {', '.join(names)}")

@@ -11,11 +11,12 @@ from types import MappingProxyType
 import numpy as np
 from pydantic import ValidationError
 
-from serve_app.config.graph import GraphConfig, ModelNode, RemoteNode
+from serve_app.config.graph import GraphConfig, RemoteNode
 from serve_app.config.manifest import Manifest
 from serve_app.config.release import BatchingConfig, ReleaseArgs, merged
 from serve_app.dataflow.checked_runtime import CheckedRuntime, CheckedStreamingRuntime, short_reason
 from serve_app.dataflow.checks import check_answer, check_ragged
+from serve_app.dataflow.own_nodes import node_args, python_version, unless_faulty
 from serve_app.dataflow.profile import Clock, Profile
 from serve_app.dataflow.rehearsal import Rehearsal
 from serve_app.errors import AcceleratorMissing, ConfigError, ServeAppError
@@ -38,6 +39,7 @@ Stream = Callable[[Tensors], Generator[Tensors, None, None]]
 """As `CheckedStreamingRuntime.stream`."""
 
 NOWHERE: Mapping[str, NodeModel] = MappingProxyType({})
+NO_ARGUMENTS: Mapping[str, str | int | float | bool] = MappingProxyType({})
 LANES = 4  # batches of a waiting graph that are under way at once; waiting takes no CPU
 
 logger = logging.getLogger(__name__)
@@ -139,7 +141,7 @@ def _parts(args: ReleaseArgs, cpus: float, elsewhere: Mapping[str, NodeModel], c
     if args.graph is not None:
         return _graph_parts(args, args.graph, cpus, elsewhere, clock)
     version = open_version(args.source)
-    source, runtimes = _load(args, version, cpus)
+    source, runtimes = _load(args, version, cpus, NO_ARGUMENTS)
     return _Parts(version.manifest, runtimes, source.threads)
 
 
@@ -148,42 +150,60 @@ def _graph_parts(
 ) -> _Parts:
     """Every node's model that is not elsewhere, warm and checked by its own golden rows, in one runtime."""
     models = {**elsewhere, **{node.name: remote_model(node, args.release) for node in graph.remotes}}
-    limits, threads = list[BatchingConfig](), 1
+    local = list[_LocalNode]()
     for _, node in graph.models:
-        if node.name in elsewhere:
-            continue
-        own = node_args(args, node)
-        parts = _parts(own, cpus, {}, clock)
-        batching = _batching(own, parts.manifest)
-        if reason := unfit_for_graphs(parts.manifest, batching, parts.runtimes[0].fixed_rows):
-            raise ConfigError(f"{args.release}: node {node.name!r}: {reason}")
-        outputs = tuple(config.spec for config in parts.manifest.outputs)
-        predict = CheckedRuntime(parts.runtimes[0], outputs, own.release).predict
-        warmup_s = Rehearsal(parts.manifest, batching, own.release, clock).check(predict)
-        inputs = tuple(config.spec for config in parts.manifest.inputs)
-        device = parts.runtimes[0].device
-        models[node.name] = NodeModel(inputs, outputs, predict, None, max(warmup_s.values()), node.source, device)
-        limits.append(parts.manifest.batching)
-        threads = max(threads, parts.threads)
-    plan = plan_graph(graph, models)
-    if plan.findings:
-        faults = (f"{'.'.join(map(str, path))}: {message}" for path, message in plan.findings)
-        raise ConfigError(f"{args.release}: graph: {'; '.join(faults)}")
+        if node.name not in elsewhere:
+            local.append(_local(node_args(args, node), open_version(node.source), cpus, clock))
+            models[node.name] = replace(local[-1].model, version=node.source)
+    plan = unless_faulty(plan_graph(graph, models), args.release)
+    for python in graph.pythons:
+        if python.name not in elsewhere:
+            own = node_args(args, python).model_copy(update={"python_class": python.python_class})
+            local.append(_local(own, python_version(python, plan), cpus, clock, python.arguments))
+            models[python.name] = replace(local[-1].model, version=python.python_class)
+    if graph.pythons:
+        plan = plan_graph(graph, models)
     device = next((model.device for model in models.values() if model.device != "cpu"), "cpu")
-    runtime = GraphRuntime(plan, device)
-    return _Parts(signature_of(graph, plan, limits), (runtime,), threads, plan.waits)
+    limits, threads = [node.limits for node in local], max((node.threads for node in local), default=1)
+    return _Parts(signature_of(graph, plan, limits), (GraphRuntime(plan, device),), threads, plan.waits)
 
 
-def node_args(args: ReleaseArgs, node: ModelNode) -> ReleaseArgs:
-    """A model node of a graph as a release of its own, `{model}.{node}-{version}`."""
-    changes = {
-        "model": f"{args.model}.{node.name}",
-        "source": node.source,
-        "graph": None,
-        "python_class": node.python_class,
-        "accelerator": node.accelerator or args.accelerator,
-    }
-    return args.model_copy(update=changes)
+@dataclass(frozen=True, slots=True)
+class _LocalNode:
+    """A node in this process.
+
+    Attributes:
+        limits: The manifest's own.
+        threads: CPU threads of one execution.
+    """
+
+    model: NodeModel
+    limits: BatchingConfig
+    threads: int
+
+
+def _local(
+    args: ReleaseArgs,
+    version: ModelVersion,
+    cpus: float,
+    clock: Clock,
+    arguments: Mapping[str, str | int | float | bool] = NO_ARGUMENTS,
+) -> _LocalNode:
+    """A node's model, loaded, warm and checked.
+
+    Raises:
+        ConfigError: It cannot be loaded, or cannot be a node.
+    """
+    manifest = version.manifest
+    source, (runtime, *_) = _load(args, version, cpus, arguments)
+    batching = _batching(args, manifest)
+    if reason := unfit_for_graphs(manifest, batching, runtime.fixed_rows):
+        raise ConfigError(f"{args.release}: {reason}")
+    inputs, outputs = (tuple(one.spec for one in tensors) for tensors in (manifest.inputs, manifest.outputs))
+    predict = CheckedRuntime(runtime, outputs, args.release).predict
+    profile = Rehearsal(manifest, batching, args.release, clock).check(predict)
+    model = NodeModel(inputs, outputs, predict, profile=profile, device=runtime.device)
+    return _LocalNode(model, manifest.batching, source.threads)
 
 
 def remote_model(node: RemoteNode, release: str) -> NodeModel:
@@ -219,7 +239,9 @@ def release_args(**fields: object) -> ReleaseArgs:
         raise ConfigError("; ".join(faults)) from None
 
 
-def _load(args: ReleaseArgs, version: ModelVersion, cpus: float) -> tuple[RuntimeSource, tuple[Runtime, ...]]:
+def _load(
+    args: ReleaseArgs, version: ModelVersion, cpus: float, arguments: Mapping[str, str | int | float | bool]
+) -> tuple[RuntimeSource, tuple[Runtime, ...]]:
     """Every instance of the model, and what they were made of."""
     source = RuntimeSource(
         manifest=version.manifest,
@@ -228,6 +250,7 @@ def _load(args: ReleaseArgs, version: ModelVersion, cpus: float) -> tuple[Runtim
         python_class=args.python_class,
         trusted_sha256=args.trusted_sha256,
         cpus=cpus,
+        arguments=arguments,
     )
     try:
         device = choose_device(args.accelerator, version.manifest.format)

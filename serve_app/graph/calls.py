@@ -7,10 +7,12 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from serve_app.errors import CapacityError, DeadlineExceeded, DeadlineUnreachable
 from serve_app.types import Tensors, Timings
+
+_T = TypeVar("_T")
 
 
 class Called(NamedTuple):
@@ -27,6 +29,20 @@ Raises what `CheckedRuntime.predict` raises, and a `CapacityError` where the mod
 """
 
 
+class Limits(NamedTuple):
+    """What a node that waits keeps to.
+
+    Attributes:
+        name: Of the node, for errors.
+        timeout_s: For all its attempts together; None for any time.
+        retries: How often what was lost, or found a full queue, is tried again.
+    """
+
+    name: str
+    timeout_s: float | None = None
+    retries: int = 0
+
+
 def threaded(predict: Callable[[Tensors], Tensors], name: str) -> Call:
     """A model of this process in a thread of its own, one execution after the other."""
     thread = ThreadPoolExecutor(1, thread_name_prefix=f"node-{name}")
@@ -38,31 +54,32 @@ def threaded(predict: Callable[[Tensors], Tensors], name: str) -> Call:
     return call
 
 
-def limited(call: Call, name: str, timeout_s: float | None, retries: int) -> Call:
-    """A call that keeps to a node's time limit, over all its attempts, and repeats what was lost or found a full queue.
+async def within(limits: Limits, left_s: float | None, attempt: Callable[[float | None], Awaitable[_T]]) -> _T:
+    """What an attempt gives; repeated if it was lost or found a full queue, which nothing can have come of.
+
+    Args:
+        limits: Of the node.
+        left_s: Seconds that the request has left; None for any time.
+        attempt: Called with the seconds that this one may take.
 
     Raises:
         DeadlineExceeded: No answer within the limit, or within what is left.
     """
-
-    async def within(inputs: Tensors, left_s: float | None) -> Called:
-        limit = min((one for one in (timeout_s, left_s) if one is not None), default=None)
-        loop = asyncio.get_running_loop()
-        ends = None if limit is None else loop.time() + limit
-        try:
-            async with asyncio.timeout_at(ends):
-                for _ in range(retries):
-                    try:
-                        return await call(inputs, None if ends is None else max(0.0, ends - loop.time()))
-                    except (DeadlineExceeded, DeadlineUnreachable):
-                        raise
-                    except CapacityError:
-                        continue
-                return await call(inputs, None if ends is None else max(0.0, ends - loop.time()))
-        except TimeoutError:
-            raise DeadlineExceeded(name, round(limit or 0.0, 3)) from None
-
-    return within
+    limit_s = min((one for one in (limits.timeout_s, left_s) if one is not None), default=None)
+    loop = asyncio.get_running_loop()
+    ends = None if limit_s is None else loop.time() + limit_s
+    try:
+        async with asyncio.timeout_at(ends):
+            for _ in range(limits.retries):
+                try:
+                    return await attempt(None if ends is None else max(0.0, ends - loop.time()))
+                except (DeadlineExceeded, DeadlineUnreachable):
+                    raise
+                except CapacityError:
+                    continue
+            return await attempt(None if ends is None else max(0.0, ends - loop.time()))
+    except TimeoutError:
+        raise DeadlineExceeded(limits.name, round(limit_s or 0.0, 3)) from None
 
 
 class LoopThread:

@@ -19,7 +19,7 @@ class NodeModel:
     Attributes:
         predict: Executes it in this process, in the calling thread, one call at a time.
         call: Executes it in another process; instead of `predict`.
-        usual_s: Seconds that a batch usually takes; 0 where that is not known.
+        profile: Seconds that a batch usually takes, by its rows; empty where that is not known.
         version: Whose version it is, as `serve-app show` and explanations say it.
         device: Where it runs.
     """
@@ -28,7 +28,7 @@ class NodeModel:
     outputs: tuple[TensorSpec, ...]
     predict: Callable[[Tensors], Tensors] | None = None
     call: Call | None = None
-    usual_s: float = 0.0
+    profile: Mapping[int, float] = field(default_factory=dict)
     version: str = ""
     device: str = "cpu"
 

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 
-import numpy as np
-
 from serve_app.batching.executing import Visit
 from serve_app.config.graph import (
     CascadeNode,
+    ComputingNode,
     EnsembleNode,
     FallbackNode,
     GraphConfig,
     ModelNode,
     Node,
+    PythonNode,
     RaceNode,
     RemoteNode,
     SplitNode,
@@ -25,13 +25,16 @@ from serve_app.config.graph import (
 )
 from serve_app.config.located import KeyPath
 from serve_app.graph import routers
-from serve_app.graph.calls import limited, threaded
+from serve_app.graph.cache import CachedNode
+from serve_app.graph.calls import Limits, threaded
 from serve_app.graph.combining import combining, uncombinable
+from serve_app.graph.computing import calling, limited, predicting
 from serve_app.graph.fitting import combined, mismatch, other_outputs, said, uncombined
 from serve_app.graph.operations import Apply, planned
 from serve_app.graph.plan import NodeModel, Plan
+from serve_app.graph.shares import Shares
 from serve_app.graph.steps import Branch, Execute, Run, Step, Steps, Values
-from serve_app.graph.structure import after_s, structure_of
+from serve_app.graph.structure import structure_of
 from serve_app.types import Tensors, TensorSpec
 
 OUTPUT = "y"
@@ -43,8 +46,8 @@ def plan_graph(graph: GraphConfig, models: Mapping[str, NodeModel]) -> Plan:
 
     Args:
         graph: As declared.
-        models: Of its model nodes, by node name; of one that is missing, nothing is said. Remote nodes need one only
-            to be executed.
+        models: Of its model nodes, by node name; of one that is missing, nothing is said. Remote and python nodes, and
+            transforms on replicas of their own, need one only to be executed.
     """
     return _Planner(graph, models).plan()
 
@@ -58,7 +61,7 @@ class _Planner:
         self._steps: dict[str, Step] = {}
         self._broken = set() if self._structure.order else set(self._structure.nodes)
         self._waits = any(isinstance(node, RemoteNode) for node in graph.nodes) or bool(graph.own)
-        self._after_s = after_s(self._structure, {name: model.usual_s for name, model in models.items()})
+        self._shares = Shares(self._structure, {name: model.profile for name, model in models.items()})
 
     def plan(self) -> Plan:
         """All of it."""
@@ -97,8 +100,8 @@ class _Planner:
             self._transform(node, at)
         elif isinstance(node, ModelNode):
             self._model(node, at)
-        elif isinstance(node, RemoteNode):
-            self._remote(node, at)
+        elif isinstance(node, PythonNode | RemoteNode):
+            self._declared(node, at)
         elif isinstance(node, EnsembleNode):
             self._ensemble(node, at)
         elif isinstance(node, CascadeNode):
@@ -110,7 +113,7 @@ class _Planner:
 
     def _step(
         self,
-        name: str,
+        node: Node,
         outputs: tuple[TensorSpec, ...],
         execute: Execute,
         needs: Sequence[str],
@@ -118,14 +121,32 @@ class _Planner:
         *,
         waits: bool = False,
     ) -> None:
-        self._specs |= {f"{name}.{spec.name}": spec for spec in outputs}
-        self._steps[name] = Step(
-            name,
-            outputs,
-            frozenset(needs).union(*(branch.steps.needs for branch in branches)),
-            execute,
-            waits or any(branch.steps.waits for branch in branches),
-        )
+        waits = waits or any(branch.steps.waits for branch in branches)
+        needs = sorted({*needs}.union(*(branch.steps.needs for branch in branches)))
+        if branches and not isinstance(node, EnsembleNode):
+            execute = self._limited(node, execute, waits=waits)
+        if node.cache is not None:
+            execute = self._cached(node, execute, needs, outputs)
+        self._specs |= {f"{node.name}.{spec.name}": spec for spec in outputs}
+        self._steps[node.name] = Step(node.name, outputs, frozenset(needs), execute, waits)
+
+    def _limited(self, node: Node, execute: Execute, *, waits: bool) -> Execute:
+        """A router within its limits."""
+        if node.timeout_ms is None and not node.retries:
+            return execute
+        if not waits:
+            setting = "retries" if node.timeout_ms is None else "timeout_ms"
+            message = "what it executes is fused, so it can neither be left nor lost; placement: own can"
+            self._find((self._structure.index[node.name], setting), message)
+        return limited(_limits(node), execute)
+
+    def _cached(self, node: Node, execute: Execute, needs: Sequence[str], outputs: tuple[TensorSpec, ...]) -> Execute:
+        free = [spec for spec in outputs if -1 in spec.shape[1:]]
+        if free:
+            message = f"rows of {node.name}.{free[0].name} have any length, {said(free[0])}, and cannot be remembered"
+            self._find((self._structure.index[node.name], "cache"), message)
+        names = [spec.name for spec in outputs]
+        return CachedNode(execute, needs, names, node.cache.max_bytes if node.cache else 0)
 
     def _spec(self, reference: str, path: KeyPath) -> TensorSpec | None:
         """What a reference means; None if it means nothing, which is said once."""
@@ -157,13 +178,13 @@ class _Planner:
                 self._find((at, "steps", index), str(error))
                 return
             applies.append(apply)
-        source = node.input
+        outputs = (replace(spec, name=OUTPUT),)
 
-        async def execute(values: Values, run: Run, visit: Visit) -> Tensors:
+        def predict(inputs: Tensors) -> Tensors:
             """The chain."""
-            return {OUTPUT: reduce(lambda array, apply: apply(array), applies, values[source])}
+            return {OUTPUT: reduce(lambda array, apply: apply(array), applies, inputs["x"])}
 
-        self._step(node.name, (replace(spec, name=OUTPUT),), execute, (source,))
+        self._computed(node, NodeModel((), outputs, predict), node.inputs)
 
     def _model(self, node: ModelNode, at: int) -> None:
         model = self._models.get(node.name)
@@ -175,22 +196,27 @@ class _Planner:
         for name in node.inputs.keys() - known:
             self._find((at, "inputs", name), f"{node.source} has no input {name!r}; it has: {', '.join(sorted(known))}")
         sources = {want.name: self._source(node, at, want) for want in model.inputs}
-        self._executed(node, model, sources)
+        self._computed(node, model, sources)
 
-    def _remote(self, node: RemoteNode, at: int) -> None:
+    def _declared(self, node: PythonNode | RemoteNode, at: int) -> None:
         specs = [self._spec(reference, ("nodes", at, "inputs", name)) for name, reference in node.inputs.items()]
         if None in specs:
             self._broken.add(node.name)
             return
-        outputs = tuple(config.spec for config in node.outputs)
-        self._executed(node, self._models.get(node.name) or NodeModel((), outputs), node.inputs)
+        self._computed(node, NodeModel((), tuple(config.spec for config in node.outputs)), node.inputs)
 
-    def _executed(self, node: ModelNode | RemoteNode, model: NodeModel, sources: Mapping[str, str]) -> None:
-        if self._waits:
-            execute = _calling(node, model, sources, self._after_s[node.name])
+    def _computed(self, node: ComputingNode | RemoteNode, local: NodeModel, sources: Mapping[str, str]) -> None:
+        """A node by the model that was given for it, else by what is known of it here."""
+        model = self._models.get(node.name, local)
+        is_elsewhere = isinstance(node, RemoteNode) or node.is_own
+        waits = is_elsewhere or (self._waits and not isinstance(node, TransformNode))
+        if waits:
+            call = model.call or (threaded(model.predict, node.name) if model.predict else None)
+            limits = _limits(node) if is_elsewhere else Limits(node.name)
+            execute = calling(limits, call, sources, self._shares, is_elsewhere=is_elsewhere)
         else:
-            execute = _predicting(node.name, model, sources)
-        self._step(node.name, model.outputs, execute, tuple(sources.values()), waits=self._waits)
+            execute = predicting(node.name, model, sources)
+        self._step(node, local.outputs, execute, tuple(sources.values()), waits=waits)
 
     def _source(self, node: ModelNode, at: int, want: TensorSpec) -> str:
         """Where a model's input comes from."""
@@ -227,14 +253,14 @@ class _Planner:
                 """The members' answers as one."""
                 return {OUTPUT: combine([values[reference] for reference in members], range(len(members)))}
 
-            self._step(node.name, outputs, execute, members)
+            self._step(node, outputs, execute, members)
             return
         pairs = [(branch, reference.partition(".")[2]) for branch, reference in zip(branches, members, strict=True)]
         if node.timeout_ms and not any(branch.steps.waits for branch in branches):
             self._find((at, "timeout_ms"), "every member is fused, so none can be left; placement: own can")
         timeout_s = node.timeout_ms / 1000 if node.timeout_ms else None
         chosen = routers.quorum(node.name, pairs, combine, node.quorum, timeout_s)
-        self._step(node.name, outputs, chosen, (), branches)
+        self._step(node, outputs, chosen, (), branches)
 
     def _member(self, reference: str, path: KeyPath, branches: Sequence[Branch]) -> TensorSpec | None:
         if not branches:
@@ -263,7 +289,7 @@ class _Planner:
             names = ", ".join(sure) or "none"
             self._find((at, "confidence"), f"{node.confidence!r} is no output with a float for each class: {names}")
         execute = routers.cascade(node.first, outputs, node.confidence, node.threshold, branches[0])
-        self._step(node.name, outputs, execute, [f"{node.first}.{spec.name}" for spec in outputs], branches)
+        self._step(node, outputs, execute, [f"{node.first}.{spec.name}" for spec in outputs], branches)
 
     def _router(self, node: SwitchNode | SplitNode | FallbackNode | RaceNode, at: int) -> None:
         if isinstance(node, SwitchNode) and not self._can_switch(node, at):
@@ -286,7 +312,7 @@ class _Planner:
         else:
             execute = routers.race(branches)
             self._check_racing(node, at)
-        self._step(node.name, first.outputs, execute, needs, branches)
+        self._step(node, first.outputs, execute, needs, branches)
 
     def _can_switch(self, node: SwitchNode, at: int) -> bool:
         if node.input is None:
@@ -307,8 +333,8 @@ class _Planner:
     def _check_racing(self, node: RaceNode, at: int) -> None:
         for index, name in enumerate(node.targets):
             target = self._structure.nodes[name]
-            if not isinstance(target, RemoteNode) and not (isinstance(target, ModelNode) and target.is_own):
-                message = f"{name!r} could not be cancelled; what races is remote or a model with placement: own"
+            if not isinstance(target, RemoteNode) and not (isinstance(target, ComputingNode) and target.is_own):
+                message = f"{name!r} could not be cancelled; what races is remote or has placement: own"
                 self._find((at, "targets", index), message)
 
     def _outputs(self) -> None:
@@ -321,34 +347,5 @@ class _Planner:
         self._plan.references = tuple(reference for _, reference in found)
 
 
-def _predicting(name: str, model: NodeModel, sources: Mapping[str, str]) -> Execute:
-    """In the calling thread."""
-
-    async def execute(values: Values, run: Run, visit: Visit) -> Tensors:
-        if model.predict is None:
-            raise NotImplementedError(f"{name} was planned without its model")
-        return model.predict(_inputs(values, sources))
-
-    return execute
-
-
-def _calling(node: ModelNode | RemoteNode, model: NodeModel, sources: Mapping[str, str], after_s: float) -> Execute:
-    """In another thread or process, within what is left without the time that the nodes behind it usually take."""
-    call = model.call or (threaded(model.predict, node.name) if model.predict else None)
-    if call is not None and not (isinstance(node, ModelNode) and not node.is_own):
-        call = limited(call, node.name, node.timeout_ms / 1000 if node.timeout_ms else None, node.retries)
-
-    async def execute(values: Values, run: Run, visit: Visit) -> Tensors:
-        if call is None:
-            raise NotImplementedError(f"{node.name} was planned without its model")
-        left_s = run.executing.left_s()
-        outputs, visit.timings = await call(
-            _inputs(values, sources), None if left_s is None else max(0.0, left_s - after_s)
-        )
-        return outputs
-
-    return execute
-
-
-def _inputs(values: Values, sources: Mapping[str, str]) -> Tensors:
-    return {name: np.ascontiguousarray(values[reference]) for name, reference in sources.items()}
+def _limits(node: Node) -> Limits:
+    return Limits(node.name, None if node.timeout_ms is None else node.timeout_ms / 1000, node.retries)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 
-from serve_app.config.graph import CascadeNode, GraphConfig, Node, references_of, targets_of
+from serve_app.config.graph import CascadeNode, FallbackNode, GraphConfig, Node, references_of, targets_of
 from serve_app.config.located import KeyPath
 from serve_app.config.unknown_keys import Finding
 
@@ -82,6 +82,11 @@ def after_s(structure: Structure, usual_s: Mapping[str, float]) -> dict[str, flo
             behind[need] = max(behind[need], rest_s)
         if isinstance(node, CascadeNode) and node.first in behind:  # the second is executed after the first
             behind[node.first] = max(behind[node.first], rest_s + usual_s.get(node.then, 0.0))
+        if isinstance(node, FallbackNode):  # each leaves time for those that are tried after it
+            for target in reversed(node.targets):
+                if target in behind:
+                    behind[target] = max(behind[target], rest_s)
+                    rest_s += usual_s.get(target, 0.0)
     return behind
 
 

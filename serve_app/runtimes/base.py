@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -62,6 +62,7 @@ class RuntimeSource:
         python_class: `module:Class` from the operator's configuration, for format python.
         trusted_sha256: Digests of artifacts that may run code when loaded.
         cpus: CPUs that the replica was given; may be a part of one.
+        arguments: What the Python class is constructed with.
     """
 
     manifest: Manifest
@@ -71,6 +72,7 @@ class RuntimeSource:
     python_class: str | None = None
     trusted_sha256: tuple[str, ...] = ()
     cpus: float = 1.0
+    arguments: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
     @property
     def threads(self) -> int:

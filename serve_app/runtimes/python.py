@@ -19,7 +19,7 @@ from serve_app.types import Array, Tensors
 
 
 class PythonModel(Protocol):
-    """What the operator's class offers. It is constructed without arguments.
+    """What the operator's class offers. It is constructed without arguments, or with those that a graph's node gives.
 
     It may also have `setup(directory: Path, device: str) -> None`, called once before the first batch with the
     directory of the version's verified files and `cpu` or `cuda`.
@@ -55,7 +55,8 @@ class PythonRuntime:
             ConfigError: The release names no class, or the class cannot be found or has no `predict` (`stream`).
         """
         self._is_decoupled = source.manifest.decoupled
-        self._model = _class_of(source.python_class, "stream" if self._is_decoupled else "predict")()
+        made = _class_of(source.python_class, "stream" if self._is_decoupled else "predict")
+        self._model = made(**source.arguments)
         self._outputs = source.manifest.outputs
         self.device = "cuda:0" if source.device == "cuda" else "cpu"
         _set_up(self._model, source.directory, source.device)
