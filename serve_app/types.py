@@ -75,6 +75,7 @@ class ReleaseInfo:
         allowed_rows: The only sizes executed; empty allows every one up to `max_rows`.
         tuning_fault: Why the last `user_config` was not taken into use; empty if it was.
         decoupled: Whether a request has any number of responses, in Triton's word, and not exactly one.
+        is_ragged: Whether inputs may have any length along axis 1; the release itself then makes their mask.
     """
 
     model: str
@@ -93,6 +94,7 @@ class ReleaseInfo:
     allowed_rows: tuple[int, ...] = ()
     tuning_fault: str = ""
     decoupled: bool = False
+    is_ragged: bool = False
 
     @property
     def revision(self) -> int:

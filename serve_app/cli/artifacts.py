@@ -45,10 +45,10 @@ def _graph_findings(release: Release, args: ReleaseArgs, graph: GraphConfig) -> 
             continue
         own = args.model_copy(update={"source": node.source, "graph": None, "python_class": node.python_class})
         yield from _fit_findings(own, manifest, at)
-        if reason := unfit_for_graphs(manifest, manifest.batching, None):
+        if reason := unfit_for_graphs(manifest):
             yield (*at, "source"), reason
         inputs, outputs = (tuple(one.spec for one in tensors) for tensors in (manifest.inputs, manifest.outputs))
-        models[node.name] = NodeModel(inputs, outputs)
+        models[node.name] = NodeModel(inputs, outputs, is_ragged=manifest.batching.ragged is not None)
     for path, message in plan_graph(graph, models).findings:
         yield (*home, *path), message
 

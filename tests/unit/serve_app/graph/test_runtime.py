@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from support.versions import doubling, write_version
+from onnx import TensorProto, helper
+from support.versions import doubling, onnx_model, write_version
 
 from serve_app.batching.executing import Executing, executing
-from serve_app.config.release import BatchingConfig, RaggedConfig, ReleaseArgs, RuntimeConfig
+from serve_app.config.release import BatchingConfig, ReleaseArgs, RuntimeConfig
 from serve_app.dataflow.block_server import BlockServer
 from serve_app.dataflow.model import LoadedModel, load_model, release_args
 from serve_app.errors import CheckFailed, ConfigError
@@ -157,10 +158,56 @@ def test_a_node_that_cannot_be_loaded_is_named(tmp_path):
 
 def test_what_cannot_be_a_node_is_said():
     manifest = open_version(str(DIGITS / "v1")).manifest
-    assert unfit_for_graphs(manifest, BatchingConfig(), None) == ""
-    assert "ragged" in unfit_for_graphs(manifest, BatchingConfig(ragged=RaggedConfig(lengths=(4,), pad={"x": 0})), None)
-    assert "some sizes only" in unfit_for_graphs(manifest, BatchingConfig(), 4)
-    assert "decoupled" in unfit_for_graphs(manifest.model_copy(update={"decoupled": True}), BatchingConfig(), None)
+    assert unfit_for_graphs(manifest) == ""
+    assert "decoupled" in unfit_for_graphs(manifest.model_copy(update={"decoupled": True}))
+
+
+FOUR_ROWS = onnx_model(
+    [helper.make_node("Add", ["x", "x"], ["y"])],
+    *([helper.make_tensor_value_info(name, TensorProto.FLOAT, [4, 2])] for name in "xy"),
+)
+
+
+@pytest.mark.parametrize(
+    ("artifact", "rows"),
+    [(doubling(), {"max_rows": 4, "allowed_rows": [2, 4]}), (FOUR_ROWS, {"max_rows": 4, "allowed_rows": [4]})],
+)
+def test_a_node_of_some_sizes_only_takes_any_number_of_rows(tmp_path, artifact, rows):
+    release = one_node(write_version(tmp_path, artifact, {"batching": rows}))
+    model = load_model(release.model_copy(update={"batching": BatchingConfig(max_rows=16)}))
+    for count in (1, 3, 4, 11):
+        given = np.arange(2 * count, dtype=np.float32).reshape(count, 2)
+        np.testing.assert_array_equal(model.predict({"x": given})["y"], 2 * given)
+    assert load_model(release).info.max_rows == 64  # its sizes are the node's own matter
+
+
+def test_a_node_with_a_fixed_axis_says_what_its_manifest_lacks(tmp_path):
+    with pytest.raises(ConfigError, match=r"m.a-v1: the model's axis 0 is fixed, every execution has 4 row"):
+        load_model(one_node(write_version(tmp_path, FOUR_ROWS, {})))
+
+
+class Widths:
+    """The sum of the ids that the mask has, and the width of the batch they were in."""
+
+    def predict(self, inputs):
+        sums = (inputs["ids"] * inputs["mask"]).sum(axis=1)
+        return {"y": sums, "width": np.full(len(sums), inputs["ids"].shape[1])}
+
+
+def test_a_ragged_node_executes_rows_by_their_length_and_takes_the_mask_of_the_graph(tmp_path):
+    ids, mask = ({"name": name, "datatype": "INT64", "shape": [-1, -1]} for name in ("ids", "mask"))
+    document = {
+        "format": "python",
+        "inputs": [ids, mask],
+        "outputs": [{"name": name, "datatype": "INT64", "shape": [-1]} for name in ("y", "width")],
+        "batching": {"max_rows": 2, "ragged": {"lengths": [2, 4], "pad": {"ids": 0}, "mask": "mask"}},
+    }
+    (tmp_path / "model.yaml").write_text(json.dumps(document))
+    outputs = {"y": "a.y", "width": "a.width"}
+    release = one_node(tmp_path, {"python_class": f"{__name__}:Widths"}, inputs=[ids, mask], outputs=outputs)
+    rows = np.array([[1, 2, 3], [5, 9, 9], [4, 4, 9], [7, 9, 9]])
+    answer = load_model(release).predict({"ids": rows, "mask": (rows < 8).astype(np.int64)})
+    assert (answer["y"].tolist(), answer["width"].tolist()) == ([6, 5, 8, 7], [4, 2, 2, 2])
 
 
 class Fragile:
