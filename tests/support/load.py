@@ -21,12 +21,14 @@ class Load:
     Attributes:
         versions: When an answer came, and of which version.
         request_ids: Of the answers; the first twelve characters tell the gateway's replicas apart.
+        left_out: Of each answer, what it was made without.
     """
 
     statuses: list[int] = field(default_factory=list)
     versions: list[tuple[float, str]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def gateways(self) -> set[str]:
@@ -34,7 +36,9 @@ class Load:
 
 
 @contextlib.asynccontextmanager
-async def under_load(url: str, connections: int = 4, *, keeps_alive: bool = True) -> AsyncIterator[Load]:
+async def under_load(
+    url: str, connections: int = 4, *, keeps_alive: bool = True, model: str = "digits"
+) -> AsyncIterator[Load]:
     """Sends one-row requests without a version until left, over kept connections or a new one each."""
     load, stop = Load(), asyncio.Event()
     body = v2_body("pixels", held_out("digits")[0][:1])
@@ -42,7 +46,7 @@ async def under_load(url: str, connections: int = 4, *, keeps_alive: bool = True
     async def caller(client: httpx.AsyncClient) -> None:
         while not stop.is_set():
             try:
-                response = await client.post("/v2/models/digits/infer", content=body)
+                response = await client.post(f"/v2/models/{model}/infer", content=body)
             except httpx.HTTPError as error:
                 load.failures.append(repr(error))
                 continue
@@ -50,6 +54,7 @@ async def under_load(url: str, connections: int = 4, *, keeps_alive: bool = True
             load.request_ids.append(response.headers["x-request-id"])
             if response.status_code == 200:
                 load.versions.append((time.monotonic(), response.headers["x-model-version"]))
+                load.left_out.append(response.headers.get("x-left-out", ""))
             else:
                 load.failures.append(f"{response.status_code} {response.text}")
 

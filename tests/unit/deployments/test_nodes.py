@@ -1,0 +1,60 @@
+"""Nodes on replicas of their own, called over handles: by a real block server behind a handle without a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from support.versions import doubling, write_version
+
+from deployments.nodes import connect
+from serve_app.config.release import ReleaseArgs
+from serve_app.data_plane.parcel import Inbox
+from serve_app.dataflow.block_server import BlockServer
+from serve_app.errors import DeadlineExceeded
+from serve_app.observability.metrics import NoMetrics
+
+
+class Handle:
+    """What of a deployment handle is used, with the deployment in this very process."""
+
+    def __init__(self, server: BlockServer) -> None:
+        self._server, self._inbox = server, Inbox()
+        self.describe = SimpleNamespace(remote=self._describe)
+        self.infer = SimpleNamespace(remote=self._infer)
+
+    def options(self, **_):
+        return self
+
+    async def _describe(self):
+        return self._server.info
+
+    async def _infer(self, *sent):
+        return await self._server.infer(*self._inbox.open_all(sent))
+
+
+@pytest.fixture
+def server(tmp_path):
+    source = str(write_version(tmp_path, doubling(), {}))
+    args = ReleaseArgs(model="m.a", version="v1", source=source, accelerator="cpu")
+    running = BlockServer.load(args, NoMetrics())
+    yield running
+    running.close()
+
+
+async def test_a_node_is_called_from_the_graphs_loop_and_says_where_its_time_went(server):
+    node = (await connect("m-v1", {"a": Handle(server)}))["a"]
+    assert [spec.name for spec in node.outputs] == ["y"]
+    assert (node.version, node.device, node.predict) == ("m.a-v1", "cpu", None)
+    assert 0 < node.profile[1] < 1
+    called = await asyncio.to_thread(asyncio.run, node.call({"x": np.ones((3, 2), np.float32)}, 5.0))
+    np.testing.assert_array_equal(called.outputs["y"], np.full((3, 2), 2))
+    assert (called.timings.batch_rows, called.timings.compute_s > 0) == (3, True)
+
+
+async def test_the_nodes_error_is_the_calls(server):
+    node = (await connect("m-v1", {"a": Handle(server)}))["a"]
+    with pytest.raises(DeadlineExceeded):
+        await asyncio.to_thread(asyncio.run, node.call({"x": np.ones((3, 2), np.float32)}, 0.0))

@@ -1,0 +1,119 @@
+"""Nodes that compute: here, in a thread, and elsewhere within their share of the time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+
+from serve_app.batching.executing import Executing, Visit
+from serve_app.config.graph import GraphConfig
+from serve_app.errors import DeadlineExceeded, ReplicaLost
+from serve_app.graph.calls import Called, Limits, threaded
+from serve_app.graph.computing import calling, limited, predicting
+from serve_app.graph.plan import NodeModel
+from serve_app.graph.shares import Shares
+from serve_app.graph.steps import Run, at_once
+from serve_app.graph.structure import structure_of
+from serve_app.types import Timings
+
+GRAPH = GraphConfig.model_validate(
+    {
+        "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1]}],
+        "nodes": [
+            {"kind": "model", "name": "a", "source": "a"},
+            {"kind": "model", "name": "b", "source": "b", "inputs": {"x": "a.y"}},
+        ],
+        "outputs": {"y": "b.y"},
+    }
+)
+VALUES = {"x": np.arange(6.0)[::2]}
+
+
+def shares() -> Shares:
+    return Shares(structure_of(GRAPH), {"a": {1: 0.01}, "b": {1: 0.03}})
+
+
+def visit() -> Visit:
+    return Visit("a", 3, None, 0.0)
+
+
+def test_a_fused_node_gets_whole_arrays_in_the_calling_thread():
+    def predict(inputs):
+        assert inputs["own"].flags.c_contiguous
+        return {"y": np.full(3, threading.get_ident())}
+
+    step = predicting("a", NodeModel((), (), predict), {"own": "x"})
+    answer = at_once(step(VALUES, Run(Executing()), visit()))
+    assert answer["y"].tolist() == [threading.get_ident()] * 3
+
+
+@pytest.mark.parametrize(("is_elsewhere", "left_s"), [(True, 1.0), (False, 4.0)])
+async def test_who_may_queue_is_given_its_share_of_what_is_left(is_elsewhere, left_s):
+    told = []
+
+    async def call(inputs, seconds):
+        told.append(seconds)
+        return Called({"y": inputs["own"]}, Timings(queue_s=0.5, batch_rows=7))
+
+    step = calling(Limits("a"), call, {"own": "x"}, shares(), is_elsewhere=is_elsewhere)
+    seen = visit()
+    await step(VALUES, Run(Executing(deadline=4.0, clock=lambda: 0.0)), seen)
+    assert told == [pytest.approx(left_s, abs=0.05)]
+    assert seen.timings == Timings(queue_s=0.5, batch_rows=7)
+
+
+async def test_what_a_node_takes_without_its_queue_is_learned():
+    now = iter([0.0, 0.0, 0.08] * 50)  # what is left, the begin, the end
+
+    async def call(inputs, seconds):
+        return Called({}, Timings(queue_s=0.02))
+
+    learned = shares()
+    step = calling(Limits("a"), call, {"own": "x"}, learned, is_elsewhere=True)
+    for _ in range(40):
+        await step(VALUES, Run(Executing(deadline=4.0, clock=lambda: next(now))), visit())
+    assert learned.usual_s(3)["a"] == pytest.approx(0.06)
+
+
+async def test_a_model_in_a_thread_does_not_hold_the_loop():
+    begun, go = threading.Event(), threading.Event()
+
+    def predict(inputs):
+        begun.set()
+        assert go.wait(5)
+        return {"y": inputs["own"]}
+
+    step = calling(Limits("a"), threaded(predict, "a"), {"own": "x"}, shares(), is_elsewhere=False)
+    running = asyncio.ensure_future(step(VALUES, Run(Executing()), visit()))
+    while not begun.is_set():
+        await asyncio.sleep(0)
+    go.set()
+    np.testing.assert_array_equal((await running)["y"], VALUES["x"])
+
+
+async def test_a_router_keeps_to_its_limits():
+    attempts = []
+
+    async def lost(values, run, visit):
+        attempts.append(visit)
+        raise ReplicaLost("m-v1")
+
+    with pytest.raises(ReplicaLost):
+        await limited(Limits("r", retries=2), lost)(VALUES, Run(Executing()), visit())
+    assert len(attempts) == 3
+
+    async def hangs(values, run, visit):
+        await asyncio.Event().wait()
+
+    with pytest.raises(DeadlineExceeded, match=r"r.*0.01"):
+        await limited(Limits("r", timeout_s=0.01), hangs)(VALUES, Run(Executing()), visit())
+
+
+async def test_a_plan_without_its_models_cannot_be_executed():
+    with pytest.raises(NotImplementedError, match="a was planned without its model"):
+        await predicting("a", NodeModel((), ()), {})(VALUES, Run(Executing()), visit())
+    with pytest.raises(NotImplementedError, match="a was planned without its model"):
+        await calling(Limits("a"), None, {}, shares(), is_elsewhere=True)(VALUES, Run(Executing()), visit())
