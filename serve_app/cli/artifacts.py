@@ -14,6 +14,7 @@ from serve_app.config.release import ReleaseArgs, merged
 from serve_app.config.unknown_keys import Finding
 from serve_app.config.useless_settings import useless_settings
 from serve_app.errors import ConfigError, UntrustedArtifact
+from serve_app.graph.functions import lookup_findings
 from serve_app.graph.plan import NodeModel
 from serve_app.graph.planner import plan_graph
 from serve_app.graph.runtime import unfit_for_graphs
@@ -51,6 +52,9 @@ def _graph_findings(release: Release, args: ReleaseArgs, graph: GraphConfig) -> 
         models[node.name] = NodeModel(inputs, outputs, is_ragged=manifest.batching.ragged is not None)
     for path, message in plan_graph(graph, models).findings:
         yield (*home, *path), message
+    if not release.application.data.get("runtime_env"):  # it may bring the operator's modules along
+        for path, message in lookup_findings(graph):
+            yield (*home, *path), message
 
 
 def _release_findings(file: ServeFile, release: Release, args: ReleaseArgs) -> Iterator[Finding]:

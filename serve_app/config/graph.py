@@ -62,16 +62,20 @@ class _ComputingNode(_Node):
 
 
 class TransformNode(_ComputingNode):
-    """A chain of operations on one tensor; its output is `y`."""
+    """A chain of operations; its output is `y`, or those of a last operation that gives several."""
 
     kind: Literal["transform"]
-    input: Reference
+    input: Reference | Annotated[tuple[Reference, ...], Field(min_length=2)] = Field(
+        description="One, or a list of several for a first operation that takes them."
+    )
     steps: tuple[Operation, ...] = Field(min_length=1)
 
     @property
     def inputs(self) -> Mapping[TensorName, Reference]:
-        """What it takes, by the names that it has for it on replicas of its own."""
-        return {"x": self.input}
+        """What it takes in its order, by the names that it has for it on replicas of its own: `x`, or `x0`, `x1`."""
+        if isinstance(self.input, str):
+            return {"x": self.input}
+        return {f"x{index}": reference for index, reference in enumerate(self.input)}
 
 
 class _AcceleratedNode(_ComputingNode):
@@ -261,7 +265,7 @@ def targets_of(node: Node) -> tuple[NodeName, ...]:
 def references_of(node: Node) -> Iterator[tuple[str, str]]:
     """What a node takes from before itself; a quorum's members are its targets."""
     if isinstance(node, TransformNode):
-        yield "input", node.input
+        yield from (("input", reference) for reference in node.inputs.values())
     elif isinstance(node, ModelNode | PythonNode | RemoteNode):
         yield from node.inputs.items()
     elif isinstance(node, EnsembleNode) and not node.quorum:

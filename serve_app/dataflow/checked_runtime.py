@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Generator
 from contextlib import closing
 
 from serve_app.dataflow.checks import check_answer
 from serve_app.errors import ModelRaised, RequestError, WrongAnswer
 from serve_app.runtimes.base import Runtime, StreamingRuntime
+from serve_app.runtimes.raised import short_reason
 from serve_app.types import Tensors, TensorSpec, rows_of
-
-_REASON_LENGTH = 200
-_PATH = re.compile(r"(?:[A-Za-z]:)?(?:[\\/][\w.@+-]+){2,}")
 
 logger = logging.getLogger(__name__)
 
@@ -93,9 +90,3 @@ class CheckedStreamingRuntime(CheckedRuntime):
         except Exception as error:  # as in `predict`
             logger.exception("%s failed on a stream of %d rows", self._release, rows)
             raise ModelRaised(self._release, short_reason(error)) from error
-
-
-def short_reason(error: BaseException) -> str:
-    """The error's class and its message's first line, cut to 200 characters, without paths: fit for a client."""
-    first = _PATH.sub("<path>", str(error).strip().partition("\n")[0].strip())
-    return f"{type(error).__name__}: {first}"[:_REASON_LENGTH] if first else type(error).__name__

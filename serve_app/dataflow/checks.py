@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -56,10 +57,13 @@ def check_answer(answer: Tensors, outputs: Sequence[TensorSpec], rows: int, rele
     return checked
 
 
-def warmup_batches(manifest: Manifest, ragged: RaggedConfig | None = None) -> Callable[[int], dict[str, Array]]:
-    """What makes a batch of so many rows: the first golden rows over and over, or zeros (empty BYTES) without golden.
+def warmup_batches(
+    manifest: Manifest, ragged: RaggedConfig | None = None, samples: Mapping[str, bytes] = MappingProxyType({})
+) -> Callable[[int], dict[str, Array]]:
+    """What makes a batch of so many rows: the first golden rows over and over, or zeros without golden.
 
-    Ragged inputs are as traffic has them at most: of the longest length, with a mask of ones.
+    BYTES are then empty, or the input's sample. Ragged inputs are as traffic has them at most: of the longest length,
+    with a mask of ones.
 
     Raises:
         ValueError: The golden rows do not fit the signature.
@@ -67,7 +71,9 @@ def warmup_batches(manifest: Manifest, ragged: RaggedConfig | None = None) -> Ca
     if ragged is not None:
         return lambda rows: {config.name: _longest(config.spec, rows, ragged) for config in manifest.inputs}
     if not manifest.golden:
-        return lambda rows: {config.name: _zeros(config.spec, rows) for config in manifest.inputs}
+        return lambda rows: {
+            config.name: _zeros(config.spec, rows, samples.get(config.name, b"")) for config in manifest.inputs
+        }
     golden = manifest.golden[0].inputs
     known = {config.name: rows_to_array(golden[config.name], config.spec) for config in manifest.inputs}
     return lambda rows: {name: np.take(array, np.arange(rows) % len(array), axis=0) for name, array in known.items()}
@@ -165,10 +171,10 @@ def _number_array(nested: Array, spec: TensorSpec) -> Array:
     return array
 
 
-def _zeros(spec: TensorSpec, rows: int) -> Array:
+def _zeros(spec: TensorSpec, rows: int, element: bytes = b"") -> Array:
     shape = (rows, *(max(1, axis) for axis in spec.shape[1:]))
     if spec.datatype is Datatype.BYTES:
-        return np.full(shape, b"", dtype=object)
+        return np.full(shape, element, dtype=object)
     return np.zeros(shape, dtype=spec.datatype.dtype)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from serve_app.config.graph import GraphConfig, RemoteNode
 from serve_app.config.manifest import Manifest
 from serve_app.config.release import BatchingConfig, ReleaseArgs, merged
-from serve_app.dataflow.checked_runtime import CheckedRuntime, CheckedStreamingRuntime, short_reason
+from serve_app.dataflow.checked_runtime import CheckedRuntime, CheckedStreamingRuntime
 from serve_app.dataflow.checks import check_answer, check_ragged, in_batches
 from serve_app.dataflow.own_nodes import node_args, python_version, unless_faulty
 from serve_app.dataflow.profile import Clock, Profile
@@ -30,6 +30,7 @@ from serve_app.repository.store import ModelVersion, open_version
 from serve_app.runtimes.base import Runtime, RuntimeSource, StreamingRuntime
 from serve_app.runtimes.device import choose_device
 from serve_app.runtimes.fixed_rows import check_fixed_rows
+from serve_app.runtimes.raised import short_reason
 from serve_app.runtimes.registry import load_runtime
 from serve_app.types import ReleaseInfo, Tensors, rows_of
 
@@ -111,7 +112,7 @@ def load_model(
     )
     if parts.waits:
         predicts *= LANES  # the plan keeps apart what must not run twice at once
-    rehearsal = Rehearsal(manifest, batching, args.release, clock)
+    rehearsal = Rehearsal(manifest, batching, args.release, clock, parts.samples)
     warmup_s = [rehearsal.check(predict) for predict in dict.fromkeys(predicts)]
     profile = rehearsal.measure(predicts[0], warmup_s[0], info.device)
     logger.info("%s runs on %s with format %s", args.release, info.device, info.platform)
@@ -136,6 +137,7 @@ class _Parts:
     runtimes: tuple[Runtime, ...]
     threads: int
     waits: bool = False
+    samples: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def _parts(args: ReleaseArgs, cpus: float, elsewhere: Mapping[str, NodeModel], clock: Clock) -> _Parts:
@@ -164,9 +166,14 @@ def _graph_parts(
             models[python.name] = replace(local[-1].model, version=python.python_class)
     if graph.pythons:
         plan = plan_graph(graph, models)
+    try:
+        plan.load()
+    except ConfigError as error:
+        raise ConfigError(f"{args.release}: graph: {error}") from error
     device = next((model.device for model in models.values() if model.device != "cpu"), "cpu")
     limits, threads = [node.limits for node in local], max((node.threads for node in local), default=1)
-    return _Parts(signature_of(graph, plan, limits), (GraphRuntime(plan, device),), threads, plan.waits)
+    manifest = signature_of(graph, plan, limits)
+    return _Parts(manifest, (GraphRuntime(plan, device),), threads, plan.waits, plan.samples)
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,9 @@ def _alone(args: ReleaseArgs, graph: GraphConfig, node: TransformNode | PythonNo
     own = "node"
     while any(name == own or name.startswith(f"{own}.") for name in names):
         own += "_"
-    taken = {"input": names[0]} if isinstance(node, TransformNode) else {"inputs": {name: name for name in names}}
+    taken: dict[str, object] = {"inputs": {name: name for name in names}}
+    if isinstance(node, TransformNode):
+        taken = {"input": names[0] if len(names) == 1 else tuple(names)}
     given = [reference.partition(".")[2] for reference in specs if reference.startswith(f"{node.name}.")]
     return GraphConfig(
         inputs=tuple(declared(specs[reference], name) for name, reference in node.inputs.items()),

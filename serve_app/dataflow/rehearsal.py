@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from types import MappingProxyType
 
 from serve_app.config.manifest import Manifest
 from serve_app.config.release import BatchingConfig
@@ -14,6 +15,8 @@ from serve_app.types import Array, Tensors
 
 Predict = Callable[[Tensors], Tensors]
 
+NONE: Mapping[str, bytes] = MappingProxyType({})
+
 
 class Rehearsal:
     """Executes one version's instances as traffic will.
@@ -23,10 +26,19 @@ class Rehearsal:
         batching: The sizes that traffic will have.
         release: Name for errors, `{model}-{version}`.
         clock: Seconds from any origin, monotonic.
+        samples: Elements for inputs of BYTES, where an empty one would be refused and there is no golden row.
     """
 
-    def __init__(self, manifest: Manifest, batching: BatchingConfig, release: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        batching: BatchingConfig,
+        release: str,
+        clock: Clock,
+        samples: Mapping[str, bytes] = NONE,
+    ) -> None:
         self._manifest, self._batching, self._release, self._clock = manifest, batching, release, clock
+        self._samples = samples
 
     def check(self, predict: Predict) -> dict[int, float]:
         """Warm one instance up and check its golden answers.
@@ -77,7 +89,7 @@ class Rehearsal:
 
     @cached_property
     def _batches(self) -> Callable[[int], dict[str, Array]]:
-        return warmup_batches(self._manifest, self._batching.ragged)
+        return warmup_batches(self._manifest, self._batching.ragged, self._samples)
 
     def _timed(self, predict: Predict, rows: int) -> float:
         """Execute a batch of so many rows, and give back the seconds that took."""

@@ -20,6 +20,8 @@ def mismatch(reference: str, have: TensorSpec, want: TensorSpec) -> str:
         want_axis in (-1, have_axis) for have_axis, want_axis in zip(have.shape, want.shape, strict=True)
     )
     if have.datatype is want.datatype and fits:
+        if have.allow_nan and not want.allow_nan:
+            return f"{reference} may have NaN, the model's input {want.name!r} takes none: impute before it"
         return ""
     return f"{reference} is {said(have)}, but the model's input {want.name!r} is {said(want)}"
 

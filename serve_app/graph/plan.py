@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from serve_app.batching.executing import Executing, current
 from serve_app.config.unknown_keys import Finding
 from serve_app.graph.calls import Call, LoopThread
+from serve_app.graph.chains import Chain
 from serve_app.graph.steps import Run, Steps, at_once
 from serve_app.types import Tensors, TensorSpec
 
@@ -46,6 +47,7 @@ class Plan:
         specs: What every reference is.
         steps: Of the nodes that are executed for every batch; the others are in branches of these.
         findings: What is wrong, at its path within the graph; the steps are complete only if there is nothing.
+        samples: What a warm-up may give inputs of BYTES, where an empty element would be refused.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -54,12 +56,30 @@ class Plan:
     specs: Mapping[str, TensorSpec] = field(default_factory=dict)
     steps: Steps = field(default_factory=lambda: Steps(()))
     findings: list[Finding] = field(default_factory=list)
+    samples: dict[str, bytes] = field(default_factory=dict)
+    _chains: list[Chain] = field(default_factory=list)
     _loop: LoopThread = field(default_factory=LoopThread)
 
     @property
     def waits(self) -> bool:
         """Whether something of it runs in another process, so that several batches may be under way at once."""
         return self.steps.waits
+
+    def add_chain(self, chain: Chain, *, is_here: bool) -> None:
+        """Take a transform's chain in, to be loaded with the others if it is executed here."""
+        if is_here:
+            self._chains.append(chain)
+        if chain.sample and chain.references[0] in {spec.name for spec in self.inputs}:
+            self.samples[chain.references[0]] = chain.sample
+
+    def load(self) -> None:
+        """Import the libraries and functions of the transforms, and read their files; `run` would do it too.
+
+        Raises:
+            ConfigError: One of them cannot be had; the message names the node.
+        """
+        for chain in self._chains:
+            chain.load()
 
     def run(self, inputs: Tensors) -> Tensors:
         """Execute the graph on whole arrays, blocking; from one thread at a time unless it waits.

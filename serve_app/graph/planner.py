@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import reduce
 
 from serve_app.batching.executing import Visit
 from serve_app.config.graph import (
@@ -27,18 +26,15 @@ from serve_app.config.located import KeyPath
 from serve_app.graph import routers
 from serve_app.graph.cache import CachedNode
 from serve_app.graph.calls import Limits, threaded
+from serve_app.graph.chains import OUTPUT, Chain, UnfitStep
 from serve_app.graph.combining import combining, uncombinable
 from serve_app.graph.computing import calling, limited, predicting
 from serve_app.graph.fitting import combined, mismatch, other_outputs, said, uncombined
-from serve_app.graph.operations import Apply, planned
 from serve_app.graph.plan import NodeModel, Plan
 from serve_app.graph.shares import Shares
 from serve_app.graph.steps import Branch, Execute, Run, Step, Steps, Values
 from serve_app.graph.structure import structure_of
 from serve_app.types import Tensors, TensorSpec
-
-OUTPUT = "y"
-"""The output of nodes that have one."""
 
 
 def plan_graph(graph: GraphConfig, models: Mapping[str, NodeModel]) -> Plan:
@@ -166,25 +162,23 @@ class _Planner:
         return spec
 
     def _transform(self, node: TransformNode, at: int) -> None:
-        spec = self._spec(node.input, ("nodes", at, "input"))
-        if spec is None:
+        path: KeyPath = ("nodes", at, "input")
+        paths = [path] if isinstance(node.input, str) else [(*path, index) for index in range(len(node.input))]
+        specs = [self._spec(reference, path) for reference, path in zip(node.inputs.values(), paths, strict=True)]
+        known = [spec for spec in specs if spec is not None]
+        if len(known) < len(specs):
             self._broken.add(node.name)
             return
-        applies: list[Apply] = []
-        for index, operation in enumerate(node.steps):
-            try:
-                spec, apply = planned(operation, spec)
-            except ValueError as error:
-                self._find((at, "steps", index), str(error))
-                return
-            applies.append(apply)
-        outputs = (replace(spec, name=OUTPUT),)
-
-        def predict(inputs: Tensors) -> Tensors:
-            """The chain."""
-            return {OUTPUT: reduce(lambda array, apply: apply(array), applies, inputs["x"])}
-
-        self._computed(node, NodeModel((), outputs, predict), node.inputs)
+        try:
+            chain = Chain(node, known)
+        except UnfitStep as unfit:
+            self._find((at, "steps", unfit.step), unfit.reason)
+            return
+        self._plan.add_chain(chain, is_here=node.name not in self._models)
+        if node.is_own:
+            self._computed(node, NodeModel((), chain.outputs, chain.predict), node.inputs)
+        else:
+            self._step(node, chain.outputs, chain.execute, tuple(node.inputs.values()))
 
     def _model(self, node: ModelNode, at: int) -> None:
         model = self._models.get(node.name)

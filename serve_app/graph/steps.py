@@ -57,6 +57,15 @@ class Run:
             return whole[self.rows]
         return whole if len(whole) == rows else np.resize(whole, rows)
 
+    def row_of_request(self, row: int) -> int | None:
+        """Which row of its own request a row of these is; None if only some of that request's are here."""
+        place = row if self.rows is None else int(self.rows[row])
+        for owner, count in self.executing.owners:
+            if place < count:
+                return place if owner.rows == count else None
+            place -= count
+        return place
+
 
 Execute = Callable[[Values, Run, Visit], Awaitable[Tensors]]
 """One node's work: its outputs by their own names."""

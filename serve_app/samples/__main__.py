@@ -42,7 +42,7 @@ def main(root: Path) -> None:
 
 @app.command()
 def text(root: Root = Path("models")) -> None:
-    """Add the sentence encoder minilm v1 to a repository, from the extra `samples-text`; a version that is there is kept."""
+    """Add the sentence encoder minilm v1, from the extra `samples-text`; a version that is there is kept."""
     try:
         from serve_app.samples import minilm  # noqa: PLC0415 - needs the extra `samples-text`
     except ModuleNotFoundError as error:

@@ -141,3 +141,38 @@ def test_a_graphs_nodes_are_opened_and_its_plan_is_made(version, tmp_path):
     python = version(format="python", artifact=None, sha256=None)
     ((path, message),) = found("", graph=graph_of(python))
     assert (path, "python_class" in message) == ((*GRAPH, "nodes", 0, "source"), True)
+
+
+def transform(**step):
+    node = {"kind": "transform", "name": "t", "input": "x", "steps": [{"op": "scale"}, step]}
+    return {"inputs": [X], "nodes": [node], "outputs": {"y": "t.y"}}
+
+
+def test_a_function_is_looked_up_unless_the_release_brings_its_own_environment():
+    step = {"op": "function", "function": "nowhere_at_all:f", "datatype": "FP32", "shape": [-1]}
+    args = {"model": "m", "version": "v1", "graph": transform(**step)}
+    release = {"name": "m-v1", "import_path": "graphs.inference:build", "args": args}
+    at = ("applications", 0, "args", "graph", "nodes", 0, "steps", 1, "function")
+    assert list(artifact_findings({"applications": [release]})) == [
+        (at, "there is no module 'nowhere_at_all' to import")
+    ]
+    brought = {**release, "runtime_env": {"py_modules": ["own.zip"]}}
+    assert list(artifact_findings({"applications": [brought]})) == []
+
+
+def test_a_tokenizer_that_is_not_there_is_found():
+    graph = {
+        "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}],
+        "nodes": [
+            {
+                "kind": "transform",
+                "name": "t",
+                "input": "text",
+                "steps": [{"op": "tokenise", "tokenizer": "none/tokenizer.json", "max_length": 8}],
+            }
+        ],
+        "outputs": {"y": "t.input_ids"},
+    }
+    ((path, message),) = found("", graph=graph)
+    assert path == (*GRAPH, "nodes", 0, "steps", 0)
+    assert message == "tokenise: there is no file 'none/tokenizer.json'"

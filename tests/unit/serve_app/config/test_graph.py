@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from serve_app.config.graph import TransformNode, references_of
 from serve_app.config.release import ReleaseArgs
 from serve_app.config.schema_findings import validate
 
@@ -32,11 +33,19 @@ def test_a_whole_graph_is_taken():
         ({"steps": [{"op": "clip", "min": 2, "max": 1}]}, "graph.nodes.0.steps.0", "min 2 is over max 1"),
         ({"steps": [{"op": "standardise", "mean": [1, 2], "std": [1]}]}, "graph.nodes.0.steps.0", "mean has 2 numbers"),
         ({"inputs": "x"}, "graph.nodes.0.inputs", "did you mean 'input'?"),
+        ({"input": ["x"]}, "graph.nodes.0.input", "at least 2"),
+        ({"input": 3}, "graph.nodes.0.input", "must be a valid string"),
     ],
 )
 def test_a_node_that_is_wrong_is_found_at_its_place(node, path, says):
     found = findings({**GRAPH, "nodes": [{**NODE, **node}]})
     assert any(place.startswith(path) and says in message for place, message in found), found
+
+
+def test_a_transform_takes_one_input_or_a_list():
+    one, both = (TransformNode.model_validate({**NODE, "input": given}) for given in ("x", ["x", "a.y"]))
+    assert (one.inputs, both.inputs) == ({"x": "x"}, {"x0": "x", "x1": "a.y"})
+    assert [reference for _, reference in references_of(both)] == ["x", "a.y"]
 
 
 MEMBERS = {"kind": "ensemble", "name": "e", "members": ["a", "b"]}

@@ -18,6 +18,11 @@ OPERATION = TypeAdapter(Operation)
         ({"op": "standardise", "mean": [1], "std": [0]}, "greater than 0"),
         ({"op": "one_hot", "classes": 0}, "greater than 0"),
         ({"op": "reshape", "shape": [0]}, "greater than 0"),
+        ({"op": "transpose", "axes": [0, 2]}, r"axes must have each of 0 to 1 once, not be \[0, 2\]"),
+        ({"op": "transpose", "axes": [-1]}, "greater than or equal to 0"),
+        ({"op": "impute", "values": [float("nan")]}, "finite number"),
+        ({"op": "impute", "values": []}, "at least 1 item"),
+        ({"op": "top_k", "k": 0}, "greater than 0"),
     ],
 )
 def test_what_is_refused(declared, says):

@@ -57,6 +57,8 @@ def test_warm_up_rows_are_zeros_with_free_axes_of_length_1():
     assert (rows.shape, rows.dtype, rows.any()) == ((5, 1, 3), np.float32, False)
     texts = warmup_batches(manifest(datatype="BYTES"))(2)["x"]
     assert texts.tolist() == [[b"", b""], [b"", b""]]
+    images = warmup_batches(manifest(datatype="BYTES"), samples={"x": b"png", "z": b""})(1)["x"]
+    assert images.tolist() == [[b"png", b"png"]]
 
 
 def test_warm_up_repeats_golden_rows_where_there_are_some():

@@ -118,6 +118,15 @@ FED = {**SMALL, "inputs": {"pixels": "half.y"}}
 RENAMED = {**SMALL, "inputs": {"image": "pixels"}}
 SHAPED = {**HALVED, "steps": [{"op": "reshape", "shape": [7]}]}
 ANSWER = {"y": "c.label"}
+OTHER_INPUTS = (
+    {"name": "text", "datatype": "BYTES", "shape": [-1]},
+    {**PIXELS, "name": "maybe", "allow_nan": True},
+)
+TRANSFORM = (*NODES, 0, "steps")
+TOKENISE = {"op": "tokenise", "tokenizer": "nowhere/tokenizer.json", "max_length": 8}
+TOKENS = {"kind": "transform", "name": "tokens", "input": "text", "steps": [TOKENISE]}
+JOINED = {"kind": "transform", "name": "j", "input": ["pixels", "pixels"], "steps": [{"op": "concat"}]}
+MAYBE = {**HALVED, "input": "maybe"}
 FAULTS = {
     "dangling": ((SMALL, {**HALVED, "input": "x.y"}), {}, (*NODES, 1, "input"), "'x.y' is not there"),
     "output of a node": ((SMALL, {**HALVED, "input": "small.x"}), {}, (*NODES, 1, "input"), "'small.x' is not there"),
@@ -187,6 +196,47 @@ FAULTS = {
         r"a switch goes by an integer, BOOL or BYTES a row, not FP32 \[-1, 2\]",
     ),
     "stack of labels": ((SMALL, BIG, {**LABELS, "method": "stack"}), {}, (*MEMBER, 0), "stack takes floats"),
+    "one of several inputs": (({**JOINED, "input": ["pixels", "x.y"]},), {}, (*NODES, 0, "input", 1), "'x.y' is not"),
+    "several into one": (({**JOINED, "steps": STEPS},), {}, (*TRANSFORM, 0), "argmax takes one input, not 2"),
+    "one into several": (({**HALVED, "steps": [{"op": "concat"}]},), {}, (*TRANSFORM, 0), "concat takes several"),
+    "several not last": (
+        ({**HALVED, "steps": [{"op": "top_k", "k": 1}, {"op": "softmax"}]},),
+        {},
+        (*TRANSFORM, 0),
+        r"top_k gives several tensors \(indices, scores\), so it must be the last step",
+    ),
+    "an output of several": (
+        ({**HALVED, "steps": [{"op": "top_k", "k": 1}]},),
+        {},
+        ("outputs", "y"),
+        "'half.y' is not there; there are: .*half.indices, half.scores",
+    ),
+    "no tokenizer": ((TOKENS,), {"y": "tokens.input_ids"}, (*TRANSFORM, 0), "no file 'nowhere/tokenizer.json'"),
+    "no text": (({**TOKENS, "input": "pixels"},), {"y": "tokens.input_ids"}, (*TRANSFORM, 0), "takes a text a row"),
+    "no image": (
+        ({**HALVED, "steps": [{"op": "decode_image", "height": 8, "width": 8}]},),
+        {},
+        (*TRANSFORM, 0),
+        r"takes an image a row, BYTES \[-1\], not FP32 \[-1, 2\]",
+    ),
+    "no pixels": (
+        ({**HALVED, "steps": [{"op": "resize", "height": 8, "width": 8}]},),
+        {},
+        (*TRANSFORM, 0),
+        "resize takes pixels",
+    ),
+    "impute in vain": (
+        ({**HALVED, "steps": [{"op": "impute", "values": [0]}]},),
+        {},
+        (*TRANSFORM, 0),
+        "impute has no effect",
+    ),
+    "NaN into a model": (
+        (MAYBE, FED),
+        {"y": "small.label"},
+        (*NODES, 1, "inputs", "pixels"),
+        "half.y may have NaN, the model's input 'pixels' takes none: impute before it",
+    ),
     "then elsewhere": (
         (SMALL, BIG, CASCADE),
         {**ANSWER, "z": "big.label"},
@@ -204,7 +254,8 @@ FAULTS = {
 
 @pytest.mark.parametrize(("nodes", "outputs", "path", "says"), FAULTS.values(), ids=FAULTS)
 def test_a_fault_has_its_place(nodes, outputs, path, says):
-    findings = plan_graph(graph(*nodes, outputs=outputs or None), models()).findings
+    inputs = (PIXELS, *(one for one in OTHER_INPUTS if one["name"] in str(nodes)))
+    findings = plan_graph(graph(*nodes, outputs=outputs or None, inputs=inputs), models()).findings
     assert path in [place for place, _ in findings]
     (message,) = [message for place, message in findings if place == path]
     assert re.search(says, message), message
@@ -310,3 +361,30 @@ def test_a_ragged_model_cannot_have_replicas_of_its_own():
     assert plan_graph(graph({**SMALL, "placement": "own"}, outputs=outputs), ragged).findings == [
         (("nodes", 0, "placement"), "s has batching.ragged, which is for fused nodes only")
     ]
+
+
+def test_transforms_of_several_tensors_are_wired_by_their_outputs_names():
+    best = {"kind": "transform", "name": "best", "input": "j.y", "steps": [{"op": "top_k", "k": 2}]}
+    plan = plan_graph(graph(JOINED, best, outputs={"at": "best.indices", "all": "j.y"}), {})
+    assert plan.findings == []
+    answer = plan.run({"pixels": ROWS})
+    np.testing.assert_array_equal(answer["all"], np.hstack([ROWS, ROWS]))
+    assert answer["at"].tolist() == [[0, 2], [0, 2], [1, 3], [0, 2]]
+
+
+def test_what_was_imputed_goes_into_a_model():
+    filled = {**MAYBE, "steps": [{"op": "scale", "factor": 2}, {"op": "impute", "values": [0.25, 0.5]}]}
+    declared = graph(filled, FED, outputs={"scores": "small.scores"}, inputs=(OTHER_INPUTS[1],))
+    plan = plan_graph(declared, models(Scores()))
+    assert plan.findings == []
+    assert plan.run({"maybe": np.float32([[np.nan, 1], [2, np.inf]])})["scores"].tolist() == [[0.25, 2], [4, 0.5]]
+
+
+def test_a_plan_knows_what_a_warm_up_may_give_it():
+    photo = {"name": "photo", "datatype": "BYTES", "shape": [-1]}
+    decode = {"op": "decode_image", "height": 2, "width": 2}
+    image = {"kind": "transform", "name": "image", "input": "photo", "steps": [decode]}
+    plan = plan_graph(graph(image, inputs=(photo,)), {})
+    assert list(plan.samples) == ["photo"]
+    plan.load()
+    assert not plan.run({"photo": np.array([plan.samples["photo"]], object)})["y"].any()

