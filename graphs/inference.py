@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -10,13 +11,12 @@ from ray import serve
 from ray.serve import Application
 
 from deployments.model import Model
+from serve_app.config.gpu_request import gpus_of, smallest_mib
 from serve_app.config.release import ReleaseArgs
 from serve_app.dataflow.own_nodes import node_args
-from serve_app.errors import AcceleratorMissing
 
 MAX_ONGOING_REQUESTS = 64  # blocks, each of many rows; a gateway replica has few in flight
 NUM_CPUS = 0.15  # a reservation, not a limit: the sample releases and a second version of each fit two cores
-SHARED_GPU = 0.2  # what a replica takes of a GPU under `auto`: small models share; `num_gpus` in the YAML wins
 
 
 def build(args: dict[str, object]) -> Application:
@@ -47,8 +47,12 @@ def _deployed(release: ReleaseArgs, name: str, nodes: Mapping[str, Application] 
 
 
 def _num_gpus(release: ReleaseArgs) -> float:
-    """What a replica asks of Ray, by what the cluster has now."""
-    gpus = ray.cluster_resources().get("GPU", 0)
-    if release.accelerator == "gpu" and not gpus:
-        raise AcceleratorMissing(release.release)
-    return {"cpu": 0, "gpu": 1, "auto": SHARED_GPU if gpus else 0}[release.accelerator]
+    """What a replica asks of Ray, by what the cluster has now; `num_gpus` in the YAML wins."""
+    asking = ray.remote(num_gpus=0.01, num_cpus=0)(_gpu_memory_mib)  # on a machine that has one
+    return gpus_of(release, ray.cluster_resources().get("GPU", 0), lambda: int(ray.get(asking.remote())))
+
+
+def _gpu_memory_mib() -> int:
+    """Of this machine's smallest GPU; a cluster of several kinds may answer for any of them."""
+    command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    return smallest_mib(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)  # noqa: S603

@@ -23,11 +23,20 @@ from serve_app.batching.queue import PieceQueue
 from serve_app.batching.ragged import Ragged, cut, length_of
 from serve_app.batching.totals import Totals
 from serve_app.config.release import BatchingConfig
-from serve_app.errors import DeadlineExceeded, ModelRaised, Overloaded, ServeAppError, TooLarge, WrongAnswer
+from serve_app.errors import (
+    CapacityError,
+    DeadlineExceeded,
+    ModelRaised,
+    Overloaded,
+    ServeAppError,
+    TooLarge,
+    WrongAnswer,
+)
 from serve_app.types import Block, BlockReply, EntryResult, Timings, nbytes_of
 
 logger = logging.getLogger("serve_app.batching")
 
+WHOLE = (WrongAnswer, CapacityError)  # errors that no part of a batch causes: nothing is found by halving it
 AHEAD_S = 0.002  # merging the next batch in a thread of its own costs more than it saves below this
 
 
@@ -293,7 +302,7 @@ class Batcher:
                 error = await self._try(instance, batch)
                 if error is None:
                     continue
-                if len(batch.pieces) > 1 and budget > 0 and not isinstance(error, WrongAnswer):
+                if len(batch.pieces) > 1 and budget > 0 and not isinstance(error, WHOLE):
                     batches += self._halves(batch)
                 else:
                     for piece in batch.pieces:

@@ -39,7 +39,7 @@ class _ComputingNode(_Node):
     placement: Literal["auto", "fused", "own"] = Field(
         default="auto",
         description="In the graph's process, or on replicas of its own: a deployment of the node's name. auto is the "
-        "latter where something is asked for that needs it: timeout_ms, retries, or another accelerator.",
+        "latter where something is asked for that needs it: timeout_ms, retries, gpu_memory_mib or an accelerator.",
     )
 
     @model_validator(mode="after")
@@ -82,11 +82,16 @@ class _AcceleratedNode(_ComputingNode):
     """What may use a GPU."""
 
     accelerator: Literal["auto", "cpu", "gpu"] | None = Field(default=None, description="Instead of the release's.")
+    gpu_memory_mib: PositiveInt | None = Field(default=None, description="What it needs of a GPU, if it gets one.")
 
     @property
     def why_own(self) -> str:
-        """As of every node, and another accelerator."""
-        return super().why_own or ("" if self.accelerator is None else f"accelerator {self.accelerator}")
+        """As of every node, and what it asks for of a GPU."""
+        if why := super().why_own:
+            return why
+        if self.gpu_memory_mib is not None:
+            return f"gpu_memory_mib {self.gpu_memory_mib}"
+        return "" if self.accelerator is None else f"accelerator {self.accelerator}"
 
 
 class ModelNode(_AcceleratedNode):

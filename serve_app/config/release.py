@@ -124,6 +124,9 @@ class ReleaseArgs(StrictModel):
         description="module:Class of the operator's own code, for models of format python.",
     )
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    gpu_memory_mib: PositiveInt | None = Field(
+        default=None, description="What a replica needs of a GPU, if it gets one: how many share one."
+    )
     slo_ms: PositiveFloat | None = Field(default=None, description="An answer later than this is not computed.")
     batching: BatchingConfig | None = Field(default=None, description="Instead of the manifest's batching.")
     runtime: RuntimeConfig = RuntimeConfig()
@@ -135,6 +138,8 @@ class ReleaseArgs(StrictModel):
     def _is_one_or_the_other(self) -> ReleaseArgs:
         if bool(self.source) == (self.graph is not None):
             raise ValueError("either source or graph must be given, and not both")
+        if self.accelerator == "cpu" and self.gpu_memory_mib is not None:
+            raise ValueError("gpu_memory_mib has no effect on accelerator: cpu")
         if self.graph is not None and self.python_class is not None:
             raise ValueError("python_class belongs to a node of the graph")
         if self.graph is not None and self.runtime.instances != 1:

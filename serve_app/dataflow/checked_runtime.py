@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import closing
 
 from serve_app.dataflow.checks import check_answer
-from serve_app.errors import ModelRaised, RequestError, WrongAnswer
+from serve_app.errors import CapacityError, ModelFailure, ModelRaised, RequestError, WrongAnswer
 from serve_app.runtimes.base import Runtime, StreamingRuntime
 from serve_app.runtimes.raised import short_reason
 from serve_app.types import Tensors, TensorSpec, rows_of
@@ -41,10 +41,11 @@ class CheckedRuntime:
             ModelRaised: The model raised.
             WrongAnswer: Its answer breaks the signature.
             RequestError: The runtime found an element that it cannot take, such as text that is not UTF-8.
+            CapacityError, ModelFailure: A graph's node was away, or failed.
         """
         try:
             answer = self._runtime.predict(inputs)
-        except RequestError:
+        except (RequestError, CapacityError, ModelFailure):
             raise
         except Exception as error:  # foreign code raises anything; its trace is for the log, never for the client
             logger.exception("%s failed on a batch of %d rows", self._release, rows_of(inputs))

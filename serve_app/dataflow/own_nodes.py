@@ -15,6 +15,7 @@ from serve_app.repository.store import ModelVersion, open_version
 from serve_app.types import TensorSpec
 
 ALONE = {"placement": "fused", "timeout_ms": None, "retries": 0, "cache": None}
+GPU = ("accelerator", "gpu_memory_mib")
 
 
 def node_args(args: ReleaseArgs, node: ComputingNode) -> ReleaseArgs:
@@ -24,8 +25,8 @@ def node_args(args: ReleaseArgs, node: ComputingNode) -> ReleaseArgs:
         ConfigError: A model cannot be opened, or the graph cannot be planned.
     """
     changes: dict[str, object] = {"model": f"{args.model}.{node.name}"}
-    if not isinstance(node, TransformNode) and node.accelerator is not None:
-        changes["accelerator"] = node.accelerator
+    if not isinstance(node, TransformNode):
+        changes |= {"accelerator": node.accelerator or args.accelerator, "gpu_memory_mib": node.gpu_memory_mib}
     if isinstance(node, ModelNode):
         changes |= {"source": node.source, "graph": None, "python_class": node.python_class}
     elif args.graph is not None:
@@ -75,9 +76,9 @@ def _alone(args: ReleaseArgs, graph: GraphConfig, node: TransformNode | PythonNo
     own = "node"
     while any(name == own or name.startswith(f"{own}.") for name in names):
         own += "_"
-    taken: dict[str, object] = {"inputs": {name: name for name in names}}
-    if isinstance(node, TransformNode):
-        taken = {"input": names[0] if len(names) == 1 else tuple(names)}
+    taken: dict[str, object] = {"input": names[0] if len(names) == 1 else tuple(names)}
+    if isinstance(node, PythonNode):
+        taken = {"inputs": {name: name for name in names}, **dict.fromkeys(GPU)}
     given = [reference.partition(".")[2] for reference in specs if reference.startswith(f"{node.name}.")]
     return GraphConfig(
         inputs=tuple(declared(specs[reference], name) for name, reference in node.inputs.items()),

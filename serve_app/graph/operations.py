@@ -55,8 +55,10 @@ def planned(operation: Operation, spec: TensorSpec) -> Planned:
 def _cast(operation: Cast, spec: TensorSpec) -> Planned:
     if Datatype.BYTES in (operation.datatype, spec.datatype):
         raise ValueError(f"cast takes numbers, not {spec.datatype} to {operation.datatype}")
-    dtype, may_be_nan = operation.datatype.dtype, spec.allow_nan and operation.datatype.is_float
-    return Planned(replace(spec, datatype=operation.datatype, allow_nan=may_be_nan), lambda x: x.astype(dtype))
+    if not operation.datatype.is_float:
+        need_no_nan(f"cast to {operation.datatype}", spec)
+    dtype = operation.datatype.dtype
+    return Planned(replace(spec, datatype=operation.datatype), lambda x: x.astype(dtype))
 
 
 def _scale(operation: Scale, spec: TensorSpec) -> Planned:
@@ -104,14 +106,14 @@ def _argmax(operation: Argmax, spec: TensorSpec) -> Planned:
     if spec.datatype is Datatype.BYTES:
         raise ValueError("argmax takes numbers, not BYTES")
     need_axis("argmax", spec)
+    need_no_nan("argmax", spec)
 
     def argmax(x: Array) -> Array:
         """NumPy's index type is the platform's."""
         indices: Array = np.argmax(x, axis=-1).astype(np.int64)
         return indices
 
-    given = replace(spec, datatype=Datatype.INT64, shape=spec.shape[:-1], allow_nan=False)
-    return Planned(given, argmax)
+    return Planned(replace(spec, datatype=Datatype.INT64, shape=spec.shape[:-1]), argmax)
 
 
 def _one_hot(operation: OneHot, spec: TensorSpec) -> Planned:
@@ -188,6 +190,12 @@ def need_axis(name: str, spec: TensorSpec) -> None:
     """Raise ValueError unless its rows have an axis."""
     if len(spec.shape) < 2:
         raise ValueError(f"{name} goes along the last axis, and the rows of its input have none")
+
+
+def need_no_nan(name: str, spec: TensorSpec) -> None:
+    """Raise ValueError if it may have NaN."""
+    if spec.allow_nan:
+        raise ValueError(f"{name} takes no NaN, which the graph's input allows: impute before it")
 
 
 def wide_of(spec: TensorSpec) -> np.dtype[np.generic]:

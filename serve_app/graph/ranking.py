@@ -10,6 +10,7 @@ from serve_app.config.operations import TopK
 from serve_app.datatypes import Datatype
 from serve_app.graph.fitting import said
 from serve_app.graph.links import Link, ready
+from serve_app.graph.operations import need_no_nan
 from serve_app.types import Array, TensorSpec
 
 
@@ -18,8 +19,7 @@ def top_k(operation: TopK, spec: TensorSpec) -> Link:
     k, classes = operation.k, spec.shape[-1]
     if spec.datatype is Datatype.BYTES or len(spec.shape) != 2:
         raise ValueError(f"top_k takes a score for each class, [-1, C], not {said(spec)}")
-    if spec.allow_nan:
-        raise ValueError("top_k cannot rank NaN: impute before it")
+    need_no_nan("top_k", spec)
     if classes == -1 or k > classes:
         raise ValueError(f"top_k: k {k} is over the {'unknown number of' if classes == -1 else classes} classes")
     if spec.labels and len(spec.labels) != classes:

@@ -14,7 +14,7 @@ from serve_app.batching.latency import LatencyModel
 from serve_app.batching.policy import AdaptivePolicy
 from serve_app.batching.ragged import Ragged
 from serve_app.config.release import BatchingConfig, RaggedConfig
-from serve_app.errors import DeadlineExceeded, ModelRaised, Overloaded
+from serve_app.errors import DeadlineExceeded, ModelRaised, Overloaded, ReplicaLost
 from serve_app.types import Block, BlockEntry
 
 
@@ -236,6 +236,18 @@ async def test_a_model_that_always_raises_is_not_executed_without_end():
     reply = await batcher(model, max_rows=64).submit(sent)
     assert totals(reply, sent) == ["ModelRaised"] * 64
     assert len(executions) <= 64
+
+
+async def test_a_batch_whose_node_was_lost_is_not_halved():
+    executions: list[int] = []
+
+    def model(inputs):
+        executions.append(len(inputs["x"]))
+        raise ReplicaLost("m.a-v1")
+
+    sent = block(rows(1.0), rows(2.0))
+    reply = await batcher(model).submit(sent)
+    assert (totals(reply, sent), executions) == (["ReplicaLost"] * 2, [2])
 
 
 async def test_the_rest_of_a_request_that_failed_in_part_is_not_executed():

@@ -5,7 +5,7 @@ import pytest
 
 from serve_app.dataflow.checked_runtime import CheckedRuntime, short_reason
 from serve_app.datatypes import Datatype
-from serve_app.errors import InvalidInput, ModelRaised, WrongAnswer
+from serve_app.errors import InvalidInput, ModelRaised, ReplicaLost, WrongAnswer
 from serve_app.types import TensorSpec
 
 OUTPUTS = (TensorSpec("p", Datatype.FP32, (-1, 2)), TensorSpec("text", Datatype.FP32, (-1, -1)))
@@ -64,9 +64,15 @@ def test_what_the_model_raises_is_a_failure_with_a_short_reason(caplog):
     assert "Traceback" in caplog.text
 
 
-def test_what_the_caller_did_wrong_stays_the_caller_s_error():
-    with pytest.raises(InvalidInput, match="input 'x' is no text"):
-        answered(InvalidInput("input 'x'", "is no text"))
+@pytest.mark.parametrize(
+    "error",
+    [InvalidInput("input 'x'", "is no text"), ReplicaLost("m.a-v1"), WrongAnswer("m.a-v1", "it has 2 rows")],
+    ids=["the caller's", "a node was away", "a node's answer is wrong"],
+)
+def test_an_error_of_ours_stays_what_it_is(error):
+    with pytest.raises(type(error)) as raised:
+        answered(error)
+    assert raised.value is error
 
 
 @pytest.mark.parametrize(

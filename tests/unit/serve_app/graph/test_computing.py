@@ -79,17 +79,16 @@ async def test_what_a_node_takes_without_its_queue_is_learned():
 
 
 async def test_a_model_in_a_thread_does_not_hold_the_loop():
-    begun, go = threading.Event(), threading.Event()
+    begun, go, loop = asyncio.Event(), threading.Event(), asyncio.get_running_loop()
 
     def predict(inputs):
-        begun.set()
+        loop.call_soon_threadsafe(begun.set)
         assert go.wait(5)
         return {"y": inputs["own"]}
 
     step = calling(Limits("a"), threaded(predict, "a"), {"own": "x"}, shares(), is_elsewhere=False)
     running = asyncio.ensure_future(step(VALUES, Run(Executing()), visit()))
-    while not begun.is_set():
-        await asyncio.sleep(0)
+    await begun.wait()
     go.set()
     np.testing.assert_array_equal((await running)["y"], VALUES["x"])
 

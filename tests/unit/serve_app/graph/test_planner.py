@@ -7,6 +7,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.graph_faults import (
+    BIG,
+    CASCADE,
+    FAULTS,
+    FED,
+    HALVED,
+    JOINED,
+    MAYBE,
+    MAYBE_IN,
+    MEAN,
+    PIXELS,
+    SMALL,
+    inputs_of,
+)
 
 from serve_app.config.graph import GraphConfig
 from serve_app.datatypes import Datatype
@@ -15,16 +29,10 @@ from serve_app.graph.plan import NodeModel
 from serve_app.graph.planner import plan_graph
 from serve_app.types import TensorSpec
 
-PIXELS = {"name": "pixels", "datatype": "FP32", "shape": [-1, 2]}
 SIGNATURE = NodeModel(
     (TensorSpec("pixels", Datatype.FP32, (-1, 2)),),
     (TensorSpec("scores", Datatype.FP32, (-1, 2)), TensorSpec("label", Datatype.INT64, (-1,))),
 )
-SMALL = {"kind": "model", "name": "small", "source": "s"}
-BIG = {"kind": "model", "name": "big", "source": "b"}
-MEAN = {"kind": "ensemble", "name": "mean", "method": "mean", "members": ["small.scores", "big.scores"]}
-CASCADE = {"kind": "cascade", "name": "c", "first": "small", "then": "big", "confidence": "scores", "threshold": 0.6}
-HALVED = {"kind": "transform", "name": "half", "input": "pixels", "steps": [{"op": "scale", "factor": 0.5}]}
 
 
 class Scores:
@@ -107,155 +115,9 @@ def test_a_cascade_sends_on_only_the_rows_that_are_unsure():
     assert big.seen == [2]
 
 
-LABEL_IN = {"name": "label", "datatype": "INT64", "shape": [-1]}
-STEPS = [{"op": "argmax"}]
-NODES = ("nodes",)
-MEMBER = (*NODES, 2, "members")
-LOOP = {**HALVED, "name": "b", "input": "half.y"}
-LABELS = {**MEAN, "members": ["small.label", "big.label"]}
-MIXED = {**MEAN, "members": ["small.scores", "small.label"]}
-FED = {**SMALL, "inputs": {"pixels": "half.y"}}
-RENAMED = {**SMALL, "inputs": {"image": "pixels"}}
-SHAPED = {**HALVED, "steps": [{"op": "reshape", "shape": [7]}]}
-ANSWER = {"y": "c.label"}
-OTHER_INPUTS = (
-    {"name": "text", "datatype": "BYTES", "shape": [-1]},
-    {**PIXELS, "name": "maybe", "allow_nan": True},
-)
-TRANSFORM = (*NODES, 0, "steps")
-TOKENISE = {"op": "tokenise", "tokenizer": "nowhere/tokenizer.json", "max_length": 8}
-TOKENS = {"kind": "transform", "name": "tokens", "input": "text", "steps": [TOKENISE]}
-JOINED = {"kind": "transform", "name": "j", "input": ["pixels", "pixels"], "steps": [{"op": "concat"}]}
-MAYBE = {**HALVED, "input": "maybe"}
-FAULTS = {
-    "dangling": ((SMALL, {**HALVED, "input": "x.y"}), {}, (*NODES, 1, "input"), "'x.y' is not there"),
-    "output of a node": ((SMALL, {**HALVED, "input": "small.x"}), {}, (*NODES, 1, "input"), "'small.x' is not there"),
-    "circle": (({**HALVED, "input": "b.y"}, LOOP), {}, (*NODES, 0), "go in a circle: half <- b <- half"),
-    "itself": (({**HALVED, "input": "half.y"},), {}, (*NODES, 0), "circle"),
-    "unused": ((SMALL, HALVED), {"y": "half.y"}, (*NODES, 0), "'small' is used by no other node and no output"),
-    "twice": ((HALVED, HALVED), {}, (*NODES, 1, "name"), "a second node named 'half'"),
-    "an input": (({**HALVED, "name": "pixels"},), {"y": "pixels"}, (*NODES, 0, "name"), "is an input's name already"),
-    "output": ((HALVED,), {"y": "half.z"}, ("outputs", "y"), "'half.z' is not there; there are: pixels, half.y"),
-    "wrong shape": (
-        ({**HALVED, "steps": STEPS}, FED),
-        {"y": "small.label"},
-        (*NODES, 1, "inputs", "pixels"),
-        r"half.y is INT64 \[-1\], but the model's input 'pixels' is FP32 \[-1, 2\]",
-    ),
-    "no such input": ((RENAMED,), {"y": "small.label"}, (*NODES, 0, "inputs", "image"), "s has no input 'image'"),
-    "operation": ((SHAPED,), {}, (*NODES, 0, "steps", 0), "does not fit rows"),
-    "members differ": (
-        (SMALL, MIXED),
-        {},
-        (*NODES, 1, "members", 1),
-        r"small.label is INT64 \[-1\], but small.scores is FP32 \[-1, 2\]",
-    ),
-    "vote on scores": ((SMALL, BIG, {**MEAN, "method": "vote"}), {}, (*MEMBER, 0), "vote takes a label a row"),
-    "mean of labels": ((SMALL, BIG, LABELS), {}, (*MEMBER, 0), "mean takes floats"),
-    "no such target": (
-        (SMALL, {**CASCADE, "then": "nobody"}),
-        ANSWER,
-        (*NODES, 1),
-        "'nobody' is no node of this graph; there are: small",
-    ),
-    "no such first": ((BIG, {**CASCADE, "first": "who"}), ANSWER, (*NODES, 1, "first"), "'who' is no node"),
-    "the same twice": (
-        (SMALL, {**CASCADE, "then": "small"}),
-        ANSWER,
-        (*NODES, 1, "first"),
-        "'small' is executed only by 'c'",
-    ),
-    "two routers": (
-        (SMALL, BIG, CASCADE, {"kind": "split", "name": "s", "weights": {"small": 1, "big": 1}}),
-        {**ANSWER, "z": "s.label"},
-        (*NODES, 3),
-        "the node 'big' is executed by 'c' already",
-    ),
-    "a member twice": (
-        (SMALL, BIG, {**MEAN, "members": ["small.scores", "big.scores", "big.scores"], "quorum": 1}),
-        {},
-        (*NODES, 2),
-        "the node 'big' is executed by 'mean' already",
-    ),
-    "no such member": (
-        (SMALL, BIG, {**MEAN, "members": ["small.scores", "big.score"], "quorum": 1}),
-        {},
-        (*NODES, 2, "members", 1),
-        "'big.score' is no output of a node",
-    ),
-    "targets differ": (
-        (SMALL, HALVED, {"kind": "fallback", "name": "f", "targets": ["half", "small"]}),
-        {"y": "f.y"},
-        (*NODES, 2, "targets"),
-        r"half.y is FP32 \[-1, 2\], small has nothing of that name",
-    ),
-    "switch on floats": (
-        (SMALL, BIG, {"kind": "switch", "name": "w", "input": "pixels", "cases": {"1": "small", "2": "big"}}),
-        {"y": "w.label"},
-        (*NODES, 2, "input"),
-        r"a switch goes by an integer, BOOL or BYTES a row, not FP32 \[-1, 2\]",
-    ),
-    "stack of labels": ((SMALL, BIG, {**LABELS, "method": "stack"}), {}, (*MEMBER, 0), "stack takes floats"),
-    "one of several inputs": (({**JOINED, "input": ["pixels", "x.y"]},), {}, (*NODES, 0, "input", 1), "'x.y' is not"),
-    "several into one": (({**JOINED, "steps": STEPS},), {}, (*TRANSFORM, 0), "argmax takes one input, not 2"),
-    "one into several": (({**HALVED, "steps": [{"op": "concat"}]},), {}, (*TRANSFORM, 0), "concat takes several"),
-    "several not last": (
-        ({**HALVED, "steps": [{"op": "top_k", "k": 1}, {"op": "softmax"}]},),
-        {},
-        (*TRANSFORM, 0),
-        r"top_k gives several tensors \(indices, scores\), so it must be the last step",
-    ),
-    "an output of several": (
-        ({**HALVED, "steps": [{"op": "top_k", "k": 1}]},),
-        {},
-        ("outputs", "y"),
-        "'half.y' is not there; there are: .*half.indices, half.scores",
-    ),
-    "no tokenizer": ((TOKENS,), {"y": "tokens.input_ids"}, (*TRANSFORM, 0), "no file 'nowhere/tokenizer.json'"),
-    "no text": (({**TOKENS, "input": "pixels"},), {"y": "tokens.input_ids"}, (*TRANSFORM, 0), "takes a text a row"),
-    "no image": (
-        ({**HALVED, "steps": [{"op": "decode_image", "height": 8, "width": 8}]},),
-        {},
-        (*TRANSFORM, 0),
-        r"takes an image a row, BYTES \[-1\], not FP32 \[-1, 2\]",
-    ),
-    "no pixels": (
-        ({**HALVED, "steps": [{"op": "resize", "height": 8, "width": 8}]},),
-        {},
-        (*TRANSFORM, 0),
-        "resize takes pixels",
-    ),
-    "impute in vain": (
-        ({**HALVED, "steps": [{"op": "impute", "values": [0]}]},),
-        {},
-        (*TRANSFORM, 0),
-        "impute has no effect",
-    ),
-    "NaN into a model": (
-        (MAYBE, FED),
-        {"y": "small.label"},
-        (*NODES, 1, "inputs", "pixels"),
-        "half.y may have NaN, the model's input 'pixels' takes none: impute before it",
-    ),
-    "then elsewhere": (
-        (SMALL, BIG, CASCADE),
-        {**ANSWER, "z": "big.label"},
-        ("outputs", "z"),
-        "'big' is executed only by 'c', not for every row",
-    ),
-    "confidence": (
-        (SMALL, BIG, {**CASCADE, "confidence": "label"}),
-        ANSWER,
-        (*NODES, 2, "confidence"),
-        "no output with a float for each class: scores",
-    ),
-}
-
-
 @pytest.mark.parametrize(("nodes", "outputs", "path", "says"), FAULTS.values(), ids=FAULTS)
 def test_a_fault_has_its_place(nodes, outputs, path, says):
-    inputs = (PIXELS, *(one for one in OTHER_INPUTS if one["name"] in str(nodes)))
-    findings = plan_graph(graph(*nodes, outputs=outputs or None, inputs=inputs), models()).findings
+    findings = plan_graph(graph(*nodes, outputs=outputs or None, inputs=inputs_of(nodes)), models()).findings
     assert path in [place for place, _ in findings]
     (message,) = [message for place, message in findings if place == path]
     assert re.search(says, message), message
@@ -374,7 +236,7 @@ def test_transforms_of_several_tensors_are_wired_by_their_outputs_names():
 
 def test_what_was_imputed_goes_into_a_model():
     filled = {**MAYBE, "steps": [{"op": "scale", "factor": 2}, {"op": "impute", "values": [0.25, 0.5]}]}
-    declared = graph(filled, FED, outputs={"scores": "small.scores"}, inputs=(OTHER_INPUTS[1],))
+    declared = graph(filled, FED, outputs={"scores": "small.scores"}, inputs=(MAYBE_IN,))
     plan = plan_graph(declared, models(Scores()))
     assert plan.findings == []
     assert plan.run({"maybe": np.float32([[np.nan, 1], [2, np.inf]])})["scores"].tolist() == [[0.25, 2], [4, 0.5]]

@@ -45,8 +45,8 @@ class Elsewhere:
         for other in self._waits_for:
             await other.begun.wait()
         try:
-            while self.hangs:
-                await asyncio.sleep(0.01)
+            if self.hangs:
+                await asyncio.Event().wait()
         except asyncio.CancelledError:
             self.cancelled = True
             raise

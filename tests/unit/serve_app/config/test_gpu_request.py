@@ -1,0 +1,54 @@
+"""How much of a GPU a replica asks for."""
+
+from __future__ import annotations
+
+import pytest
+
+from serve_app.config.gpu_request import SHARED_GPU, gpus_of, smallest_mib
+from serve_app.config.release import ReleaseArgs
+from serve_app.dataflow.own_nodes import node_args
+from serve_app.errors import AcceleratorMissing, ConfigError
+
+
+def asked(gpus: float, total: int = 24000, **changes) -> float:
+    args = {"model": "m", "version": "v1", "source": "s", **changes}
+    return gpus_of(ReleaseArgs.model_validate(args), gpus, lambda: total)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "changes", "share"),
+    [
+        (0, {}, 0),
+        (2, {}, SHARED_GPU),
+        (2, {"accelerator": "gpu"}, 1),
+        (2, {"accelerator": "cpu"}, 0),
+        (2, {"gpu_memory_mib": 6000}, 0.25),
+        (2, {"gpu_memory_mib": 6001}, 0.26),
+        (0, {"gpu_memory_mib": 6001}, 0),
+        (2, {"accelerator": "gpu", "gpu_memory_mib": 24000}, 1),
+    ],
+)
+def test_a_share_goes_by_the_memory_that_is_needed(gpus, changes, share):
+    assert asked(gpus, **changes) == share
+
+
+def test_what_the_cluster_does_not_have_is_refused():
+    with pytest.raises(AcceleratorMissing, match="m-v1"):
+        asked(0, accelerator="gpu")
+    with pytest.raises(ConfigError, match="m-v1: gpu_memory_mib 24001 is over a GPU's 24000"):
+        asked(1, gpu_memory_mib=24001)
+    with pytest.raises(ValueError, match="gpu_memory_mib has no effect on accelerator: cpu"):
+        asked(1, accelerator="cpu", gpu_memory_mib=5)
+
+
+def test_a_head_without_models_of_its_own_asks_for_none_and_its_node_for_what_it_says():
+    node = {"kind": "model", "name": "a", "source": "s", "gpu_memory_mib": 12000}
+    x = {"name": "x", "datatype": "FP32", "shape": [-1]}
+    graph = {"inputs": [x], "nodes": [node], "outputs": {"y": "a.y"}}
+    args = ReleaseArgs.model_validate({"model": "m", "version": "v1", "graph": graph})
+    assert gpus_of(args, 1, lambda: 24000) == 0
+    assert gpus_of(node_args(args, args.graph.own[0]), 1, lambda: 24000) == 0.5
+
+
+def test_the_smallest_gpu_counts():
+    assert smallest_mib("81559\n24564\n81559\n") == 24564
