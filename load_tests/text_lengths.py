@@ -100,9 +100,9 @@ def release(source: Path) -> ReleaseArgs:
     return ReleaseArgs.model_validate({**args, "accelerator": "cpu"})
 
 
-def without_lengths(folder: Path) -> Path:
-    """The encoder's version as one that takes any length as it comes, in 16 rows."""
-    version = open_version(str(SOURCE))
+def without_lengths(source: Path, folder: Path) -> Path:
+    """The encoder's version as one that takes any length as it comes, in as many rows at once."""
+    version = open_version(str(source))
     for name in version.manifest.files:
         shutil.copyfile(version.directory / name, folder / name)  # a link out of the folder would be refused
     rows = version.manifest.batching.max_rows
@@ -133,7 +133,9 @@ def main(
     known, random = words(SOURCE / "tokenizer.json"), np.random.default_rng(1)
     table = Table("words a sentence", "by length, rows/s", "padded, rows/s", "times", "largest difference")
     with tempfile.TemporaryDirectory() as folder:
-        by_length, padded = (load_model(release(source)).predict for source in (SOURCE, without_lengths(Path(folder))))
+        by_length, padded = (
+            load_model(release(source)).predict for source in (SOURCE, without_lengths(SOURCE, Path(folder)))
+        )
         found = {
             name: measure(by_length, padded, [sentences(lengths(random, rows), known, random) for _ in range(batches)])
             for name, lengths in LENGTHS.items()

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from support.versions import doubling, write_version
 
 from load_tests import text_lengths
 from load_tests.text_lengths import LENGTHS, Measured, measure, release, sentences, without_lengths, words
@@ -53,14 +54,16 @@ def test_both_ways_have_every_batch_and_the_largest_difference_counts():
 
 
 def test_the_other_encoder_is_the_same_without_its_lengths(tmp_path):
-    if not text_lengths.SOURCE.exists():
-        pytest.skip("models/minilm/v1 is not there: make models-text")
-    source = without_lengths(tmp_path)
-    manifest = open_version(str(source)).manifest
-    assert manifest.batching.ragged is None
-    assert manifest.batching.allowed_rows == (16,)
-    assert manifest.sha256 == open_version(str(text_lengths.SOURCE)).manifest.sha256
-    (node,) = [node for _, node in release(source).graph.models]
-    assert node.source == str(source)
-    (tokens,) = [node for node in release(source).graph.nodes if node.name == "tokens"]
-    assert tokens.steps[0].tokenizer == str(source / "tokenizer.json")
+    batching = {"max_rows": 4, "ragged": {"lengths": [2, 8], "pad": {"x": 0}}}
+    own = write_version(tmp_path / "own", doubling(), {"batching": batching})
+    (tmp_path / "other").mkdir()
+    other = without_lengths(own, tmp_path / "other")
+    before, after = (open_version(str(source)).manifest for source in (own, other))
+    assert (after.batching.ragged, after.batching.max_rows, after.batching.allowed_rows) == (None, 4, (4,))
+    assert after.sha256 == before.sha256
+
+
+def test_the_graph_is_that_of_the_file_with_the_encoder_asked_for(tmp_path):
+    graph = release(tmp_path).graph
+    assert [node.source for _, node in graph.models] == [str(tmp_path)]
+    assert graph.nodes[0].steps[0].tokenizer == str(tmp_path / "tokenizer.json")
