@@ -1,4 +1,4 @@
-"""A graph coded in Python: the cascade of configs/graphs.yaml, for `import_path: graphs.digits_cascade:build`."""
+"""A graph coded in Python: the cascade of configs/prod.yaml, for `import_path: graphs.digits_cascade:build`."""
 
 from __future__ import annotations
 

@@ -77,6 +77,7 @@ class ReleaseInfo:
         tuning_fault: Why the last `user_config` was not taken into use; empty if it was.
         decoupled: Whether a request has any number of responses, in Triton's word, and not exactly one.
         nodes: Of a graph: median milliseconds of each node by the rows that it was given, measured at load.
+        is_ragged: Whether inputs may have any length along axis 1; the release itself then makes their mask.
     """
 
     model: str
@@ -96,6 +97,7 @@ class ReleaseInfo:
     tuning_fault: str = ""
     decoupled: bool = False
     nodes: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    is_ragged: bool = False
 
     @property
     def revision(self) -> int:

@@ -82,7 +82,9 @@ def signatures(manifests: Mapping[str, Manifest]) -> dict[str, NodeModel]:
     """What a graph is planned with where nothing is loaded."""
     return {
         name: NodeModel(
-            tuple(config.spec for config in manifest.inputs), tuple(config.spec for config in manifest.outputs)
+            tuple(config.spec for config in manifest.inputs),
+            tuple(config.spec for config in manifest.outputs),
+            is_ragged=manifest.batching.ragged is not None,
         )
         for name, manifest in manifests.items()
     }
@@ -107,7 +109,7 @@ def _graph_findings(part: _Part, graph: GraphConfig) -> Iterator[Finding]:
         elif manifest := manifests.get(node.name):
             changes = {"source": node.source, "graph": None, "python_class": node.python_class}
             yield from _fit_findings(part.args.model_copy(update=changes), manifest, at)
-            if reason := unfit_for_graphs(manifest, manifest.batching, None):
+            if reason := unfit_for_graphs(manifest):
                 yield (*at, "source"), reason
     yield from plan_graph(graph, signatures(manifests)).findings
     if not part.application.data.get("runtime_env"):  # it may bring the operator's modules along

@@ -23,6 +23,7 @@ class NodeModel:
         profile: Seconds that a batch usually takes, by its rows; empty where that is not known.
         version: Whose version it is, as `serve-app show` and explanations say it.
         device: Where it runs.
+        is_ragged: Whether its inputs may have any length along axis 1.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -32,6 +33,7 @@ class NodeModel:
     profile: Mapping[int, float] = field(default_factory=dict)
     version: str = ""
     device: str = "cpu"
+    is_ragged: bool = False
 
 
 @dataclass(slots=True)

@@ -192,6 +192,8 @@ class _Planner:
         for name in node.inputs.keys() - known:
             self._find((at, "inputs", name), f"{node.source} has no input {name!r}; it has: {', '.join(sorted(known))}")
         sources = {want.name: self._source(node, at, want) for want in model.inputs}
+        if node.is_own and model.is_ragged:  # replicas of its own would make a mask of what is padding here
+            self._find((at, "placement"), f"{node.source} has batching.ragged, which is for fused nodes only")
         self._computed(node, model, sources)
 
     def _declared(self, node: PythonNode | RemoteNode, at: int) -> None:

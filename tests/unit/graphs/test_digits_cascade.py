@@ -1,4 +1,4 @@
-"""The example of a graph in Python is the cascade of configs/graphs.yaml."""
+"""The example of a graph in Python is the cascade of configs/prod.yaml."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ SIGNATURE = NodeModel(
 
 @pytest.fixture(scope="module")
 def file():
-    return yaml.safe_load((ROOT / "configs/graphs.yaml").read_text())
+    return yaml.safe_load((ROOT / "configs/prod.yaml").read_text())
 
 
 @pytest.fixture(scope="module")

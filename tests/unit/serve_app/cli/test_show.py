@@ -164,5 +164,5 @@ def test_the_examples_can_be_shown(run):
     root = Path(__file__).parents[4]
     if not (root / "models/digits/v2/model.yaml").exists():
         pytest.skip("the samples are not trained")
-    code, out, _ = run("show", root / "configs/graphs.yaml")
+    code, out, _ = run("show", root / "configs/prod.yaml")
     assert (code, "digits-cascade-v1" in out) == (0, True)

@@ -351,7 +351,8 @@ def test_what_a_good_file_declares_is_typed():
     (gateway,) = declared.gateways
     assert gateway.args.limits.max_request_rows == 4096
     assert gateway.traffic.models["digits"].traffic == {"v1": 90, "v2": 10}
-    assert [release.release for release in declared.releases] == ["digits-v1", "digits-v2", "wine-v1"]
+    releases = ["digits-v1", "digits-v2", "wine-v1", "digits-ensemble-v1", "digits-cascade-v1"]
+    assert [release.release for release in declared.releases] == releases
     assert declared.releases[2].args.source == "models/wine/v1"
 
 
