@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 GPU_PLATFORM := sys_platform in 'linux win32' and platform_machine in 'x86_64 AMD64'
 OTHER_PLATFORM := sys_platform not in 'linux win32' or platform_machine not in 'x86_64 AMD64'
 
-.PHONY: serve test check models bench lock
+.PHONY: serve test check models models-text bench lock
 
 serve: models
 	@exec $(BIN)/serve-app serve $(CONFIG)
@@ -24,6 +24,9 @@ check: models
 
 models: $(INSTALLED)
 	@$(BIN)/python -m serve_app.samples
+
+models-text: $(INSTALLED)
+	@$(BIN)/python -m serve_app.samples text
 
 bench: models
 	$(BIN)/python -m load_tests bench --quick

@@ -127,6 +127,11 @@ class HandleClient:
         finally:
             replies.cancel()
 
+    def close(self) -> None:
+        """Remove what the calls left in shared memory."""
+        self._post.close()
+        atexit.unregister(self._post.close)
+
 
 def _serve_details() -> dict[str, Any]:
     """What `serve.status` reads, without its rebuilding of every deployment's schema.

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from functools import partial
 
 from deployments.cluster import RayCluster
 from deployments.grpc import GrpcMethods
 from deployments.logs import use_request_log, use_serve_log
 from deployments.metrics import RayMetrics, scrape_cluster
 from serve_app.config.gateway import ExpressConfig, GatewayArgs
+from serve_app.data_plane.inline import InlineReleases
 from serve_app.data_plane.plane import DataPlane
+from serve_app.dataflow.block_server import BlockServer
 from serve_app.observability.request_log import RequestLog
 from serve_app.transport.asgi import GatewayAsgi
 from serve_app.transport.express import ExpressDoor
@@ -32,7 +35,9 @@ class Gateway(GrpcMethods):
         use_serve_log()
         use_request_log()
         self._cluster = RayCluster()
-        self._plane = DataPlane(self._cluster, args.limits, RequestLog(RayMetrics()))
+        metrics = RayMetrics()
+        inline = InlineReleases(partial(BlockServer.load, metrics=metrics))
+        self._plane = DataPlane(self._cluster, args.limits, RequestLog(metrics), explains=args.explain, inline=inline)
         self._pages, self._handler = Pages(self._plane, scrape_cluster).app, InferHandler(self._plane)
         self._grpc = GrpcHandler(self._plane)
         self._health = HealthHandler(self._plane.directory, self._cluster.stopping)
@@ -51,6 +56,7 @@ class Gateway(GrpcMethods):
         The first time, Serve calls the replica running, and may end others for it, once this returns.
         """
         self._plane.configure(user_config)
+        await self._plane.inline.first_loaded()
         if self._door:
             await self._door.opened()
 

@@ -38,7 +38,15 @@ async def _node(name: str, handle: DeploymentHandle) -> NodeModel:
         return _called(reply)
 
     profile = {rows: ms / 1000 for rows, ms in info.profile.items()}
-    return NodeModel(info.inputs, info.outputs, call=call, profile=profile, version=info.release, device=info.device)
+    return NodeModel(
+        info.inputs,
+        info.outputs,
+        call=call,
+        profile=profile,
+        version=info.release,
+        device=info.device,
+        is_ragged=info.is_ragged,
+    )
 
 
 def _called(reply: BlockReply) -> Called:

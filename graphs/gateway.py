@@ -9,7 +9,7 @@ from deployments.gateway import Gateway
 from serve_app.config.gateway import GatewayArgs
 
 MAX_ONGOING_REQUESTS = 4096  # Serve's own default of 5 would never let a batch fill
-NUM_CPUS = 0.25  # a reservation, not a limit: the sample releases and a second version of each fit two cores
+NUM_CPUS = 0.15  # a reservation, not a limit: the sample releases and a second version of each fit two cores
 
 
 def build(args: dict[str, object]) -> Application:

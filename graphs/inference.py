@@ -16,7 +16,7 @@ from serve_app.config.release import ReleaseArgs
 from serve_app.dataflow.own_nodes import node_args
 
 MAX_ONGOING_REQUESTS = 64  # blocks, each of many rows; a gateway replica has few in flight
-NUM_CPUS = 0.25  # a reservation, not a limit: the sample releases and a second version of each fit two cores
+NUM_CPUS = 0.15  # a reservation, not a limit: the sample releases and a second version of each fit two cores
 
 
 def build(args: dict[str, object]) -> Application:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from serve_app.datatypes import Datatype
 from serve_app.errors import ServeAppError
+from serve_app.visits import NodeVisit
 
 Array = npt.NDArray[Any]
 """A decoded tensor: one of the dtypes in `datatypes.Datatype`; axis 0 is the batch axis. BYTES have dtype object."""
@@ -75,6 +76,8 @@ class ReleaseInfo:
         allowed_rows: The only sizes executed; empty allows every one up to `max_rows`.
         tuning_fault: Why the last `user_config` was not taken into use; empty if it was.
         decoupled: Whether a request has any number of responses, in Triton's word, and not exactly one.
+        nodes: Of a graph: median milliseconds of each node by the rows that it was given, measured at load.
+        is_ragged: Whether inputs may have any length along axis 1; the release itself then makes their mask.
     """
 
     model: str
@@ -93,6 +96,8 @@ class ReleaseInfo:
     allowed_rows: tuple[int, ...] = ()
     tuning_fault: str = ""
     decoupled: bool = False
+    nodes: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    is_ragged: bool = False
 
     @property
     def revision(self) -> int:
@@ -126,6 +131,7 @@ class InferenceRequest:
         timeout_s: Seconds from now until the answer is of no more use; None takes the release's.
         priority: Level within [1, MAX_PRIORITY]; the lowest number goes first.
         tenant: Whose request it is; those of one tenant do not crowd out others'. For fair queueing only, unproven.
+        explain: Whether the answer is to say what was done for it.
     """
 
     model_name: str
@@ -138,6 +144,7 @@ class InferenceRequest:
     timeout_s: float | None = None
     priority: int = DEFAULT_PRIORITY
     tenant: str = ""
+    explain: bool = False
 
     @property
     def rows(self) -> int:
@@ -185,6 +192,7 @@ class InferenceResponse:
         id: As in the request.
         queued_s: Seconds the request waited in the gateway's coalescer.
         left_out: As of `EntryResult`.
+        visits: What was done for it, if the request asked: by the nodes of a graph, or by the model.
     """
 
     model_name: str
@@ -196,6 +204,7 @@ class InferenceResponse:
     timings: Timings = Timings()
     queued_s: float = 0.0
     left_out: Mapping[str, str] = field(default_factory=dict)
+    visits: tuple[NodeVisit, ...] = ()
 
 
 @dataclass(slots=True)
@@ -208,6 +217,7 @@ class BlockEntry:
         timeout_s: Seconds left when the block was sent: a remaining time, because clocks of machines differ.
         parameters: V2 request parameters.
         priority: As in the request.
+        explain: As in the request.
     """
 
     rows: int
@@ -215,10 +225,11 @@ class BlockEntry:
     timeout_s: float | None = None
     parameters: Parameters = field(default_factory=dict)
     priority: int = DEFAULT_PRIORITY
+    explain: bool = False
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as a plain call, as `Timings` does."""
-        return BlockEntry, (self.rows, self.request_id, self.timeout_s, self.parameters, self.priority)
+        return BlockEntry, (self.rows, self.request_id, self.timeout_s, self.parameters, self.priority, self.explain)
 
 
 @dataclass(slots=True)
@@ -251,15 +262,17 @@ class EntryResult:
 
     Attributes:
         left_out: Parts of a graph that the answer was made without, `node.member`, and why.
+        visits: What the nodes of a graph did for it, if it asked.
     """
 
     error: ServeAppError | None = None
     timings: Timings = Timings()
     left_out: Mapping[str, str] = field(default_factory=dict)
+    visits: tuple[NodeVisit, ...] = ()
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as a plain call, as `Timings` does."""
-        return EntryResult, (self.error, self.timings, self.left_out)
+        return EntryResult, (self.error, self.timings, self.left_out, self.visits)
 
 
 @dataclass(slots=True)

@@ -18,10 +18,12 @@ from load_tests.servers.host import ProgramHost
 from load_tests.servers.offers import RAW_TENSOR, app_environment, offer_of
 from load_tests.servers.program import Program
 from load_tests.servers.ray_yaml import (
+    APART,
     DEFAULT_PROXY_PORT,
     EXPRESS_PORT,
     batch_route,
     batching_behind_default_proxy,
+    inline_beside_noop,
     serve_app_beside_rivals,
 )
 from load_tests.target import HostUnavailable
@@ -35,14 +37,34 @@ _STOP_S = 60.0  # `serve-app serve` bounds its own end by 45 s
 
 def serve_app_host(workloads: Sequence[Workload], *, quick: bool) -> ProgramHost:
     """Our gateway and releases, the no-op ingress and Ray's own batching, in one cluster in HAProxy mode."""
+    production, base, program = _ours(workloads)
+    config = serve_app_beside_rivals(production, workloads, quick=quick)
+    offers = _offers(base, workloads, quick=quick)
+    return ProgramHost("Ray Serve in HAProxy mode", partial(_with_file, program, config), offers)
+
+
+def inline_host(workload: Workload) -> ProgramHost:
+    """A release inside our gateway, apart from it, and the no-op ingress, in one cluster in HAProxy mode."""
+    production, base, program = _ours([workload])
+    doors = {"": base, ", express door": f"http://127.0.0.1:{EXPRESS_PORT}"}
+    offers = [
+        offer_of(name + door, workload, f"{url}/v2/models/{workload.name}/versions/{version}/infer")
+        for name, version in {"inline": "v1", "apart": APART}.items()
+        for door, url in doors.items()
+    ]
+    no_op = replace(offer_of("no-op ingress", workload, f"{base}/noop"), expected=None)
+    config = inline_beside_noop(production, workload)
+    return ProgramHost("digits inside the gateway", partial(_with_file, program, config), [no_op, *offers])
+
+
+def _ours(workloads: Sequence[Workload]) -> tuple[Mapping[str, Any], str, Program]:
+    """The content of configs/prod.yaml, where its proxy answers, and `serve-app serve` without its file."""
     production = yaml.safe_load((ROOT / "configs/prod.yaml").read_text())
     port = int(production["http_options"]["port"])
-    config = serve_app_beside_rivals(production, workloads, quick=quick)
     ports = [port, EXPRESS_PORT, DASHBOARD_PORT, HAPROXY_STATS_PORT, HAPROXY_METRICS_PORT]
     environment = {**app_environment(workloads), **_FRESH_METRICS}
     program = Program("serve-app", [_script("serve-app"), "serve"], ports, environment, _STOP_S)
-    offers = _offers(f"http://127.0.0.1:{port}", workloads, quick=quick)
-    return ProgramHost("Ray Serve in HAProxy mode", partial(_with_file, program, config), offers)
+    return production, f"http://127.0.0.1:{port}", program
 
 
 def default_proxy_host(workloads: Sequence[Workload]) -> ProgramHost:

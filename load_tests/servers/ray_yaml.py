@@ -8,6 +8,7 @@ from typing import Any
 from load_tests.models import Workload
 
 EXPRESS_PORT = 8001
+APART = "apart"
 DEFAULT_PROXY_PORT = 8002
 MAX_BATCH_ROWS = 32  # as for every other server here
 BATCH_WAITS_S = {"": 0.002, "-0": 0.0}
@@ -35,6 +36,23 @@ def serve_app_beside_rivals(production: Mapping[str, Any], workloads: Sequence[W
             *(_batching(workload.name, wait) for workload in workloads for wait in waits),
         ],
     }
+
+
+def inline_beside_noop(production: Mapping[str, Any], workload: Workload) -> Config:
+    """A release inside our gateway, the same one as an application of its own (version `apart`), and the no-op ingress.
+
+    Args:
+        production: As for `serve_app_beside_rivals`.
+        workload: What the release is made of.
+    """
+    config = serve_app_beside_rivals(production, [workload], quick=True)
+    gateway, release, noop, _ = config["applications"]
+    args = {**release["args"], "batching": {"max_rows": 64}}  # as in production
+    inline = {key: args[key] for key in ("source", "slo_ms", "batching")}
+    table = {"traffic": {"v1": 100, APART: 0}, "inline": {"v1": inline}}
+    gateway["deployments"][0]["user_config"] = {"models": {workload.name: table}}
+    apart = {**release, "name": f"{workload.name}-{APART}", "args": {**args, "version": APART}}
+    return {**config, "applications": [gateway, apart, noop]}
 
 
 def batching_behind_default_proxy(workloads: Sequence[Workload]) -> Config:

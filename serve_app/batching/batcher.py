@@ -13,10 +13,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from serve_app.batching.backlog import Backlog
-from serve_app.batching.execution import Answer, Batch, Instance, Predict
+from serve_app.batching.execution import Answer, Batch, Instance, Predict, told
 from serve_app.batching.job import Job, Piece, Shapes, shapes_of
 from serve_app.batching.policy import BatchPolicy
 from serve_app.batching.queue import PieceQueue
@@ -134,9 +134,13 @@ class Batcher:
         if not job.pieces:
             return BlockReply({}, tuple(EntryResult() for _ in block.entries))
         queue = self._queues.setdefault(group, PieceQueue())
+        was_idle = self._timer is None and not self.queued_rows
         for piece in self._admitted(job):
             queue.push(piece)
-        self._wake_soon(now)
+        if was_idle and self._is_quick(block.rows):
+            self._dispatch()
+        else:
+            self._wake_soon(now)
         try:
             return await job.reply
         except asyncio.CancelledError:
@@ -218,6 +222,9 @@ class Batcher:
             batch, wait_until = self._next_batch(group, self._clock(), may_wait=self._others_are_busy(instance))
             if batch is not None:
                 self._start(instance, batch)
+                if not instance.is_busy:  # it was quick; others have their turn before the next one
+                    wake_at = 0.0 if self.queued_rows else wake_at
+                    break
             elif wait_until is not None:
                 waiting.add(group)
                 wake_at = min(wake_at, wait_until)
@@ -284,32 +291,46 @@ class Batcher:
         allowed = piece.job.block.entries[piece.entry].timeout_s or 0.0
         piece.job.fail(piece, DeadlineExceeded(self._traits.release, round(allowed, 3)))
 
+    def _is_quick(self, rows: int) -> bool:
+        """Whether so many rows are better executed at once than in the next turn of the event loop."""
+        executed = self._policy.config.executed_rows(min(rows, self._policy.config.max_rows))
+        instance = self._free_instance()
+        return instance is not None and instance.is_quick(executed)
+
     def _start(self, instance: Instance, batch: Batch) -> None:
+        """Execute a batch, in a task of its own unless it is quick."""
+        budget, batches = 4 * len(batch.pieces).bit_length(), [batch]
+        if batch.inputs is None and instance.is_quick(batch.executed_rows):
+            budget -= 1
+            batches = self._left_of(batch, self._try_now(instance, batch), budget)
+            if not batches:
+                return
         instance.is_busy = True
         instance.ends_at = self._clock() + self._policy.usual_s(batch.rows)
-        running = asyncio.get_running_loop().create_task(self._execute(instance, batch))
+        running = asyncio.get_running_loop().create_task(self._execute(instance, batches, budget))
         self._running.add(running)
         running.add_done_callback(self._running.discard)
 
-    async def _execute(self, instance: Instance, batch: Batch) -> None:
-        """Execute a batch; one that raises is halved until those that cause it stand alone, within a budget."""
-        budget = 4 * len(batch.pieces).bit_length()
-        batches = [batch]
+    async def _execute(self, instance: Instance, batches: list[Batch], budget: int) -> None:
+        """Execute batches; one that raises is halved until those that cause it stand alone, within a budget."""
         try:
             while batches:
                 batch = batches.pop()
                 budget -= 1
-                error = await self._try(instance, batch)
-                if error is None:
-                    continue
-                if len(batch.pieces) > 1 and budget > 0 and not isinstance(error, WHOLE):
-                    batches += self._halves(batch)
-                else:
-                    for piece in batch.pieces:
-                        piece.job.fail(piece, error)
+                batches += self._left_of(batch, await self._try(instance, batch), budget)
         finally:
             instance.is_busy = False
             self._dispatch()
+
+    def _left_of(self, batch: Batch, error: ServeAppError | None, budget: int) -> list[Batch]:
+        """What of an executed batch is to be executed again: the halves of one that raised."""
+        if error is None:
+            return []
+        if len(batch.pieces) > 1 and budget > 0 and not isinstance(error, WHOLE):
+            return self._halves(batch)
+        for piece in batch.pieces:
+            piece.job.fail(piece, error)
+        return []
 
     def _halves(self, batch: Batch) -> list[Batch]:
         """The two halves of a failed batch, without what has become too late meanwhile; the first one last."""
@@ -327,15 +348,28 @@ class Batcher:
         started = self._clock()
         try:
             answer = await instance.execute(batch)
-        except ServeAppError as error:
-            return error
         except Exception as error:  # whatever a model raises is that batch's error, and the queue goes on
-            ids = ", ".join(piece.job.block.entries[piece.entry].request_id for piece in batch.pieces)
-            logger.exception("%s raised on requests %s", self._traits.release, ids)
-            return ModelRaised(self._traits.release, f"it raised {type(error).__name__}")
-        finally:
-            took = self._clock() - started
-            self._busy_s += took
+            return self._failed(batch, error, started)
+        self._answered(batch, answer, started)
+        return None
+
+    def _try_now(self, instance: Instance, batch: Batch) -> ServeAppError | None:
+        """As `_try`, in the event loop itself."""
+        started = self._clock()
+        try:
+            answer = instance.run(batch)
+        except Exception as error:  # as in `_try`
+            return self._failed(batch, error, started)
+        self._answered(batch, answer, started)
+        return None
+
+    def _failed(self, batch: Batch, error: Exception, started: float) -> ServeAppError:
+        self._busy_s += self._clock() - started
+        return told(error, batch, self._traits.release)
+
+    def _answered(self, batch: Batch, answer: Answer, started: float) -> None:
+        took = self._clock() - started
+        self._busy_s += took
         self._rows += batch.rows
         self._scatter(batch, answer, started)
         self._policy.observe(batch.executed_rows, took)
@@ -343,7 +377,6 @@ class Batcher:
             self._observe(Execution(batch.rows, answer.compute_s, answer.batch_s))
         except Exception:  # a metric that cannot be written must not stop the queue
             logger.exception("%s: a batch was executed but not accounted for", self._traits.release)
-        return None
 
     def _scatter(self, batch: Batch, answer: Answer, started: float) -> None:
         at = 0
@@ -355,11 +388,13 @@ class Batcher:
             run.job.add_part(run.start, part)
             at += run.rows
         results: dict[int, EntryResult] = {}  # pieces of a block share theirs, which then is pickled once
-        for piece in batch.pieces:
+        for index, piece in enumerate(batch.pieces):
             result = results.get(id(piece.job))
             if result is None:
                 queue_s = started - piece.job.submitted
                 timings = Timings(queue_s, answer.batch_s, answer.compute_s, batch.rows)
                 result = EntryResult(None, timings, answer.left_out)
                 results[id(piece.job)] = result
+            if index in answer.visits:
+                result = replace(result, visits=answer.visits[index])
             piece.job.executed(piece, result)

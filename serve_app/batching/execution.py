@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from serve_app.batching.executing import Executing, executing
+from serve_app.batching.explaining import explained
 from serve_app.batching.job import NEVER, Piece, Run, join, runs_of
-from serve_app.batching.latency import LatencyModel
+from serve_app.batching.quick import Quickness
 from serve_app.batching.ragged import Ragged
-from serve_app.errors import WrongAnswer
+from serve_app.errors import ModelRaised, ServeAppError, WrongAnswer
 from serve_app.types import Array, BlockEntry, Tensors, rows_of
+from serve_app.visits import NodeVisit
 
-INLINE_S = 0.0003  # what is over sooner is executed in the event loop itself, which answers health checks too
-FIRST_IN_THREAD = 16  # executions before that is decided
+logger = logging.getLogger("serve_app.batching")
 
 Predict = Callable[[Tensors], Tensors]
 """Executes one batch, blocking; gives back every output with as many rows as it was given."""
@@ -74,12 +77,14 @@ class Answer:
 
     Attributes:
         left_out: What the outputs were made without, and why.
+        visits: What a graph's nodes did for the pieces whose entries want to know, by their index in the batch.
     """
 
     outputs: Tensors
     batch_s: float
     compute_s: float
     left_out: Mapping[str, str] = field(default_factory=dict)
+    visits: Mapping[int, tuple[NodeVisit, ...]] = field(default_factory=dict)
 
 
 class Instance:
@@ -102,37 +107,48 @@ class Instance:
         self._predict, self._release, self._clock, self._waits = predict, release, clock, waits
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"batch-{release}")
         self.is_busy, self.ends_at = False, 0.0
-        self._took, self._executed = LatencyModel(), 0
+        self._quickness = Quickness()
 
     async def execute(self, batch: Batch) -> Answer:
-        """Execute a batch in the instance's thread.
+        """Execute a batch in the instance's thread, or at once if it is quick.
 
         Raises:
             WrongAnswer: The model's outputs do not have as many rows as its inputs.
             Exception: Whatever the model raised.
         """
         ready = await batch.inputs if batch.inputs is not None else None
-        if self._is_quick(batch.executed_rows):
-            return self._run(batch, ready)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, batch, ready)
+        if self.is_quick(batch.executed_rows):
+            return self.run(batch, ready)
+        run = partial(self.run, batch, ready, in_loop=False)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, run)
 
     def close(self) -> None:
         """End the thread once the running batch is done."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    def _is_quick(self, rows: int) -> bool:
+    def is_quick(self, rows: int) -> bool:
         """Whether so many rows take less than waking a thread and being woken by it, as far as is known by now."""
-        return not self._waits and self._executed >= FIRST_IN_THREAD and self._took.most_s(rows) < INLINE_S
+        return not self._waits and self._quickness.says(rows)
 
-    def _run(self, batch: Batch, ready: Tensors | None) -> Answer:
-        begin = self._clock()
+    def run(self, batch: Batch, ready: Tensors | None = None, *, in_loop: bool = True) -> Answer:
+        """Execute a batch in this very thread.
+
+        Args:
+            batch: What to execute.
+            ready: Its merged inputs, if they were prepared ahead.
+            in_loop: Whether this is the event loop's thread.
+
+        Raises:
+            WrongAnswer, Exception: As `execute`.
+        """
+        begin, began = self._clock(), time.thread_time() if in_loop else None
         inputs = batch.merged() if ready is None else ready
         merged = self._clock()
         with executing(Executing(batch.owners(), batch.deadline, self._clock)) as under_way:
             outputs = self._predict(inputs)
         done = self._clock()
-        self._executed += 1
-        self._took.observe(batch.executed_rows, done - begin)
+        computed_s = None if began is None else time.thread_time() - began
+        self._quickness.observe(batch.executed_rows, done - begin, computed_s)
         for name, array in outputs.items():
             if len(array) != batch.executed_rows:
                 reason = f"output {name!r} has {len(array)} rows for {batch.executed_rows} rows of input"
@@ -141,7 +157,16 @@ class Instance:
             raise WrongAnswer(self._release, f"it gave no output for {batch.executed_rows} rows of input")
         if batch.executed_rows != batch.rows:
             outputs = {name: array[: batch.rows] for name, array in outputs.items()}
-        return Answer(outputs, merged - begin, done - merged, under_way.left_out)
+        return Answer(outputs, merged - begin, done - merged, under_way.left_out, explained(under_way, merged))
+
+
+def told(error: Exception, batch: Batch, release: str) -> ServeAppError:
+    """What the requests of a batch that failed are told; an error that is not ours goes to the log as a whole."""
+    if isinstance(error, ServeAppError):
+        return error
+    ids = ", ".join(entry.request_id for entry, _ in batch.owners())
+    logger.error("%s raised on requests %s", release, ids, exc_info=error)
+    return ModelRaised(release, f"it raised {type(error).__name__}")
 
 
 def _repeated(row: Array, count: int) -> Array:

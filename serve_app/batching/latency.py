@@ -28,7 +28,7 @@ class LatencyModel:
         known = {rows: seconds for rows, seconds in (seed or {}).items() if seconds > 0}
         self._rows = sorted(known)
         self._seconds = [known[rows] for rows in self._rows]
-        self._windows: dict[int, _Window] = {}
+        self._windows: dict[int, Window] = {}
         self._count = 0
         self._sizes: list[int] = []
         self._usual: list[float] = []
@@ -49,7 +49,7 @@ class LatencyModel:
         size = 1 << (rows - 1).bit_length()
         window = self._windows.get(size)
         if window is None:
-            window = self._windows[size] = _Window()
+            window = self._windows[size] = Window()
         window.add(seconds / self._curve(rows), self._count)
         fresh = sorted(size for size, one in self._windows.items() if self._count - one.last < FRESH)
         self._sizes = fresh
@@ -92,15 +92,20 @@ class LatencyModel:
         return max(seconds[low] + slope * (rows - anchors[low]), seconds[0] * min(1.0, rows / anchors[0]))
 
 
-class _Window:
-    """The factors of the last executions of one size, in order of time and of size."""
+class Window:
+    """The factors of the last executions of one size, in order of time and of size; `last` is the last one's number."""
 
     def __init__(self) -> None:
         self._recent: deque[float] = deque(maxlen=WINDOW)
         self._sorted: list[float] = []
         self.last = 0
 
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._sorted)
+
     def add(self, factor: float, count: int) -> None:
+        """Take the execution of that number into account, and forget the oldest."""
         if len(self._recent) == WINDOW:
             del self._sorted[bisect_left(self._sorted, self._recent[0])]
         self._recent.append(factor)
@@ -108,4 +113,5 @@ class _Window:
         self.last = count
 
     def quantile(self, share: float) -> float:
+        """What that share of them do not exceed; there must be one."""
         return self._sorted[int(share * (len(self._sorted) - 1))]

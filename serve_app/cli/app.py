@@ -10,6 +10,7 @@ import typer
 from serve_app.cli.infer import infer
 from serve_app.cli.models import app as models_app
 from serve_app.cli.serve import serve_command
+from serve_app.cli.show import show
 from serve_app.cli.status import status
 from serve_app.cli.validate import validate_command
 from serve_app.config.serve_file import ExtraCheck
@@ -33,6 +34,7 @@ def build_app(extra_checks: Sequence[ExtraCheck] = ()) -> typer.Typer:
     )
     app.command("validate")(validate_command(extra_checks))
     app.command("serve")(serve_command(extra_checks))
+    app.command("show")(show)
     app.command("infer")(infer)
     app.command("status")(status)
     app.add_typer(models_app, name="models")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from serve_app.config.cross_checks import never_fills
-from serve_app.config.declared import Release, ServeFile, read_declared
+from serve_app.config.cross_checks import never_fills, one_replica
+from serve_app.config.declared import Application, DeploymentEntry, ServeFile, read_declared
 from serve_app.config.graph import GraphConfig
 from serve_app.config.located import KeyPath
 from serve_app.config.manifest import RUNS_CODE_FORMATS, Format, Manifest
@@ -24,41 +25,99 @@ from serve_app.repository.store import open_version
 def artifact_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     """Open every release's local source and yield what would stop it from being loaded; URLs are left alone."""
     file, _ = read_declared(data)
+    for part in _parts(file):
+        if part.args.graph:
+            yield from _placed(part, _graph_findings(part, part.args.graph))
+        elif "://" not in part.args.source:
+            yield from _release_findings(part)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A release, wherever it runs.
+
+    Attributes:
+        application: Whose replicas execute it.
+        home: Where its args stand.
+        gateways: The options of the gateways whose requests it gets.
+        is_coded: Whether its graph is in Python and not in the file.
+    """
+
+    application: Application
+    home: KeyPath
+    args: ReleaseArgs
+    gateways: tuple[DeploymentEntry, ...]
+    is_coded: bool = False
+
+
+def _parts(file: ServeFile) -> Iterator[_Part]:
+    entries = tuple(gateway.entry for gateway in file.gateways if gateway.entry)
     for release in file.releases:
-        if release.args and release.args.graph:
-            yield from _graph_findings(release, release.args, release.args.graph)
-        elif release.args and "://" not in release.args.source:
-            yield from _release_findings(file, release, release.args)
+        if release.args:
+            home = (*release.application.path, "args")
+            yield _Part(release.application, home, release.args, entries, is_coded=release.is_coded)
+    for gateway in file.gateways:
+        for home, args in gateway.inline:
+            yield _Part(gateway.application, home, args, tuple(map(one_replica, entries)))
 
 
-def _graph_findings(release: Release, args: ReleaseArgs, graph: GraphConfig) -> Iterator[Finding]:
-    """What is wrong with a graph, as far as the signatures of its models are known."""
-    home = (*release.application.path, "args", "graph")
-    models = dict[str, NodeModel]()
-    for index, node in graph.models:
+def opened_models(graph: GraphConfig) -> tuple[dict[str, Manifest], dict[str, str]]:
+    """What is known of a graph's models without loading any.
+
+    Returns:
+        The manifests of the versions on this machine, verified, and what is wrong with the others; by node name.
+    """
+    manifests, faults = dict[str, Manifest](), dict[str, str]()
+    for _, node in graph.models:
         if "://" in node.source:
             continue
-        at = (*home, "nodes", index)
         try:
-            manifest = open_version(node.source).manifest
+            manifests[node.name] = open_version(node.source).manifest
         except ConfigError as error:
-            yield (*at, "source"), "; ".join(str(error).splitlines())
-            continue
-        own = args.model_copy(update={"source": node.source, "graph": None, "python_class": node.python_class})
-        yield from _fit_findings(own, manifest, at)
-        if reason := unfit_for_graphs(manifest, manifest.batching, None):
-            yield (*at, "source"), reason
-        inputs, outputs = (tuple(one.spec for one in tensors) for tensors in (manifest.inputs, manifest.outputs))
-        models[node.name] = NodeModel(inputs, outputs)
-    for path, message in plan_graph(graph, models).findings:
-        yield (*home, *path), message
-    if not release.application.data.get("runtime_env"):  # it may bring the operator's modules along
-        for path, message in lookup_findings(graph):
-            yield (*home, *path), message
+            faults[node.name] = "; ".join(str(error).splitlines())
+    return manifests, faults
 
 
-def _release_findings(file: ServeFile, release: Release, args: ReleaseArgs) -> Iterator[Finding]:
-    home = (*release.application.path, "args")
+def signatures(manifests: Mapping[str, Manifest]) -> dict[str, NodeModel]:
+    """What a graph is planned with where nothing is loaded."""
+    return {
+        name: NodeModel(
+            tuple(config.spec for config in manifest.inputs),
+            tuple(config.spec for config in manifest.outputs),
+            is_ragged=manifest.batching.ragged is not None,
+        )
+        for name, manifest in manifests.items()
+    }
+
+
+def _placed(part: _Part, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Findings about a graph where it stands in the file; if it is coded, at what names its code."""
+    for path, message in findings:
+        if part.is_coded:
+            yield (*part.application.path, "import_path"), f"{'.'.join(map(str, path))}: {message}"
+        else:
+            yield (*part.home, "graph", *path), message
+
+
+def _graph_findings(part: _Part, graph: GraphConfig) -> Iterator[Finding]:
+    """What is wrong with a graph, as far as the signatures of its models are known."""
+    manifests, faults = opened_models(graph)
+    for index, node in graph.models:
+        at = ("nodes", index)
+        if node.name in faults:
+            yield (*at, "source"), faults[node.name]
+        elif manifest := manifests.get(node.name):
+            changes = {"source": node.source, "graph": None, "python_class": node.python_class}
+            yield from _fit_findings(part.args.model_copy(update=changes), manifest, at)
+            if reason := unfit_for_graphs(manifest):
+                yield (*at, "source"), reason
+    yield from plan_graph(graph, signatures(manifests)).findings
+    if not part.application.data.get("runtime_env"):  # it may bring the operator's modules along
+        yield from lookup_findings(graph)
+
+
+def _release_findings(part: _Part) -> Iterator[Finding]:
+    home, args = part.home, part.args
     path = (*home, "source")
     try:
         version = open_version(args.source)
@@ -74,7 +133,7 @@ def _release_findings(file: ServeFile, release: Release, args: ReleaseArgs) -> I
     except ConfigError as error:
         yield (*home, "batching"), f"with the manifest's: {error}"
     if args.batching is None or "max_rows" not in args.batching.model_fields_set:
-        yield from _rows_findings(file, release, manifest.batching.max_rows)
+        yield from _rows_findings(part, manifest.batching.max_rows)
 
 
 def _fit_findings(args: ReleaseArgs, manifest: Manifest, home: KeyPath) -> Iterator[Finding]:
@@ -99,7 +158,7 @@ def _trust_problem(manifest: Manifest, args: ReleaseArgs) -> str | None:
     return str(UntrustedArtifact(f"{args.source}/{manifest.artifact}", str(manifest.sha256), reason))
 
 
-def _rows_findings(file: ServeFile, release: Release, max_rows: int) -> Iterator[Finding]:
-    for gateway in file.gateways:
-        if gateway.entry and (finding := never_fills(gateway.entry, max_rows, release.release)):
+def _rows_findings(part: _Part, max_rows: int) -> Iterator[Finding]:
+    for entry in part.gateways:
+        if finding := never_fills(entry, max_rows, part.args.release):
             yield finding

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
 import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from rich.tree import Tree
 
 from serve_app.errors import ServeAppError
 
@@ -20,6 +22,14 @@ _CONTROL_IN_JSON = re.compile(r"[\x7f-\x9f]")  # the others are escaped already
 
 class CommandError(Exception):
     """A command cannot do what it was asked to; `str()` is the sentence for the person who asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Twig:
+    """A line of a tree, and what hangs on it."""
+
+    text: str
+    twigs: tuple[Twig, ...] = ()
 
 
 @contextmanager
@@ -72,6 +82,20 @@ def say_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     if not console.is_terminal:
         console = _console(width=200)
     console.print(table)
+
+
+def say_tree(root: Twig) -> None:
+    """Write a tree to stdout; long lines are wrapped on a terminal only."""
+    console = _console()
+    if not console.is_terminal:
+        console = _console(width=1000)
+    console.print(_tree(root))
+
+
+def _tree(twig: Twig) -> Tree:
+    tree = Tree(Text(printable(twig.text)))
+    tree.children.extend(map(_tree, twig.twigs))
+    return tree
 
 
 def _console(*, stderr: bool = False, width: int | None = None) -> Console:

@@ -15,9 +15,9 @@ from serve_app.cli.launcher import Launcher
 from serve_app.cli.output import CommandError, errors_reported, say, say_error
 from serve_app.cli.ports import ports_of, taken_ports
 from serve_app.cli.ray_cluster import running_cluster
-from serve_app.cli.validate import checks_of, report_faults
+from serve_app.cli.validate import checks_of, good_file
 from serve_app.config.declared import ServeFile
-from serve_app.config.serve_file import ExtraCheck, read_serve_file
+from serve_app.config.serve_file import ExtraCheck
 
 _PROBE_TIMEOUT_S = 1.0
 
@@ -28,20 +28,12 @@ def serve_command(extra_checks: Sequence[ExtraCheck]) -> Callable[..., None]:
     def serve(file: Annotated[Path, typer.Argument(help="A Ray Serve YAML file.")]) -> None:
         """Serve a file in the foreground; Ctrl-C ends every process of it."""
         with errors_reported():
-            declared = _good_file(file, checks_of(extra_checks, artifacts=True))
+            declared = good_file(file, checks_of(extra_checks, artifacts=True))
             _check_machine(declared, os.environ)
             code = launcher_of(file, declared, _serve_script()).run()
         raise typer.Exit(code)
 
     return serve
-
-
-def _good_file(file: Path, checks: Sequence[ExtraCheck]) -> ServeFile:
-    checked = read_serve_file(file, checks)
-    if checked.faults or checked.declared is None:
-        report_faults(checked.faults)
-        raise typer.Exit(1)
-    return checked.declared
 
 
 def _check_machine(file: ServeFile, environment: Mapping[str, str]) -> None:

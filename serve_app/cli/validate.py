@@ -11,6 +11,7 @@ import typer
 from serve_app.cli.artifacts import artifact_findings
 from serve_app.cli.output import say, say_error, say_json
 from serve_app.config.base import Fault
+from serve_app.config.declared import ServeFile
 from serve_app.config.serve_file import CheckedFile, ExtraCheck, read_serve_file
 
 
@@ -49,6 +50,15 @@ def report_faults(faults: Sequence[Fault]) -> None:
     for fault in faults:
         say_error(str(fault))
     say_error(f"{len(faults)} fault{'s' if len(faults) != 1 else ''}")
+
+
+def good_file(file: Path, checks: Sequence[ExtraCheck]) -> ServeFile:
+    """What a file declares; one with faults ends the command after they are written."""
+    checked = read_serve_file(file, checks)
+    if checked.faults or checked.declared is None:
+        report_faults(checked.faults)
+        raise typer.Exit(1)
+    return checked.declared
 
 
 def _report(file: Path, result: CheckedFile) -> None:

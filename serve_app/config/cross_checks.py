@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from serve_app.config.declared import (
     GATEWAY_DEPLOYMENT,
@@ -15,8 +16,9 @@ from serve_app.config.declared import (
     Release,
     ServeFile,
 )
+from serve_app.config.graph import ComputingNode, GraphConfig, RemoteNode
 from serve_app.config.located import KeyPath, at
-from serve_app.config.release import ReleaseTuning
+from serve_app.config.release import ReleaseArgs, ReleaseTuning
 from serve_app.config.schema_findings import shown, validate
 from serve_app.config.unknown_keys import Finding
 
@@ -36,6 +38,7 @@ def cross_check(file: ServeFile) -> Iterator[Finding]:
     for gateway in file.gateways:
         yield from _only_deployments(gateway.application, GATEWAY_DEPLOYMENT)
         yield from _traffic_has_releases(gateway, file.releases)
+        yield from _inline_is_no_application(gateway, file.applications)
         yield from _batches_can_fill(gateway, file.releases)
     yield from _host_is_local(file)
 
@@ -108,7 +111,8 @@ def _release_stands_alone(release: Release) -> Iterator[Finding]:
                 f"{release.release!r}, not {application.name!r}",
             )
         graph = release.args.graph if release.args else None
-        yield from _only_deployments(application, release.model, *(node.name for node in (graph.own if graph else ())))
+        own = [node.name for node in graph.own] if graph else []
+        yield from _only_deployments(application, release.model, *own, graph=graph)
     for entry in application.deployments:
         if entry.user_config is not None:
             yield from validate(ReleaseTuning, entry.user_config, (*entry.path, "user_config"))[1]
@@ -119,7 +123,7 @@ def _release_stands_alone(release: Release) -> Iterator[Finding]:
         yield (*application.path, "route_prefix"), message
 
 
-def _only_deployments(application: Application, *names: str) -> Iterator[Finding]:
+def _only_deployments(application: Application, *names: str, graph: GraphConfig | None = None) -> Iterator[Finding]:
     seen: set[str] = set()
     for entry in application.deployments:
         path = (*entry.path, "name")
@@ -127,10 +131,21 @@ def _only_deployments(application: Application, *names: str) -> Iterator[Finding
             yield path, "required key is missing"
         elif entry.name not in names:
             known = f"its only one is {names[0]!r}" if len(names) == 1 else f"it has: {', '.join(names)}"
-            yield path, f"{application.name} has no deployment {entry.name!r}; {known}"
+            why = (_why_not_its_own(graph, entry.name) if graph else "") or known
+            yield path, f"{application.name} has no deployment {entry.name!r}; {why}"
         elif entry.name in seen:
             yield path, f"a second entry for {entry.name!r}"
         seen.add(entry.name)
+
+
+def _why_not_its_own(graph: GraphConfig, name: str) -> str:
+    """Why a node of the graph has no deployment, and what would give it one; empty if it is no node."""
+    node = next((node for node in graph.nodes if node.name == name), None)
+    if isinstance(node, ComputingNode):
+        return f"node {name!r} is fused; placement: own gives it replicas of its own"
+    if isinstance(node, RemoteNode):
+        return f"node {name!r} is a model of another server, which scales it"
+    return f"node {name!r} is of kind {node.kind}, which is always in the process of its graph" if node else ""
 
 
 def _traffic_has_releases(gateway: Gateway, releases: Iterable[Release]) -> Iterator[Finding]:
@@ -146,14 +161,28 @@ def _traffic_has_releases(gateway: Gateway, releases: Iterable[Release]) -> Iter
         if not isinstance(model, str):  # the schema says so, with the line of the key
             continue
         path: KeyPath = (*entry.path, "user_config", "models", model)
-        if model not in served and "" not in served:
+        versions = served.get(model, set()) | _inline_versions(traffic)
+        if not versions and "" not in served:
             yield path, f"no application of this file is a release of model {model!r}"
             continue
         for where, version in _named_versions(traffic):
-            if not {version, ""} & served.get(model, {""}):
-                known = ", ".join(sorted(served[model]))
+            if not {version, ""} & (versions or {""}):
+                known = ", ".join(sorted(versions))
                 message = f"version {version!r} of {model} has no release in this file; there are: {known}"
                 yield (*path, *where), message
+
+
+def _inline_is_no_application(gateway: Gateway, applications: Iterable[Application]) -> Iterator[Finding]:
+    taken = {application.name: "an application of this file" for application in applications}
+    for path, args in gateway.inline:
+        if args.release in taken:
+            yield path, f"{args.release} is {taken[args.release]} already; a version runs in one place"
+        taken[args.release] = "a version inside the gateway"
+
+
+def _inline_versions(traffic: object) -> set[str]:
+    inline = at(traffic, ("inline",))
+    return {version for version in inline if isinstance(version, str)} if isinstance(inline, Mapping) else set()
 
 
 def _named_versions(traffic: object) -> Iterator[tuple[KeyPath, str]]:
@@ -171,7 +200,7 @@ def _named_versions(traffic: object) -> Iterator[tuple[KeyPath, str]]:
 def _batches_can_fill(gateway: Gateway, releases: Iterable[Release]) -> Iterator[Finding]:
     largest: tuple[int, str] = (0, "")
     for release in releases:
-        largest = max(largest, (_declared_rows(release), release.release))
+        largest = max(largest, (declared_rows(release.args), release.release))
         own = release.application.deployment(release.model)
         if own and own.max_ongoing_requests is not None and own.max_ongoing_requests < gateway.max_replicas:
             yield (
@@ -179,13 +208,23 @@ def _batches_can_fill(gateway: Gateway, releases: Iterable[Release]) -> Iterator
                 f"{own.max_ongoing_requests} blocks of rows at a time, but up to {gateway.max_replicas} gateway "
                 f"replicas have one in flight each: {release.release} could never take all of them",
             )
-    if gateway.entry and (finding := never_fills(gateway.entry, *largest)):
+    if gateway.entry is None:
+        return
+    if finding := never_fills(gateway.entry, *largest):
         yield finding
+    for _, args in gateway.inline:
+        if finding := never_fills(one_replica(gateway.entry), declared_rows(args), args.release):
+            yield finding
 
 
-def _declared_rows(release: Release) -> int:
-    """The release's `batching.max_rows` where its args give it; 0 leaves it to the manifest."""
-    batching = release.args.batching if release.args else None
+def one_replica(entry: DeploymentEntry) -> DeploymentEntry:
+    """The options as a release inside the gateway sees them: it gets the requests of its own replica alone."""
+    return replace(entry, max_replicas=1)
+
+
+def declared_rows(args: ReleaseArgs | None) -> int:
+    """The `batching.max_rows` that a release's args give; 0 leaves it to the manifest."""
+    batching = args.batching if args else None
     return batching.max_rows if batching and "max_rows" in batching.model_fields_set else 0
 
 

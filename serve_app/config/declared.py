@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from serve_app.config.coded import coded_graph, is_coded, repeated, with_graph
 from serve_app.config.gateway import GatewayArgs, TrafficTable
 from serve_app.config.located import KeyPath, at
 from serve_app.config.release import ReleaseArgs
 from serve_app.config.schema_findings import validate
 from serve_app.config.unknown_keys import Finding
+from serve_app.errors import ConfigError
 from serve_app.types import release_name
 
 GATEWAY_IMPORT_PATH = "graphs.gateway:build"
@@ -86,6 +88,14 @@ class Gateway:
         """Most replicas of the gateway there can be."""
         return self.entry.max_replicas if self.entry else 1
 
+    @property
+    def inline(self) -> tuple[tuple[KeyPath, ReleaseArgs], ...]:
+        """The releases in its replicas, each with where its settings stand; none if the table could not be read."""
+        if self.entry is None or self.traffic is None:
+            return ()
+        models: KeyPath = (*self.entry.path, "user_config", "models")
+        return tuple(((*models, args.model, "inline", args.version), args) for args in self.traffic.inline)
+
 
 @dataclass(frozen=True, slots=True)
 class Release:
@@ -108,6 +118,11 @@ class Release:
         """The name its application must have."""
         return release_name(self.model, self.version)
 
+    @property
+    def is_coded(self) -> bool:
+        """Whether its graph is coded in Python, so that it stands nowhere in the file."""
+        return self.application.import_path != RELEASE_IMPORT_PATH
+
 
 @dataclass(frozen=True, slots=True)
 class ServeFile:
@@ -115,7 +130,7 @@ class ServeFile:
 
     Attributes:
         gateways: Applications built by `graphs.gateway:build`; there must be exactly one.
-        releases: Applications built by `graphs.inference:build`.
+        releases: Applications built by `graphs.inference:build`, or by a module of `graphs` that codes their graph.
         others: The user's own applications.
         http_host: None if it is not given; Ray then listens on all interfaces.
         http_port: Where HTTP is answered.
@@ -151,7 +166,7 @@ def read_declared(data: Mapping[str, Any]) -> tuple[ServeFile, list[Finding]]:
         if application.import_path == GATEWAY_IMPORT_PATH:
             gateway, found = _gateway(application)
             gateways.append(gateway)
-        elif application.import_path == RELEASE_IMPORT_PATH:
+        elif application.import_path == RELEASE_IMPORT_PATH or is_coded(application.import_path):
             release, found = _release(application)
             releases.append(release)
         else:
@@ -234,12 +249,25 @@ def _gateway(application: Application) -> tuple[Gateway, list[Finding]]:
 
 
 def _release(application: Application) -> tuple[Release, list[Finding]]:
-    raw = application.data.get("args", {})
-    args, findings = validate(ReleaseArgs, raw, (*application.path, "args"))
+    raw, path = application.data.get("args", {}), (*application.path, "args")
+    given, findings = _completed(application, raw)
+    args, found = validate(ReleaseArgs, given, path) if not findings else (None, [])
     model, version = at(raw, ("model",)), at(raw, ("version",))
     return (
         Release(
             application, model if isinstance(model, str) else "", version if isinstance(version, str) else "", args
         ),
-        findings,
+        findings + found,
     )
+
+
+def _completed(application: Application, args: object) -> tuple[object, list[Finding]]:
+    """A release's args with the graph that is coded in Python, if it is."""
+    if application.import_path == RELEASE_IMPORT_PATH or not isinstance(args, Mapping):
+        return args, []
+    if said := repeated(args):
+        return args, [((*application.path, "args", key), reason) for key, reason in said.items()]
+    try:
+        return with_graph(args, coded_graph(application.import_path)), []
+    except ConfigError as error:
+        return args, [((*application.path, "import_path"), str(error))]

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from serve_app.config.base import NO_BOOLEAN, Name, PositiveFloat, PositiveInt, StrictModel
+from serve_app.config.inline import InlineRelease
+from serve_app.config.release import ReleaseArgs
 
 Percent = Annotated[float, Field(ge=0, le=100), NO_BOOLEAN]
 
@@ -60,6 +62,11 @@ class GatewayArgs(StrictModel):
 
     limits: LimitsConfig = LimitsConfig()
     express: ExpressConfig | None = None
+    explain: bool = Field(
+        default=False,
+        description="Whether requests may ask what was done for them; the answer shows a release's nodes, their "
+        "sources, devices and times, and how many rows of others were executed with it.",
+    )
 
 
 class ModelTraffic(StrictModel):
@@ -68,10 +75,12 @@ class ModelTraffic(StrictModel):
     Attributes:
         traffic: Percent of the requests by version tag; sums up to 100.
         labels: Movable names for versions, usable wherever a version tag is.
+        inline: Versions that the gateway's replicas execute themselves; the others are applications.
     """
 
     traffic: Mapping[Name, Percent] = Field(min_length=1)
     labels: Mapping[Name, Name] = {}
+    inline: Mapping[Name, InlineRelease] = {}
 
     @field_validator("traffic")
     @classmethod
@@ -82,9 +91,11 @@ class ModelTraffic(StrictModel):
         return traffic
 
     @model_validator(mode="after")
-    def _labels_are_no_versions(self) -> ModelTraffic:
+    def _names_fit_together(self) -> ModelTraffic:
         if both := sorted(set(self.labels) & self.versions):
             raise ValueError(f"{both[0]!r} is a label and a version tag; a name must be one of them")
+        if unused := sorted(set(self.inline) - self.versions):
+            raise ValueError(f"inline version {unused[0]!r} can be reached by nobody; give it traffic, if only 0")
         return self
 
     @property
@@ -104,3 +115,12 @@ class TrafficTable(StrictModel):
         if self.default_model is not None and self.default_model not in self.models:
             raise ValueError(f"default_model {self.default_model!r} is not among models: {', '.join(self.models)}")
         return self
+
+    @property
+    def inline(self) -> tuple[ReleaseArgs, ...]:
+        """What the gateway's replicas execute themselves."""
+        return tuple(
+            release.args(model, version)
+            for model, traffic in self.models.items()
+            for version, release in traffic.inline.items()
+        )

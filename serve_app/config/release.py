@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -111,11 +111,9 @@ class RuntimeConfig(StrictModel):
     )
 
 
-class ReleaseArgs(StrictModel):
-    """One version of one model, running as the Serve application `{model}-{version}`."""
+class ReleaseSettings(StrictModel):
+    """What a release is made of and how it runs, without its name."""
 
-    model: Name
-    version: Name
     source: str = Field(default="", description="Directory of model.yaml: a local path or any fsspec URL.")
     graph: GraphConfig | None = Field(default=None, description="Several nodes, instead of one source.")
     python_class: str | None = Field(
@@ -135,7 +133,7 @@ class ReleaseArgs(StrictModel):
     )
 
     @model_validator(mode="after")
-    def _is_one_or_the_other(self) -> ReleaseArgs:
+    def _is_one_or_the_other(self) -> Self:
         if bool(self.source) == (self.graph is not None):
             raise ValueError("either source or graph must be given, and not both")
         if self.accelerator == "cpu" and self.gpu_memory_mib is not None:
@@ -144,6 +142,17 @@ class ReleaseArgs(StrictModel):
             raise ValueError("python_class belongs to a node of the graph")
         if self.graph is not None and self.runtime.instances != 1:
             raise ValueError("runtime.instances has no effect on a graph yet; give it more replicas")
+        return self
+
+
+class ReleaseArgs(ReleaseSettings):
+    """One version of one model, running as the Serve application `{model}-{version}`."""
+
+    model: Name
+    version: Name
+
+    @model_validator(mode="after")
+    def _own_nodes_have_other_names(self) -> Self:
         for node in self.graph.own if self.graph else ():
             if node.name == self.model or node.name.startswith(f"{self.model}-"):
                 raise ValueError(

@@ -27,12 +27,14 @@ class ReleaseStatus:
         reason: Why it is not ready, in a sentence for the operator; empty when it is.
         replicas: Replicas that can take a block now.
         stopping: Replicas that take no more but may still answer what they have.
+        is_inline: Whether it runs in the gateway's own process; where that changes, a new client is needed.
     """
 
     state: ReleaseState
     reason: str = ""
     replicas: int = 0
     stopping: int = 0
+    is_inline: bool = False
 
 
 def status_of_application(
@@ -113,6 +115,9 @@ class ReleaseClient(Protocol):
         Raises:
             ReplicaLost: The replica died before the last response.
         """
+
+    def close(self) -> None:
+        """Nobody calls the release over this client any more; streams under way go on."""
 
 
 class Cluster(Protocol):

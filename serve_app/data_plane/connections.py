@@ -36,7 +36,7 @@ class Connections:
         self._connecting: dict[str, asyncio.Task[None]] = {}
         self._renewing: dict[str, asyncio.Task[None]] = {}
         self._faults: dict[str, str] = {}
-        self._leaving: list[tuple[str, Coalescer]] = []
+        self._leaving: list[Route] = []
 
     async def refresh(self, wanted: Callable[[], set[str]]) -> None:
         """Ask the cluster once; connect to wanted releases that became ready, leave those that no longer are.
@@ -53,7 +53,8 @@ class Connections:
         for name in set(self.routes) - ready:
             self._leave(name)
         self._abandon_dead()
-        await self._connect_all(ready - set(self.routes))
+        moved = {name for name, route in self.routes.items() if route.is_inline != self.status(name).is_inline}
+        await self._connect_all((ready - set(self.routes)) | moved)
         for name, route in self.routes.items():
             route.coalescer.slots = max(1, self.status(name).replicas)
         self._changed()
@@ -93,19 +94,22 @@ class Connections:
 
     def _leave(self, release: str) -> None:
         """Give up a route. What waits on a release that still runs is answered by it, else it goes elsewhere."""
-        coalescer = self.routes.pop(release).coalescer
+        route = self.routes.pop(release)
         if self.status(release).state is not ReleaseState.READY:
-            coalescer.refuse_waiting(ReplicaLost(release))
-        self._leaving.append((release, coalescer))
+            route.coalescer.refuse_waiting(ReplicaLost(release))
+        self._leaving.append(route)
 
     def _abandon_dead(self) -> None:
-        """Give back what is in flight on releases that have no replica left to answer it."""
-        for release, coalescer in self._leaving:
+        """Give back what is in flight on releases that have no replica left to answer it, and idle clients."""
+        for route in self._leaving:
+            release = route.info.release
             status = self.status(release)
             if status.replicas + status.stopping == 0:
-                coalescer.refuse_waiting(ReplicaLost(release))
-                coalescer.abandon_flights(ReplicaLost(release))
-        self._leaving = [(release, coalescer) for release, coalescer in self._leaving if not coalescer.is_idle]
+                route.coalescer.refuse_waiting(ReplicaLost(release))
+                route.coalescer.abandon_flights(ReplicaLost(release))
+            if route.coalescer.is_idle:
+                route.client.close()
+        self._leaving = [route for route in self._leaving if not route.coalescer.is_idle]
 
     async def _connect_all(self, releases: set[str]) -> None:
         """Connect to releases side by side; one that does not answer soon goes on in the background."""
@@ -136,13 +140,14 @@ class Connections:
             logger.info("%s was tuned", release)
 
     async def _connect(self, release: str) -> None:
-        client = self._cluster.client(release)
+        client, is_inline = self._cluster.client(release), self.status(release).is_inline
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 info = await client.describe()
         except Exception as error:  # Ray's errors have no common base; whatever it was is the reason people are told
             self._faults[release] = f"it does not describe itself: {type(error).__name__} {error}".strip()[:300]
             logger.warning("%s: %s", release, self._faults[release])
+            client.close()
             return
         coalescer = Coalescer(
             Sender(client, info, self._look, lambda: self._renew(release)),
@@ -152,6 +157,9 @@ class Connections:
             slots=max(1, self.status(release).replicas),
             on_lost=self.lost,
         )
-        self.routes[release] = Route(info, coalescer, client)
+        if (before := self.routes.get(release)) is not None:  # it has moved; what waits there goes on here
+            before.coalescer.refuse_waiting(ReplicaLost(release))
+            self._leaving.append(before)
+        self.routes[release] = Route(info, coalescer, client, is_inline)
         self._changed()
         logger.info("%s is taken into use on %s", release, info.device)

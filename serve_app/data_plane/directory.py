@@ -34,7 +34,7 @@ class Directory:
         self._tags: dict[tuple[str, str], str] = {}
         self._answered: dict[str, dict[str, float]] = {}
         self._wake, self._news = asyncio.Event(), asyncio.Event()
-        self._connections = Connections(cluster, self._update_splits, self._wake.set)
+        self._connections = Connections(cluster, self._update_splits, self.look)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -50,6 +50,10 @@ class Directory:
         """Take a new traffic table into use at once; versions new in it follow as soon as they are found ready."""
         self._table = table
         self._update_splits()
+        self._wake.set()
+
+    def look(self) -> None:
+        """Have the cluster looked at out of turn."""
         self._wake.set()
 
     async def watch(self, period_s: float = 1.0) -> None:

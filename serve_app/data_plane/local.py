@@ -73,3 +73,6 @@ class LocalClient:
         async with aclosing(self._executor.stream(block)) as replies:
             async for reply in replies:
                 yield reply
+
+    def close(self) -> None:
+        """There is nothing to give up."""

@@ -18,12 +18,15 @@ from pydantic import ValidationError
 from serve_app.config.gateway import LimitsConfig, TrafficTable
 from serve_app.data_plane.cluster import Cluster
 from serve_app.data_plane.directory import Directory
+from serve_app.data_plane.explaining import visits_of
+from serve_app.data_plane.inline import InlineReleases, JoinedCluster
 from serve_app.data_plane.loop_lag import LoopLag
 from serve_app.data_plane.route import Route
 from serve_app.data_plane.validation import validate
 from serve_app.errors import (
     DeadlineExceeded,
     DeadlineUnreachable,
+    Forbidden,
     InvalidInput,
     InvalidTable,
     ModelNotReady,
@@ -61,6 +64,8 @@ class DataPlane:
         limits: Bounds on one request.
         log: Told once about every request, whatever became of it.
         random_point: Gives numbers in [0, 1) that choose among the shares of a traffic split.
+        explains: Whether requests may ask what was done for them.
+        inline: The releases of this process; they come and go with the traffic table.
 
     Attributes:
         table_fault: Why the last `user_config` was not taken into use; empty if it was.
@@ -72,17 +77,26 @@ class DataPlane:
         limits: LimitsConfig,
         log: RequestLog,
         random_point: Callable[[], float] = random.random,
+        *,
+        explains: bool = False,
+        inline: InlineReleases | None = None,
     ) -> None:
-        self.directory = Directory(cluster)
+        self.inline = inline or InlineReleases()
+        self.directory = Directory(JoinedCluster(cluster, self.inline))
         self.limits = limits
         self.table_fault = ""
-        self._log, self._random_point = log, random_point
+        self._log, self._random_point, self._explains = log, random_point, explains
         self._id_prefix, self._ids = secrets.token_hex(6), itertools.count(1)
         self._watch: asyncio.Task[None] | None = None
         self._lag = LoopLag()
 
     def set_table(self, table: TrafficTable) -> None:
-        """Take a new traffic table into use and, the first time, start to watch the cluster."""
+        """Take a new traffic table into use and, the first time, start to watch the cluster.
+
+        Raises:
+            InvalidTable: It changes a release of this process; the old table stays.
+        """
+        self.inline.declare(table.inline, self.directory.look)
         self.directory.set_table(table)
         if self._watch is None:
             self._watch = asyncio.get_running_loop().create_task(self.directory.watch())
@@ -95,17 +109,14 @@ class DataPlane:
             InvalidTable: It breaks the schema and there is no older one to go on with.
         """
         try:
-            table = TrafficTable.model_validate(user_config)
-        except ValidationError as error:
-            faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-            refused = InvalidTable("; ".join(faults))
+            self.set_table(_table_of(user_config))
+        except InvalidTable as refused:
             if self._watch is None:
-                raise refused from None
+                raise
             self.table_fault = str(refused)
             logger.error("%s", refused)
         else:
             self.table_fault = ""
-            self.set_table(table)
 
     async def close(self) -> None:
         """Stop watching the cluster and write what the log holds back."""
@@ -116,6 +127,7 @@ class DataPlane:
             await asyncio.gather(self._watch, return_exceptions=True)
             self._watch = None
         await self.directory.close()
+        await self.inline.close()
 
     def refused(self, model: str, request_id: str, error: Exception) -> None:
         """Account for a request that could not be decoded, or whose answer could not be encoded."""
@@ -173,6 +185,7 @@ class DataPlane:
             CapacityError: It was refused or lost and may be repeated.
             ModelFailure: The model raised or gave a wrong answer.
             NotSupported: The model is decoupled.
+            Forbidden: It asks for an explanation where that is not allowed.
         """
         return await self._infer(request, self._random_point())
 
@@ -182,6 +195,7 @@ class DataPlane:
             request = replace(request, request_id=self.request_id())
         route: Route | None = None
         try:
+            self._check_explained(request)
             route = self.directory.resolve(request.model_name, request.model_version, point)
             validate(request, route.info, self.limits.max_request_rows)
             deadline = started + self._time_left_s(route, request.timeout_s)
@@ -224,6 +238,7 @@ class DataPlane:
         started = time.perf_counter()
         total = _response(route, request, {}, EntryResult())
         try:
+            self._check_explained(request, is_decoupled=True)
             validate(request, route.info, self.limits.max_request_rows)
             deadline = started + self._time_left_s(route, request.timeout_s)
             async with aclosing(self._responses(route, request, deadline)) as responses:
@@ -308,6 +323,12 @@ class DataPlane:
         outputs = _wanted(coalesced.outputs, request, route.info)
         return _response(route, request, outputs, coalesced.result, coalesced.queued_s)
 
+    def _check_explained(self, request: InferenceRequest, *, is_decoupled: bool = False) -> None:
+        if request.explain and not self._explains:
+            raise Forbidden("explain", "args.explain: true of the gateway")
+        if request.explain and is_decoupled:
+            raise NotSupported(f"model {request.model_name!r} has any number of responses, which are not explained")
+
     def _time_left_s(self, route: Route, timeout_s: float | None) -> float:
         """Seconds the answer may take from here: without what was spent, and will be, waiting for the event loop.
 
@@ -330,6 +351,14 @@ class DataPlane:
         return min(most, timeout_s)
 
 
+def _table_of(user_config: Mapping[str, object]) -> TrafficTable:
+    try:
+        return TrafficTable.model_validate(user_config)
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise InvalidTable("; ".join(faults)) from None
+
+
 def _response(
     route: Route, request: InferenceRequest, outputs: Tensors, result: EntryResult, queued_s: float = 0.0
 ) -> InferenceResponse:
@@ -343,6 +372,7 @@ def _response(
         result.timings,
         queued_s,
         result.left_out,
+        visits_of(result, route.info, request.rows) if request.explain else (),
     )
 
 

@@ -16,11 +16,12 @@ STALL_S = 0.3  # a call in flight for longer, and every so often after, has the 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The way to one release that is loaded, warm and checked."""
+    """The way to one release that is loaded, warm and checked; `is_inline` as of `ReleaseStatus`."""
 
     info: ReleaseInfo
     coalescer: Coalescer
     client: ReleaseClient
+    is_inline: bool = False
 
 
 @dataclass(frozen=True, slots=True)

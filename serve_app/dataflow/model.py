@@ -11,15 +11,18 @@ from types import MappingProxyType
 import numpy as np
 from pydantic import ValidationError
 
+from serve_app.batching.executing import Executing, executing
 from serve_app.config.graph import GraphConfig, RemoteNode
 from serve_app.config.manifest import Manifest
 from serve_app.config.release import BatchingConfig, ReleaseArgs, merged
 from serve_app.dataflow.checked_runtime import CheckedRuntime, CheckedStreamingRuntime
-from serve_app.dataflow.checks import check_answer, check_ragged
+from serve_app.dataflow.checks import check_answer, check_ragged, in_batches
+from serve_app.dataflow.node_times import node_times
 from serve_app.dataflow.own_nodes import node_args, python_version, unless_faulty
 from serve_app.dataflow.profile import Clock, Profile
 from serve_app.dataflow.rehearsal import Rehearsal
 from serve_app.errors import AcceleratorMissing, ConfigError, ServeAppError
+from serve_app.graph.by_length import ByLength
 from serve_app.graph.calls import Called
 from serve_app.graph.plan import NodeModel
 from serve_app.graph.planner import plan_graph
@@ -136,10 +139,12 @@ def _rehearsed(args: ReleaseArgs, parts: _Parts, clock: Clock) -> LoadedModel:
         predicts *= LANES  # the plan keeps apart what must not run twice at once
     rehearsal = Rehearsal(manifest, batching, args.release, clock, parts.samples)
     warmup_s = [rehearsal.check(predict) for predict in dict.fromkeys(predicts)]
-    profile = rehearsal.measure(predicts[0], warmup_s[0], info.device)
+    with executing(Executing(clock=clock)) as measured:
+        profile = rehearsal.measure(predicts[0], warmup_s[0], info.device)
+    ms = {rows: round(1000 * time_s.median_s, 4) for rows, time_s in profile.items()}
     logger.info("%s runs on %s with format %s", args.release, info.device, info.platform)
     return LoadedModel(
-        info=replace(info, profile={rows: round(1000 * time_s.median_s, 4) for rows, time_s in profile.items()}),
+        info=replace(info, profile=ms, nodes=node_times(measured.visits)),
         predicts=predicts,
         batching=batching,
         profile=profile,
@@ -196,7 +201,7 @@ class _LocalNode:
     """A node in this process.
 
     Attributes:
-        limits: The manifest's own.
+        limits: What it allows the whole graph's batches.
         threads: CPU threads of one execution.
     """
 
@@ -219,14 +224,24 @@ def _local(
     """
     manifest = version.manifest
     source, (runtime, *_) = _load(args, version, cpus, arguments)
-    batching = _batching(args, manifest)
-    if reason := unfit_for_graphs(manifest, batching, runtime.fixed_rows):
+    if reason := unfit_for_graphs(manifest):
         raise ConfigError(f"{args.release}: {reason}")
+    is_cut = bool(manifest.batching.ragged or manifest.batching.allowed_rows or runtime.fixed_rows)
+    batching = _batching(args.model_copy(update={"batching": None}) if is_cut else args, manifest)
+    check_fixed_rows(runtime.fixed_rows, batching, args.release)
     inputs, outputs = (tuple(one.spec for one in tensors) for tensors in (manifest.inputs, manifest.outputs))
-    predict = CheckedRuntime(runtime, outputs, args.release).predict
+    predict: Predict = CheckedRuntime(runtime, outputs, args.release).predict
     profile = Rehearsal(manifest, batching, args.release, clock).check(predict)
-    model = NodeModel(inputs, outputs, predict, profile=profile, device=runtime.device)
-    return _LocalNode(model, manifest.batching, source.threads)
+    limits = manifest.batching
+    if is_cut:  # what comes in any number of rows is executed in the sizes of the manifest, whatever the release's
+        limits = limits.model_copy(update={"max_rows": BatchingConfig().max_rows})
+        predict = in_batches(predict, batching)
+    if batching.ragged is not None:
+        predict = ByLength(predict, batching.ragged, outputs, args.release).predict
+    model = NodeModel(
+        inputs, outputs, predict, profile=profile, device=runtime.device, is_ragged=batching.ragged is not None
+    )
+    return _LocalNode(model, limits, source.threads)
 
 
 def _remote(node: RemoteNode, remote: RemoteModel, release: str) -> NodeModel:
@@ -327,4 +342,5 @@ def _info(args: ReleaseArgs, manifest: Manifest, batching: BatchingConfig, devic
         max_batch_bytes=batching.max_batch_bytes,
         allowed_rows=batching.allowed_rows,
         decoupled=manifest.decoupled,
+        is_ragged=batching.ragged is not None,
     )

@@ -49,15 +49,9 @@ class GraphRuntime:
         self._plan.loop.close(*(remote.close for remote in self._remotes))
 
 
-def unfit_for_graphs(manifest: Manifest, batching: BatchingConfig, fixed_rows: int | None) -> str:
+def unfit_for_graphs(manifest: Manifest) -> str:
     """Why a version cannot be a node; empty if it can."""
-    if manifest.decoupled:
-        return "a decoupled model has any number of responses, a node has one"
-    if batching.ragged is not None:
-        return "a model with batching.ragged cannot be a node yet; give it a release of its own"
-    if fixed_rows is not None or batching.allowed_rows:
-        return "a model that is executed with some sizes only cannot be a node yet; give it a release of its own"
-    return ""
+    return "a decoupled model has any number of responses, a node has one" if manifest.decoupled else ""
 
 
 def signature_of(graph: GraphConfig, plan: Plan, nodes: Iterable[BatchingConfig]) -> Manifest:

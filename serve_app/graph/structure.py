@@ -103,7 +103,9 @@ def _find_targets(found: Structure) -> None:
 
 
 def _find_order(found: Structure) -> None:
-    needs = {name: {of for of in needs_of(node) if of in found.nodes} for name, node in found.nodes.items()}
+    needs = {
+        name: [of for of in dict.fromkeys(needs_of(node)) if of in found.nodes] for name, node in found.nodes.items()
+    }
     try:
         found.order = list(TopologicalSorter(needs).static_order())
     except CycleError as error:

@@ -1,9 +1,10 @@
-"""`python -m serve_app.samples [--root models]`: train the sample models that are not there yet."""
+"""`python -m serve_app.samples [--root models]`: train the sample models that are not there; `... text` adds MiniLM."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -11,26 +12,61 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from serve_app.errors import ServeAppError
+from serve_app.errors import ConfigError, ServeAppError
 from serve_app.repository.store import open_version
-from serve_app.samples.train import SAMPLES, is_whole, train
+from serve_app.samples.train import SAMPLES, has_whole, train
+from serve_app.types import release_name
 
 _console = Console(stderr=True)
 
+Root = Annotated[Path, typer.Option(help="The model repository.")]
 
-def main(root: Annotated[Path, typer.Option(help="The model repository.")] = Path("models")) -> None:
-    """Train digits v1, digits v2 and wine v1 into a repository; versions that are there and whole are kept."""
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), console=_console
-    ) as progress:
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback(invoke_without_command=True)
+def _default(context: typer.Context, root: Root = Path("models")) -> None:
+    """Train the sample models on scikit-learn's bundled data; versions that are there and whole are kept."""
+    if context.invoked_subcommand is None:
+        main(root)
+
+
+def main(root: Path) -> None:
+    """Train digits v1 and v2, digits-svm v1 and wine v1 into a repository; versions that are there are kept."""
+    with _bars() as bars:
         for sample in SAMPLES:
-            task = progress.add_task(f"{sample.release}: training", total=1)
-            is_kept = is_whole(root, sample)
-            if not is_kept:
-                train(root, sample)
-            metrics = open_version(str(root / sample.model / sample.version)).manifest.metrics
-            done = ", ".join(["kept" if is_kept else "trained", *_report(metrics)])
-            progress.update(task, completed=1, description=f"{sample.release}: {done}")
+            with _making(bars, root, (sample.model, sample.version), "train") as is_kept:
+                if not is_kept:
+                    train(root, sample)
+
+
+@app.command()
+def text(root: Root = Path("models")) -> None:
+    """Add the sentence encoder minilm v1, from the extra `samples-text`; a version that is there is kept."""
+    try:
+        from serve_app.samples import minilm  # noqa: PLC0415 - needs the extra `samples-text`
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"minilm-v1 needs {error.name}: pip install 'serve-app[samples-text]'") from error
+    with _bars() as bars, _making(bars, root, (minilm.MODEL, minilm.VERSION), "export") as is_kept:
+        if not is_kept:
+            minilm.add(root)
+
+
+def _bars() -> Progress:
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    return Progress(*columns, console=_console)
+
+
+@contextmanager
+def _making(bars: Progress, root: Path, name: tuple[str, str], verb: str) -> Iterator[bool]:
+    """A bar for a version; gives whether it is there already, and says at the end what is known of it."""
+    release = release_name(*name)
+    task = bars.add_task(f"{release}: {verb}ing", total=1)
+    is_kept = has_whole(root, *name)
+    yield is_kept
+    metrics = open_version(str(root.joinpath(*name))).manifest.metrics
+    done = ", ".join(["kept" if is_kept else f"{verb}ed", *_report(metrics)])
+    bars.update(task, completed=1, description=f"{release}: {done}")
 
 
 def _report(metrics: Mapping[str, float]) -> Iterator[str]:
@@ -42,7 +78,7 @@ def _report(metrics: Mapping[str, float]) -> Iterator[str]:
 
 if __name__ == "__main__":
     try:
-        typer.run(main)
+        app(standalone_mode=True)
     except ServeAppError as error:
         _console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -20,6 +20,8 @@ from tritonclient.utils import InferenceServerException
 
 from serve_app.samples.data import held_out
 
+GRAPHS = [("digits-ensemble", "v1", "READY"), ("digits-cascade", "v1", "READY")]
+
 
 @pytest.fixture(scope="module")
 def gateway_log_sizes(server: Server) -> dict[Path, int]:
@@ -59,7 +61,7 @@ def test_health_and_descriptions_are_told(client):
     assert client.get_model_metadata("digits").inputs[0].name == "pixels"
     assert client.get_model_config("wine").config.max_batch_size == 64
     index = [(model.name, model.version, model.state) for model in client.get_model_repository_index().models]
-    assert index == [("digits", "v1", "READY"), ("digits", "v2", "READY"), ("wine", "v1", "READY")]
+    assert index == [("digits", "v1", "READY"), ("digits", "v2", "READY"), ("wine", "v1", "READY"), *GRAPHS]
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

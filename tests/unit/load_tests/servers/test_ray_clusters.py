@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from load_tests.servers.ray_clusters import default_proxy_host, serve_app_host
+from load_tests.servers.ray_clusters import default_proxy_host, inline_host, serve_app_host
 from load_tests.target import HostUnavailable
 
 
@@ -41,3 +41,14 @@ def test_a_cluster_that_runs_already_is_not_joined(workloads, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     with pytest.raises(HostUnavailable, match=r"a Ray cluster runs at 10\.0\.0\.1:6379 \(from RAY_ADDRESS\)"):
         default_proxy_host(workloads).prepare()
+
+
+def test_a_release_inside_the_gateway_is_offered_at_both_doors_beside_itself_and_the_no_op(workloads):
+    offers = {offer.target.name: offer.target.url for offer in inline_host(workloads[0]).offers}
+    assert offers == {
+        "no-op ingress": "http://127.0.0.1:8000/noop",
+        "inline": "http://127.0.0.1:8000/v2/models/digits/versions/v1/infer",
+        "inline, express door": "http://127.0.0.1:8001/v2/models/digits/versions/v1/infer",
+        "apart": "http://127.0.0.1:8000/v2/models/digits/versions/apart/infer",
+        "apart, express door": "http://127.0.0.1:8001/v2/models/digits/versions/apart/infer",
+    }

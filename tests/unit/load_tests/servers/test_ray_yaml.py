@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from load_tests.servers.ray_yaml import batching_behind_default_proxy, serve_app_beside_rivals
+from load_tests.servers.ray_yaml import batching_behind_default_proxy, inline_beside_noop, serve_app_beside_rivals
 from serve_app.config.serve_file import check_serve_file
 
 PRODUCTION = yaml.safe_load((Path(__file__).parents[4] / "configs/prod.yaml").read_text())
@@ -55,3 +55,14 @@ def test_the_default_proxy_is_ray_without_any_switch(workloads):
     config = batching_behind_default_proxy(workloads)
     assert "controller_options" not in config
     assert names_and_routes(config) == {"batch-digits": "/batch/digits", "batch-cnn": "/batch/cnn"}
+
+
+def test_a_release_inside_the_gateway_is_there_as_an_application_of_another_tag_too(workloads, tmp_path):
+    config = inline_beside_noop(PRODUCTION, workloads[0])
+    file = tmp_path / "serve.yaml"
+    file.write_text(yaml.safe_dump(config))
+    assert check_serve_file(file) == []
+    assert names_and_routes(config) == {"gateway": "/", "digits-apart": None, "noop": "/noop"}
+    table = config["applications"][0]["deployments"][0]["user_config"]["models"]["digits"]
+    apart = config["applications"][1]["args"]
+    assert table["inline"]["v1"] == {key: apart[key] for key in ("source", "slo_ms", "batching")}

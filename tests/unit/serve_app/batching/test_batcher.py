@@ -12,6 +12,7 @@ from support.waiting import until
 from serve_app.batching.batcher import Batcher, Traits
 from serve_app.batching.latency import LatencyModel
 from serve_app.batching.policy import AdaptivePolicy
+from serve_app.batching.quick import FIRST_IN_THREAD
 from serve_app.batching.ragged import Ragged
 from serve_app.config.release import BatchingConfig, RaggedConfig
 from serve_app.errors import DeadlineExceeded, ModelRaised, Overloaded, ReplicaLost
@@ -416,3 +417,54 @@ async def test_callers_that_leave_early_cost_no_execution_and_the_next_one_is_se
     assert (await subject.submit(block(rows(7)))).outputs["total"].tolist() == [21]
     assert [value for batch in model.batches for value in batch] == [0, *range(100, 120), 7]
     assert subject.queued_rows == 0
+
+
+def quick(model) -> Batcher:
+    """A batcher that has executed one, two and four rows often enough to do it in the event loop itself."""
+    subject = batcher(model)
+    instance = subject._instances[0]
+    for count in (1, 2, 4):
+        for _ in range(FIRST_IN_THREAD):
+            instance._quickness.observe(count, 1e-5)
+    return subject
+
+
+async def test_what_is_quick_is_answered_in_the_same_turn_of_the_event_loop():
+    model = Recording()
+    subject = quick(model)
+    turns: list[str] = []
+    asyncio.get_running_loop().call_soon(turns.append, "next")
+    sent = block(rows(1), rows(2))
+    reply = await subject.submit(sent)
+    assert (totals(reply, sent), turns) == ([[3], [6]], [])
+    assert subject.totals.queued_rows == 0
+
+
+async def test_what_is_quick_but_raises_is_halved_like_the_rest():
+    def model(inputs):
+        if (inputs["x"] == 3).any():
+            raise ValueError("unlucky")
+        return predict(inputs)
+
+    sent = block(rows(1), rows(2), rows(3), rows(4))
+    assert totals(await quick(model).submit(sent), sent) == [[3], [6], "ModelRaised", [12]]
+    sent = block(rows(3))
+    assert totals(await quick(model).submit(sent), sent) == ["ModelRaised"]
+
+
+async def test_others_have_their_turn_between_two_quick_batches():
+    model = Recording()
+    subject = quick(model)
+    subject.configure(BatchingConfig(max_rows=4))
+    turns: list[int] = []
+    asyncio.get_running_loop().call_soon(lambda: turns.append(len(model.batches)))
+    sent = block(rows(1, 2, 3, 4), rows(5, 6, 7, 8))
+    assert totals(await subject.submit(sent), sent) == [[3, 6, 9, 12], [15, 18, 21, 24]]
+    assert (model.batch_rows, turns) == ([4, 4], [1])
+
+
+async def test_what_is_quick_but_too_late_is_not_executed():
+    model = Recording()
+    sent = block(rows(1), timeout_s=0)
+    assert totals(await quick(model).submit(sent), sent) == ["DeadlineExceeded"]
+    assert model.batches == []

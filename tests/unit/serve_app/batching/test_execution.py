@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from support.arithmetic import block, predict, rows
 
-from serve_app.batching.execution import FIRST_IN_THREAD, Batch, Instance
+from serve_app.batching.execution import Batch, Instance, told
 from serve_app.batching.job import Job
+from serve_app.batching.quick import FIRST_IN_THREAD
 from serve_app.batching.ragged import Ragged
 from serve_app.config.release import RaggedConfig
 from serve_app.errors import WrongAnswer
@@ -69,3 +70,11 @@ async def test_what_is_known_to_be_quick_needs_no_thread_and_what_is_slow_does()
     here = threading.current_thread()
     assert {one is here for one in threads[:FIRST_IN_THREAD]} == {False}
     assert [one is here for one in threads[-2:]] == [True, False]
+
+
+async def test_what_is_not_ours_is_told_by_its_name_and_logged_with_its_requests(caplog):
+    own = WrongAnswer("m", "it has no rows")
+    subject = batch(block(rows(1), rows(2)))
+    assert told(own, subject, "m") is own
+    assert str(told(ValueError("secret"), subject, "m")) == "m failed: it raised ValueError"
+    assert "m raised on requests r0, r1" in caplog.text

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from serve_app.batching.latency import FRESH, WINDOW, LatencyModel
+from serve_app.batching.latency import FRESH, WINDOW, LatencyModel, Window
 
 SEED = {1: 0.010, 2: 0.011, 4: 0.013, 8: 0.017}
 
@@ -102,3 +102,11 @@ def test_time_that_stands_still_says_nothing():
 
 def test_what_is_usual_can_be_listed():
     assert LatencyModel(SEED).usual_by_rows() == SEED
+
+
+def test_a_window_forgets_the_oldest():
+    window = Window()
+    for number in range(WINDOW + 1):
+        window.add(100.0 if number == 0 else float(number), number)
+    assert (len(window), window.last) == (WINDOW, WINDOW)
+    assert (window.quantile(0), window.quantile(1)) == (1, WINDOW)

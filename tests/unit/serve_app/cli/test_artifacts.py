@@ -143,6 +143,33 @@ def test_a_graphs_nodes_are_opened_and_its_plan_is_made(version, tmp_path):
     assert (path, "python_class" in message) == ((*GRAPH, "nodes", 0, "source"), True)
 
 
+def found_inline(**settings):
+    table = {"models": {"m": {"traffic": {"v1": 100}, "inline": {"v1": settings}}}}
+    entry = {"name": "Gateway", "max_ongoing_requests": 16, "num_replicas": 4, "user_config": table}
+    gateway = {"name": "gateway", "import_path": "graphs.gateway:build", "deployments": [entry]}
+    return list(artifact_findings({"applications": [gateway]}))
+
+
+def test_what_is_inline_is_opened_too(version, tmp_path):
+    home = ("applications", 0, "deployments", 0, "user_config", "models", "m", "inline", "v1")
+    assert found_inline(source=version(batching={"max_rows": 16})) == []
+    ((path, message),) = found_inline(source=str(tmp_path / "none"))
+    assert (path, message) == ((*home, "source"), f"{tmp_path}/none: is not a directory")
+    ((path, message),) = found_inline(graph=graph_of(version(), output="a0.z"))
+    assert path == (*home, "graph", "outputs", "y")
+    ((path, message),) = found_inline(source=version(batching={"max_rows": 32}))
+    assert path == ("applications", 0, "deployments", 0, "max_ongoing_requests")
+
+
+def test_what_is_wrong_with_a_coded_graph_stands_at_what_names_its_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where the samples are not
+    coded = {"import_path": "graphs.digits_cascade:build", "args": {"model": "m", "version": "v1"}}
+    path = ("applications", 0, "import_path")
+    assert list(artifact_findings({"applications": [coded]})) == [
+        (path, f"nodes.{index}.source: models/digits/v{index + 1}: is not a directory") for index in (0, 1)
+    ]
+
+
 def transform(**step):
     node = {"kind": "transform", "name": "t", "input": "x", "steps": [{"op": "scale"}, step]}
     return {"inputs": [X], "nodes": [node], "outputs": {"y": "t.y"}}

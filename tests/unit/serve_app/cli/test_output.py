@@ -5,7 +5,17 @@ import json
 import pytest
 import typer
 
-from serve_app.cli.output import CommandError, errors_reported, progress, say, say_error, say_json, say_table
+from serve_app.cli.output import (
+    CommandError,
+    Twig,
+    errors_reported,
+    progress,
+    say,
+    say_error,
+    say_json,
+    say_table,
+    say_tree,
+)
 from serve_app.errors import ManifestError
 
 
@@ -46,6 +56,16 @@ def test_json_is_indented(capsys):
 def test_a_table_without_a_terminal_is_wide_enough(capsys):
     say_table(("a", "b"), [("x" * 90, "y" * 90)])
     assert "y" * 90 in capsys.readouterr().out
+
+
+def test_a_tree_shows_what_hangs_on_what_unwrapped_and_without_markup(capsys):
+    say_tree(Twig("[b]root", (Twig("x" * 300, (Twig("a\x1bb"),)), Twig(":smile:"))))
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        "[b]root",
+        f"├── {'x' * 300}",
+        "│   └── a\ufffdb",
+        "└── :smile:",
+    ]
 
 
 @pytest.mark.parametrize("text", ["[/x]", "[red]a", ":smile:"])

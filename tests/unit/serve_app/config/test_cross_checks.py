@@ -73,6 +73,32 @@ def test_one_deployment_has_one_entry():
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("conv", "node 'conv' is fused; placement: own gives it replicas of its own"),
+        ("half", "node 'half' is fused; placement: own gives it replicas of its own"),
+        ("far", "node 'far' is a model of another server, which scales it"),
+        ("safe", "node 'safe' is of kind fallback, which is always in the process of its graph"),
+        ("elsewhere", "it has: m, big"),
+    ],
+)
+def test_options_of_a_node_without_replicas_say_what_would_give_it_some(name, why):
+    y = {"name": "y", "datatype": "FP32", "shape": [-1]}
+    nodes = [
+        {"kind": "model", "name": "conv", "source": "s"},
+        {"kind": "model", "name": "big", "source": "s", "retries": 1},
+        {"kind": "transform", "name": "half", "input": "x", "steps": [{"op": "softmax"}]},
+        {"kind": "remote", "name": "far", "url": "far:1", "model": "m", "inputs": {"x": "x"}, "outputs": [y]},
+        {"kind": "fallback", "name": "safe", "targets": ["big", "conv"]},
+    ]
+    graph = {"inputs": [{**y, "name": "x"}], "nodes": nodes, "outputs": {"y": "safe.y"}}
+    entries = [{"name": "m"}, {"name": "big"}, {"name": name}]
+    assert found(gateway(), release(args={"source": "", "graph": graph}, deployments=entries)) == [
+        ("applications.1.deployments.2.name", f"m-v1 has no deployment {name!r}; {why}")
+    ]
+
+
 def test_an_entry_without_a_name_says_so():
     assert found(gateway(), release(deployments=[{}])) == [
         ("applications.1.deployments.0.name", "required key is missing")
@@ -124,3 +150,46 @@ def test_a_release_takes_a_block_of_every_gateway_replica():
     assert [path for path, _ in found(gateway(num_replicas=3), release(deployments=entries))] == [
         "applications.1.deployments.0.max_ongoing_requests"
     ]
+
+
+TABLE = "applications.0.deployments.0.user_config.models.m"
+
+
+def inline(*versions, **more):
+    return {"m": {"traffic": {"v1": 100}, "inline": {version: {"source": "s", **more} for version in versions}}}
+
+
+def test_an_inline_version_needs_no_application():
+    assert found(gateway(inline("v1"))) == []
+    assert found(gateway(inline("v1")), release("v2")) == []
+    both = {"m": {"traffic": {"v1": 50, "v2": 50}, "inline": {"v1": {"source": "s"}}}}
+    assert found(gateway(both), release("v2")) == []
+    assert found(gateway(both)) == [
+        (f"{TABLE}.traffic.v2", "version 'v2' of m has no release in this file; there are: v1")
+    ]
+
+
+def test_an_inline_version_is_no_application_as_well():
+    says = "m-v1 is an application of this file already; a version runs in one place"
+    assert found(gateway(inline("v1")), release()) == [(f"{TABLE}.inline.v1", says)]
+
+
+def test_two_inline_versions_have_two_names():
+    models = {
+        "m": {"traffic": {"n-v1": 100}, "inline": {"n-v1": {"source": "s"}}},
+        "m-n": {"traffic": {"v1": 100}, "inline": {"v1": {"source": "s"}}},
+    }
+    assert found(gateway(models)) == [
+        (
+            "applications.0.deployments.0.user_config.models.m-n.inline.v1",
+            "m-n-v1 is a version inside the gateway already; a version runs in one place",
+        )
+    ]
+
+
+def test_an_inline_version_gets_the_requests_of_one_replica_only():
+    small = {"max_ongoing_requests": 16, "num_replicas": 4}
+    assert found(gateway(inline("v1", batching={"max_rows": 16}), **small)) == []
+    ((path, message),) = found(gateway(inline("v1", batching={"max_rows": 17}), **small))
+    assert path == "applications.0.deployments.0.max_ongoing_requests"
+    assert "a batch of m-v1 (batching.max_rows 17) could never fill" in message

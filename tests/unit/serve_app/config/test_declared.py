@@ -104,3 +104,26 @@ def test_without_servicers_there_is_no_grpc_server():
 def test_a_wrong_shape_is_one_finding_and_no_exception(applications, path):
     _, findings = read_declared({"applications": applications})
     assert [where for where, _ in findings] == [path]
+
+
+CODED = {**RELEASE, "import_path": "graphs.digits_cascade:build", "args": {"model": "m", "version": "v1"}}
+
+
+def test_a_release_may_be_coded_in_python():
+    file, findings = declared(CODED, RELEASE)
+    assert findings == []
+    assert [(release.release, release.is_coded) for release in file.releases] == [("m-v1", True), ("m-v1", False)]
+    assert [node.name for node in file.releases[0].args.graph.nodes] == ["mlp", "conv", "sure"]
+
+
+@pytest.mark.parametrize("key", ["source", "graph"])
+def test_what_the_code_says_cannot_be_said_again(key):
+    file, findings = declared({**CODED, "args": {**CODED["args"], key: "s"}})
+    path = ("applications", 0, "args", key)
+    assert findings == [(path, "has no effect: the graph is coded in Python")]
+    assert (file.releases[0].release, file.releases[0].args) == ("m-v1", None)
+
+
+def test_a_module_of_graphs_without_a_graph_is_no_release():
+    file, _ = declared({**CODED, "import_path": "graphs.missing:build"})
+    assert (file.releases, len(file.others)) == ((), 1)

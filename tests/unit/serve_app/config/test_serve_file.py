@@ -28,6 +28,8 @@ def bad(name, *edits_then_faults):
 
 DIGITS_V2 = "- name: digits-v2\n  route_prefix: null\n"
 ONGOING = "max_ongoing_requests: 4096"
+LABELS = "labels: {stable: v1, canary: v2}"
+DIGITS = "applications.0.deployments.0.user_config.models.digits"
 TABLE = [
     bad(
         "an unknown key at the top",
@@ -280,6 +282,23 @@ TABLE = [
         "39: applications.1.args.slo_ms: key 'slo_ms' is given twice, first on line 38",
     ),
     bad(
+        "an inline version that is an application too",
+        (LABELS, f"{LABELS}\n          inline: {{v1: {{source: s}}}}"),
+        f"27: {DIGITS}.inline.v1: digits-v1 is an application of this file already; a version runs in one place",
+    ),
+    bad(
+        "an inline version that wants a GPU, and an unknown key",
+        (LABELS, "labels: {canary: v3}\n          inline:\n            v3: {source: s, accelerator: gpu, slo: 5}"),
+        f"28: {DIGITS}.inline.v3.accelerator: gpu: inside the gateway a release runs on the CPU; make the release an "
+        "application of its own",
+        f"28: {DIGITS}.inline.v3.slo: unknown key; did you mean 'slo_ms'?",
+    ),
+    bad(
+        "an inline version that nothing reaches",
+        (LABELS, f"{LABELS}\n          inline: {{v3: {{source: s}}}}"),
+        f"24: {DIGITS}: inline version 'v3' can be reached by nobody; give it traffic, if only 0",
+    ),
+    bad(
         "no YAML",
         ("labels: {stable: v1, canary: v2}", "labels: {stable: v1"),
         "27: not valid YAML: did not find expected ',' or '}'",
@@ -332,7 +351,8 @@ def test_what_a_good_file_declares_is_typed():
     (gateway,) = declared.gateways
     assert gateway.args.limits.max_request_rows == 4096
     assert gateway.traffic.models["digits"].traffic == {"v1": 90, "v2": 10}
-    assert [release.release for release in declared.releases] == ["digits-v1", "digits-v2", "wine-v1"]
+    releases = ["digits-v1", "digits-v2", "wine-v1", "digits-ensemble-v1", "digits-cascade-v1"]
+    assert [release.release for release in declared.releases] == releases
     assert declared.releases[2].args.source == "models/wine/v1"
 
 

@@ -160,3 +160,37 @@ async def test_a_release_that_was_tuned_describes_itself_again_under_the_same_qu
     await until(lambda: subject.routes[V1].info.max_rows == 2)
     assert subject.routes[V1].coalescer is before.coalescer
     assert before.coalescer.bounds.queue_rows == 5
+
+
+async def test_the_client_of_a_route_that_was_left_is_closed_once_its_calls_have_landed():
+    cluster, closed = Changing("v1"), list[str]()
+    cluster.replicas = 1
+    held = Silent(cluster, until_released=True)
+    subject = await connected(cluster)
+    subject.routes[V1].client.close = lambda: closed.append(V1)
+    flying = ask(subject, 1)
+    await held.called.wait()
+    await subject.refresh(set)
+    assert closed == []
+    held.released.set()
+    await flying
+    await asyncio.sleep(0)
+    await subject.refresh(set)
+    await subject.refresh(set)
+    assert closed == [V1]
+
+
+async def test_a_release_that_moved_gets_another_client_without_a_gap():
+    cluster = Changing("v1")
+    subject = await connected(cluster)
+    before = subject.routes[V1]
+    there = cluster.statuses
+
+    async def statuses():
+        return {name: replace(status, is_inline=True) for name, status in (await there()).items()}
+
+    cluster.statuses = statuses
+    await subject.refresh(lambda: {V1})
+    assert subject.routes[V1].client is not before.client
+    assert subject.routes[V1].is_inline
+    assert (await ask(subject, 2)).outputs["total"].tolist() == [6]

@@ -214,3 +214,17 @@ def test_values_that_make_no_release_are_named(changes, said):
     with pytest.raises(ConfigError) as raised:
         release_args(**{"model": "m", "version": "v1", "source": "models/m/v1"} | changes)
     assert str(raised.value).startswith(said)
+
+
+def test_a_graph_says_how_long_each_node_took_and_a_model_does_not(tmp_path):
+    source = write_version(tmp_path, doubling(), {"batching": {"max_rows": 4}})
+    assert load_model(args(source)).info.nodes == {}
+    nodes = [
+        {"kind": "model", "name": "double", "source": str(source)},
+        {"kind": "transform", "name": "half", "input": "double.y", "steps": [{"op": "scale", "factor": 0.5}]},
+    ]
+    x = {"name": "x", "datatype": "FP32", "shape": [-1, 2]}
+    graph = {"inputs": [x], "nodes": nodes, "outputs": {"y": "half.y"}}
+    info = load_model(args("", graph=graph, batching={"max_rows": 4})).info
+    assert {name: list(times) for name, times in info.nodes.items()} == {"double": [1, 2, 4], "half": [1, 2, 4]}
+    assert all(ms >= 0 for times in info.nodes.values() for ms in times.values())

@@ -216,6 +216,15 @@ def test_a_stack_is_what_a_model_over_the_members_takes():
     np.testing.assert_array_equal(plan.run({"pixels": ROWS})["z"], np.hstack([ROWS, ROWS * np.float32(2)]))
 
 
+def test_a_ragged_model_cannot_have_replicas_of_its_own():
+    ragged = {**models(), "small": replace(SIGNATURE, is_ragged=True)}
+    outputs = {"y": "small.scores"}
+    assert plan_graph(graph(SMALL, outputs=outputs), ragged).findings == []
+    assert plan_graph(graph({**SMALL, "placement": "own"}, outputs=outputs), ragged).findings == [
+        (("nodes", 0, "placement"), "s has batching.ragged, which is for fused nodes only")
+    ]
+
+
 def test_transforms_of_several_tensors_are_wired_by_their_outputs_names():
     best = {"kind": "transform", "name": "best", "input": "j.y", "steps": [{"op": "top_k", "k": 2}]}
     plan = plan_graph(graph(JOINED, best, outputs={"at": "best.indices", "all": "j.y"}), {})

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from onnx import TensorProto, helper
 from PIL import Image
 from support.doors import free_port
-from support.versions import doubling, write_version
+from support.versions import doubling, onnx_model, write_version
 from support.waiting import graph_threads, until
 
-from serve_app.config.release import BatchingConfig, RaggedConfig, ReleaseArgs
+from serve_app.batching.executing import Executing, executing
+from serve_app.config.release import BatchingConfig, ReleaseArgs, RuntimeConfig
 from serve_app.dataflow.block_server import BlockServer
 from serve_app.dataflow.model import LoadedModel, load_model, release_args
 from serve_app.dataflow.own_nodes import node_args
@@ -22,16 +24,19 @@ from serve_app.errors import CheckFailed, ConfigError, InvalidInput
 from serve_app.graph.runtime import unfit_for_graphs
 from serve_app.observability.metrics import NoMetrics
 from serve_app.repository.store import open_version
+from serve_app.runtimes.base import Runtime, RuntimeSource
+from serve_app.runtimes.registry import load_runtime
 from serve_app.samples.data import held_out
 from serve_app.types import Block, BlockEntry
 
 ROOT = Path(__file__).parents[4]
 DIGITS = ROOT / "models/digits"
-CONFIG = yaml.safe_load((ROOT / "configs/graphs.yaml").read_text())
+BARE = {"v1": DIGITS / "v1", "v2": DIGITS / "v2", "svm": ROOT / "models/digits-svm/v1"}
+CONFIG = yaml.safe_load((ROOT / "configs/prod.yaml").read_text())
 
 
 def args(name: str) -> ReleaseArgs:
-    """Of a release in configs/graphs.yaml."""
+    """Of a release in configs/prod.yaml that is a graph."""
     (found,) = [app["args"] for app in CONFIG["applications"] if app["name"] == name]
     nodes = [
         {**node, "source": str(ROOT / node["source"])} if "source" in node else node for node in found["graph"]["nodes"]
@@ -46,12 +51,14 @@ def pixels() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def bare(pixels) -> dict[str, dict[str, np.ndarray]]:
-    """Both models' answers to every held-out digit."""
-    given = {}
-    for version in ("v1", "v2"):
-        release = ReleaseArgs(model="digits", version=version, source=str(DIGITS / version), accelerator="cpu")
-        given[version] = load_model(release).predict({"pixels": pixels})
-    return given
+    """The models' own answers to every held-out digit, from their runtimes without anything around them."""
+    rows = {name: (pixels - np.float32(4.89)) / np.float32(6.02) if name == "svm" else pixels for name in BARE}
+    return {name: runtime(source).predict({"pixels": rows[name]}) for name, source in BARE.items()}
+
+
+def runtime(source: Path) -> Runtime:
+    version = open_version(str(source))
+    return load_runtime(RuntimeSource(version.manifest, version.directory, RuntimeConfig(), cpus=1))
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +66,22 @@ def ensemble() -> LoadedModel:
     return load_model(args("digits-ensemble-v1"))
 
 
-def test_the_ensemble_is_the_weighted_mean_of_its_members(pixels, bare, ensemble):
+def test_the_ensemble_votes_as_numpy_does_and_averages_the_nets(pixels, bare, ensemble):
+    votes = np.zeros((len(pixels), 10))
+    for weight, name in zip((2, 3, 2), BARE, strict=True):
+        votes[np.arange(len(pixels)), bare[name]["label"]] += weight
     both = np.stack([bare["v1"]["probabilities"], bare["v2"]["probabilities"]])
-    mean = np.average(both, axis=0, weights=(1, 2)).astype(np.float32)
+    mean = np.average(both, axis=0, weights=(2, 3)).astype(np.float32)
     answer = ensemble.predict({"pixels": pixels})
+    np.testing.assert_array_equal(answer["label"], votes.argmax(axis=1))
     np.testing.assert_array_equal(answer["probabilities"], mean)
-    np.testing.assert_array_equal(answer["label"], mean.argmax(axis=1))
+    assert any((answer["label"] != one["label"]).any() for one in bare.values())  # a vote that never matters is none
+
+
+def test_the_ensemble_is_as_good_as_its_best_member(bare, pixels, ensemble):
+    right = held_out("digits")[1]
+    accuracy = {name: (answer["label"] == right).mean() for name, answer in bare.items()}
+    assert (ensemble.predict({"pixels": pixels})["label"] == right).mean() >= max(accuracy.values())
 
 
 def test_the_cascade_asks_the_conv_net_about_unsure_rows_only(pixels, bare):
@@ -72,8 +89,13 @@ def test_the_cascade_asks_the_conv_net_about_unsure_rows_only(pixels, bare):
     (threshold,) = [node.threshold for node in release.graph.nodes if node.kind == "cascade"]
     unsure = bare["v1"]["probabilities"].max(axis=1) < threshold
     expected = np.where(unsure, bare["v2"]["label"], bare["v1"]["label"])
-    answer = load_model(release).predict({"pixels": pixels})
+    predict = load_model(release).predict
+    with executing(Executing()) as under_way:
+        answer = predict({"pixels": pixels})
     np.testing.assert_array_equal(answer["label"], expected)
+    probabilities = np.where(unsure[:, None], bare["v2"]["probabilities"], bare["v1"]["probabilities"])
+    np.testing.assert_allclose(answer["probabilities"], probabilities, atol=1e-6)  # the sums' order goes by the rows
+    assert [visit.rows for visit in under_way.visits if visit.node == "conv"] == [unsure.sum()]
     right = held_out("digits")[1]
     assert 0 < unsure.mean() < 0.5
     assert (answer["label"] == right).mean() >= (bare["v2"]["label"] == right).mean() - 0.005
@@ -141,10 +163,56 @@ def test_a_node_that_cannot_be_loaded_is_named(tmp_path):
 
 def test_what_cannot_be_a_node_is_said():
     manifest = open_version(str(DIGITS / "v1")).manifest
-    assert unfit_for_graphs(manifest, BatchingConfig(), None) == ""
-    assert "ragged" in unfit_for_graphs(manifest, BatchingConfig(ragged=RaggedConfig(lengths=(4,), pad={"x": 0})), None)
-    assert "some sizes only" in unfit_for_graphs(manifest, BatchingConfig(), 4)
-    assert "decoupled" in unfit_for_graphs(manifest.model_copy(update={"decoupled": True}), BatchingConfig(), None)
+    assert unfit_for_graphs(manifest) == ""
+    assert "decoupled" in unfit_for_graphs(manifest.model_copy(update={"decoupled": True}))
+
+
+FOUR_ROWS = onnx_model(
+    [helper.make_node("Add", ["x", "x"], ["y"])],
+    *([helper.make_tensor_value_info(name, TensorProto.FLOAT, [4, 2])] for name in "xy"),
+)
+
+
+@pytest.mark.parametrize(
+    ("artifact", "rows"),
+    [(doubling(), {"max_rows": 4, "allowed_rows": [2, 4]}), (FOUR_ROWS, {"max_rows": 4, "allowed_rows": [4]})],
+)
+def test_a_node_of_some_sizes_only_takes_any_number_of_rows(tmp_path, artifact, rows):
+    release = one_node(write_version(tmp_path, artifact, {"batching": rows}))
+    model = load_model(release.model_copy(update={"batching": BatchingConfig(max_rows=16)}))
+    for count in (1, 3, 4, 11):
+        given = np.arange(2 * count, dtype=np.float32).reshape(count, 2)
+        np.testing.assert_array_equal(model.predict({"x": given})["y"], 2 * given)
+    assert load_model(release).info.max_rows == 64  # its sizes are the node's own matter
+
+
+def test_a_node_with_a_fixed_axis_says_what_its_manifest_lacks(tmp_path):
+    with pytest.raises(ConfigError, match=r"m.a-v1: the model's axis 0 is fixed, every execution has 4 row"):
+        load_model(one_node(write_version(tmp_path, FOUR_ROWS, {})))
+
+
+class Widths:
+    """The sum of the ids that the mask has, and the width of the batch they were in."""
+
+    def predict(self, inputs):
+        sums = (inputs["ids"] * inputs["mask"]).sum(axis=1)
+        return {"y": sums, "width": np.full(len(sums), inputs["ids"].shape[1])}
+
+
+def test_a_ragged_node_executes_rows_by_their_length_and_takes_the_mask_of_the_graph(tmp_path):
+    ids, mask = ({"name": name, "datatype": "INT64", "shape": [-1, -1]} for name in ("ids", "mask"))
+    document = {
+        "format": "python",
+        "inputs": [ids, mask],
+        "outputs": [{"name": name, "datatype": "INT64", "shape": [-1]} for name in ("y", "width")],
+        "batching": {"max_rows": 2, "ragged": {"lengths": [2, 4], "pad": {"ids": 0}, "mask": "mask"}},
+    }
+    (tmp_path / "model.yaml").write_text(json.dumps(document))
+    outputs = {"y": "a.y", "width": "a.width"}
+    release = one_node(tmp_path, {"python_class": f"{__name__}:Widths"}, inputs=[ids, mask], outputs=outputs)
+    rows = np.array([[1, 2, 3], [5, 9, 9], [4, 4, 9], [7, 9, 9]])
+    answer = load_model(release).predict({"ids": rows, "mask": (rows < 8).astype(np.int64)})
+    assert (answer["y"].tolist(), answer["width"].tolist()) == ([6, 5, 8, 7], [4, 2, 2, 2])
 
 
 PHOTO_STEPS = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -154,3 +155,6 @@ def test_metadata_is_v2_with_what_else_is_known():
     assert metadata["versions"] == ["v1", "v2"]
     assert metadata["inputs"] == [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}]
     assert metadata["parameters"]["device"] == "cpu"
+    assert "nodes_ms" not in metadata["parameters"]
+    graph = model_metadata(replace(INFO, nodes={"a": {1: 0.5, 8: 2.0}}), ("v1",))
+    assert graph["parameters"]["nodes_ms"] == {"a": {"1": 0.5, "8": 2.0}}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from support.versions import doubling, write_version
 
-from serve_app.samples.__main__ import main
+from serve_app.samples.__main__ import main, text
 from serve_app.samples.train import SAMPLES
 
 
@@ -15,7 +15,7 @@ def test_versions_that_are_whole_are_kept(tmp_path: Path, capsys):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     main(tmp_path)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
-    assert capsys.readouterr().err.count("kept, accuracy 0.5000 on 10 held-out rows") == 3
+    assert capsys.readouterr().err.count("kept, accuracy 0.5000 on 10 held-out rows") == len(SAMPLES) == 4
 
 
 def test_an_operators_own_version_needs_no_metrics(tmp_path: Path, capsys):
@@ -23,6 +23,14 @@ def test_an_operators_own_version_needs_no_metrics(tmp_path: Path, capsys):
         write_version(tmp_path / sample.model / sample.version, doubling(), {})
     main(tmp_path)
     assert "wine-v1: kept " in capsys.readouterr().err
+
+
+def test_a_sentence_encoder_that_is_there_is_kept(tmp_path: Path, capsys):
+    write_version(tmp_path / "minilm" / "v1", doubling(), {})
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    text(tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    assert "minilm-v1: kept " in capsys.readouterr().err
 
 
 def test_what_cannot_be_used_is_one_sentence_and_exit_code_1(tmp_path: Path):

@@ -10,7 +10,7 @@ from serve_app.repository.store import open_version
 from serve_app.samples.data import held_out
 from serve_app.samples.train import SAMPLES, is_whole, train
 
-DIGITS, _, WINE = SAMPLES
+DIGITS, _, SUPPORT_VECTORS, WINE = SAMPLES
 
 
 def test_the_stored_accuracy_is_that_of_the_served_model(tmp_path):
@@ -29,6 +29,16 @@ def test_a_sample_has_labels_and_golden_rows(tmp_path):
     assert manifest.prediction == "label"
     assert [output.labels for output in manifest.outputs] == [tuple("0123456789")] * 2
     assert len(manifest.golden[0].outputs["label"]) == 3
+
+
+def test_a_sample_without_probabilities_has_golden_labels(tmp_path):
+    train(tmp_path, SUPPORT_VECTORS)
+    manifest = open_version(str(tmp_path / "digits-svm" / "v1")).manifest
+    assert [(output.name, output.source, output.labels) for output in manifest.outputs] == [
+        ("label", "predict", tuple("0123456789"))
+    ]
+    assert list(manifest.golden[0].outputs) == ["label"]
+    assert manifest.metrics["accuracy"] >= 0.97
 
 
 def test_a_version_that_cannot_be_used_is_told_and_never_deleted(tmp_path):
