@@ -3,12 +3,14 @@
 digits = connect("digits")                                  # or version="v2", label="canary"
 outputs = await digits.infer(pixels=array)                  # dict of NumPy arrays
 outputs = digits.infer_sync(pixels=array)                   # the same without an event loop
+response = await digits.explain(pixels=array)               # with response.visits: what was done for it, node by node
 async for outputs in words.stream(text=array): ...          # a decoupled model's responses, each as it comes
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 import numpy as np
 from ray import serve
@@ -58,6 +60,20 @@ class ModelClient:
         except (RayTaskError, RayActorError) as error:
             raise _own(error) from None
         return dict(response.outputs)
+
+    async def explain(self, *, timeout_s: float | None = None, **inputs: Array) -> InferenceResponse:
+        """As `infer`, with what was done for it: the response's `visits`, `timings` and `left_out`.
+
+        Raises:
+            Forbidden: The gateway's `args.explain` does not allow it.
+            RequestError, CapacityError, ModelFailure: As `infer`.
+        """
+        request = replace(self._request(inputs, timeout_s), explain=True)
+        try:
+            response: InferenceResponse = await self._handle.infer.remote(request)
+        except (RayTaskError, RayActorError) as error:
+            raise _own(error) from None
+        return response
 
     async def stream(
         self, *, timeout_s: float | None = None, **inputs: Array

@@ -17,6 +17,7 @@
     │   ├── ModelNotFound          no such model
     │   ├── VersionNotFound        no such version tag or label
     │   ├── RouteNotFound          no such URL
+    │   ├── Forbidden              what the operator does not allow
     │   └── NotSupported           a known verb that this server does not have
     ├── CapacityError              the caller, by trying again later
     │   ├── Overloaded             a queue is full
@@ -201,6 +202,17 @@ class RouteNotFound(RequestError):
 
     def __str__(self) -> str:
         return f"there is nothing at {self.path[:200]!r}; GET /v2 describes this server"
+
+
+class Forbidden(RequestError):
+    """What the request asks for is there, and the operator does not allow it."""
+
+    def __init__(self, subject: str, setting: str) -> None:
+        super().__init__(subject, setting)
+        self.subject, self.setting = subject, setting
+
+    def __str__(self) -> str:
+        return f"{self.subject} is not allowed here; the operator allows it with {self.setting}"
 
 
 class NotSupported(RequestError):

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from serve_app.datatypes import Datatype
 from serve_app.errors import ServeAppError
+from serve_app.visits import NodeVisit
 
 Array = npt.NDArray[Any]
 """A decoded tensor: one of the dtypes in `datatypes.Datatype`; axis 0 is the batch axis. BYTES have dtype object."""
@@ -126,6 +127,7 @@ class InferenceRequest:
         timeout_s: Seconds from now until the answer is of no more use; None takes the release's.
         priority: Level within [1, MAX_PRIORITY]; the lowest number goes first.
         tenant: Whose request it is; those of one tenant do not crowd out others'. For fair queueing only, unproven.
+        explain: Whether the answer is to say what was done for it.
     """
 
     model_name: str
@@ -138,6 +140,7 @@ class InferenceRequest:
     timeout_s: float | None = None
     priority: int = DEFAULT_PRIORITY
     tenant: str = ""
+    explain: bool = False
 
     @property
     def rows(self) -> int:
@@ -185,6 +188,7 @@ class InferenceResponse:
         id: As in the request.
         queued_s: Seconds the request waited in the gateway's coalescer.
         left_out: As of `EntryResult`.
+        visits: What was done for it, if the request asked: by the nodes of a graph, or by the model.
     """
 
     model_name: str
@@ -196,6 +200,7 @@ class InferenceResponse:
     timings: Timings = Timings()
     queued_s: float = 0.0
     left_out: Mapping[str, str] = field(default_factory=dict)
+    visits: tuple[NodeVisit, ...] = ()
 
 
 @dataclass(slots=True)
@@ -208,6 +213,7 @@ class BlockEntry:
         timeout_s: Seconds left when the block was sent: a remaining time, because clocks of machines differ.
         parameters: V2 request parameters.
         priority: As in the request.
+        explain: As in the request.
     """
 
     rows: int
@@ -215,10 +221,11 @@ class BlockEntry:
     timeout_s: float | None = None
     parameters: Parameters = field(default_factory=dict)
     priority: int = DEFAULT_PRIORITY
+    explain: bool = False
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as a plain call, as `Timings` does."""
-        return BlockEntry, (self.rows, self.request_id, self.timeout_s, self.parameters, self.priority)
+        return BlockEntry, (self.rows, self.request_id, self.timeout_s, self.parameters, self.priority, self.explain)
 
 
 @dataclass(slots=True)
@@ -251,15 +258,17 @@ class EntryResult:
 
     Attributes:
         left_out: Parts of a graph that the answer was made without, `node.member`, and why.
+        visits: What the nodes of a graph did for it, if it asked.
     """
 
     error: ServeAppError | None = None
     timings: Timings = Timings()
     left_out: Mapping[str, str] = field(default_factory=dict)
+    visits: tuple[NodeVisit, ...] = ()
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as a plain call, as `Timings` does."""
-        return EntryResult, (self.error, self.timings, self.left_out)
+        return EntryResult, (self.error, self.timings, self.left_out, self.visits)
 
 
 @dataclass(slots=True)

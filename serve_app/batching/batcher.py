@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from serve_app.batching.backlog import Backlog
 from serve_app.batching.execution import Answer, Batch, Instance, Predict, told
@@ -388,11 +388,13 @@ class Batcher:
             run.job.add_part(run.start, part)
             at += run.rows
         results: dict[int, EntryResult] = {}  # pieces of a block share theirs, which then is pickled once
-        for piece in batch.pieces:
+        for index, piece in enumerate(batch.pieces):
             result = results.get(id(piece.job))
             if result is None:
                 queue_s = started - piece.job.submitted
                 timings = Timings(queue_s, answer.batch_s, answer.compute_s, batch.rows)
                 result = EntryResult(None, timings, answer.left_out)
                 results[id(piece.job)] = result
+            if index in answer.visits:
+                result = replace(result, visits=answer.visits[index])
             piece.job.executed(piece, result)

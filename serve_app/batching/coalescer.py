@@ -329,6 +329,7 @@ class Coalescer:
                 max(0.0, waiting.deadline - answer_by),
                 waiting.request.parameters,
                 waiting.priority,
+                waiting.request.explain,
             )
             for waiting in members
         )

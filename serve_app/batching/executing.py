@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from serve_app.types import Array, BlockEntry, Timings
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is known of a node whatever the batch is; as of `NodeVisit`."""
+
+    kind: str = ""
+    version: str = ""
+    device: str = ""
+    placement: str = ""
+    inside: str = ""
 
 
 @dataclass(slots=True)
@@ -22,7 +33,8 @@ class Visit:
         seconds: Until it had answered.
         timings: Of a model: where its own time went.
         chosen: Of a router: the node that each of the rows went to.
-        cached: How many of the rows were remembered.
+        cached: Whether each of the rows was remembered; None if none was.
+        error: Why it gave no answer, as of `NodeVisit`.
     """
 
     node: str
@@ -32,7 +44,8 @@ class Visit:
     seconds: float = 0.0
     timings: Timings | None = None
     chosen: Array | None = None
-    cached: int = 0
+    cached: Array | None = None
+    error: str = ""
 
 
 @dataclass(slots=True)
@@ -45,6 +58,7 @@ class Executing:
         clock: Seconds from any origin, monotonic.
         left_out: What the answer was made without, and why; the runtime fills it.
         visits: What was done; the runtime fills it.
+        about: What is known of the nodes that were visited, by their names; the runtime sets it.
     """
 
     owners: tuple[tuple[BlockEntry, int], ...] = ()
@@ -52,6 +66,7 @@ class Executing:
     clock: Callable[[], float] = time.perf_counter
     left_out: dict[str, str] = field(default_factory=dict)
     visits: list[Visit] = field(default_factory=list)
+    about: Mapping[str, About] = field(default_factory=dict)
 
     def left_s(self) -> float | None:
         """Seconds until the deadline, at least 0; None for ever."""

@@ -13,11 +13,13 @@ from functools import partial
 import numpy as np
 
 from serve_app.batching.executing import Executing, executing
+from serve_app.batching.explaining import explained
 from serve_app.batching.job import NEVER, Piece, Run, join, runs_of
 from serve_app.batching.quick import Quickness
 from serve_app.batching.ragged import Ragged
 from serve_app.errors import ModelRaised, ServeAppError, WrongAnswer
 from serve_app.types import Array, BlockEntry, Tensors, rows_of
+from serve_app.visits import NodeVisit
 
 logger = logging.getLogger("serve_app.batching")
 
@@ -75,12 +77,14 @@ class Answer:
 
     Attributes:
         left_out: What the outputs were made without, and why.
+        visits: What a graph's nodes did for the pieces whose entries want to know, by their index in the batch.
     """
 
     outputs: Tensors
     batch_s: float
     compute_s: float
     left_out: Mapping[str, str] = field(default_factory=dict)
+    visits: Mapping[int, tuple[NodeVisit, ...]] = field(default_factory=dict)
 
 
 class Instance:
@@ -153,7 +157,7 @@ class Instance:
             raise WrongAnswer(self._release, f"it gave no output for {batch.executed_rows} rows of input")
         if batch.executed_rows != batch.rows:
             outputs = {name: array[: batch.rows] for name, array in outputs.items()}
-        return Answer(outputs, merged - begin, done - merged, under_way.left_out)
+        return Answer(outputs, merged - begin, done - merged, under_way.left_out, explained(under_way, merged))
 
 
 def told(error: Exception, batch: Batch, release: str) -> ServeAppError:

@@ -132,7 +132,8 @@ class Job:
                 then.compute_s + now.compute_s,
                 max(then.batch_rows, now.batch_rows),
             )
-            result = EntryResult(None, timings, {**before.left_out, **result.left_out})
+            later = tuple(replace(visit, begin_ms=visit.begin_ms + 1000 * then.compute_s) for visit in result.visits)
+            result = EntryResult(None, timings, {**before.left_out, **result.left_out}, before.visits + later)
         self._results[piece.entry] = result
         self._finish_piece()
 

@@ -164,6 +164,8 @@ class GrpcChannel:
         document: dict[str, object] = {"model_name": response.model_name, "model_version": response.model_version}
         if response.id:
             document["id"] = response.id
+        if response.parameters:
+            document["parameters"] = {name: said.string_param for name, said in response.parameters.items()}
         return Answer({**document, "outputs": answered}, headers)
 
     def _call(self, method: grpc.UnaryUnaryMultiCallable, message: object) -> tuple[Any, Mapping[str, str]]:

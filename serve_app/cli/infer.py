@@ -11,6 +11,7 @@ import typer
 from pydantic import BaseModel, Field, NonNegativeInt, ValidationError
 
 from serve_app.cli.channels import DEFAULT_GRPC_ADDRESS, Wire, channel
+from serve_app.cli.explanation import explained, say_explanation
 from serve_app.cli.infer_request import Given, InputSpec, build_request, given_file, given_json
 from serve_app.cli.output import CommandError, errors_reported, say, say_json, say_table
 from serve_app.cli.server import DEFAULT_URL, Answer
@@ -57,8 +58,13 @@ class _Output(BaseModel):
         return [flat[row * size : (row + 1) * size] for row in range(min(self.shape[0], MAX_SHOWN_ROWS))]
 
 
+class _Answered(BaseModel):
+    explanation: str = ""
+
+
 class _Reply(BaseModel):
     model_version: str = ""
+    parameters: _Answered = _Answered()
     outputs: tuple[_Output, ...]
 
 
@@ -79,6 +85,7 @@ def infer(  # noqa: PLR0913 - every option of a command is a parameter
     data: Annotated[str | None, typer.Option(help="Rows as JSON, e.g. '[[1, 2], [3, 4]]'.")] = None,
     input_name: Annotated[str | None, typer.Option("--input", help="Which input the rows are for.")] = None,
     timeout_s: Annotated[float, typer.Option(min=0.001, help="Longest wait for an answer, in seconds.")] = 30.0,
+    explain: Annotated[bool, typer.Option("--explain", help="Show what was done for it, node by node.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the server's JSON.")] = False,
 ) -> None:
     """Send one inference request and show the answer."""
@@ -87,7 +94,8 @@ def infer(  # noqa: PLR0913 - every option of a command is a parameter
         with channel(protocol, url, timeout_s, model, version) as way:
             metadata = _read(_Metadata, way.describe())
             inputs = [InputSpec(tensor.name, tensor.datatype, tensor.shape) for tensor in metadata.inputs]
-            answer = way.infer(build_request(given, inputs, input_name))
+            request = build_request(given, inputs, input_name)
+            answer = way.infer(explained(request) if explain else request)
         if as_json:
             say_json(answer.document)
             return
@@ -96,6 +104,8 @@ def infer(  # noqa: PLR0913 - every option of a command is a parameter
         say_table(["row", *(output.name for output in reply.outputs)], _rows(reply, labels))
         if any(output.shape[0] > MAX_SHOWN_ROWS for output in reply.outputs):
             say(f"these are the first {MAX_SHOWN_ROWS} rows; --json shows all")
+        if explain:
+            say_explanation(reply.parameters.explanation)
         say(_summary(model, reply, answer.headers))
 
 

@@ -62,6 +62,11 @@ class GatewayArgs(StrictModel):
 
     limits: LimitsConfig = LimitsConfig()
     express: ExpressConfig | None = None
+    explain: bool = Field(
+        default=False,
+        description="Whether requests may ask what was done for them; the answer shows a release's nodes, their "
+        "sources, devices and times, and how many rows of others were executed with it.",
+    )
 
 
 class ModelTraffic(StrictModel):

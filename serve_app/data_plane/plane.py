@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from serve_app.config.gateway import LimitsConfig, TrafficTable
 from serve_app.data_plane.cluster import Cluster
 from serve_app.data_plane.directory import Directory
+from serve_app.data_plane.explaining import visits_of
 from serve_app.data_plane.inline import InlineReleases, JoinedCluster
 from serve_app.data_plane.loop_lag import LoopLag
 from serve_app.data_plane.route import Route
@@ -25,6 +26,7 @@ from serve_app.data_plane.validation import validate
 from serve_app.errors import (
     DeadlineExceeded,
     DeadlineUnreachable,
+    Forbidden,
     InvalidInput,
     InvalidTable,
     ModelNotReady,
@@ -63,6 +65,7 @@ class DataPlane:
         log: Told once about every request, whatever became of it.
         random_point: Gives numbers in [0, 1) that choose among the shares of a traffic split.
         inline: The releases of this process; they come and go with the traffic table.
+        explains: Whether requests may ask what was done for them.
 
     Attributes:
         table_fault: Why the last `user_config` was not taken into use; empty if it was.
@@ -74,13 +77,15 @@ class DataPlane:
         limits: LimitsConfig,
         log: RequestLog,
         random_point: Callable[[], float] = random.random,
+        *,
         inline: InlineReleases | None = None,
+        explains: bool = False,
     ) -> None:
         self.inline = inline or InlineReleases()
         self.directory = Directory(JoinedCluster(cluster, self.inline))
         self.limits = limits
         self.table_fault = ""
-        self._log, self._random_point = log, random_point
+        self._log, self._random_point, self._explains = log, random_point, explains
         self._id_prefix, self._ids = secrets.token_hex(6), itertools.count(1)
         self._watch: asyncio.Task[None] | None = None
         self._lag = LoopLag()
@@ -180,6 +185,7 @@ class DataPlane:
             CapacityError: It was refused or lost and may be repeated.
             ModelFailure: The model raised or gave a wrong answer.
             NotSupported: The model is decoupled.
+            Forbidden: It asks for an explanation where that is not allowed.
         """
         return await self._infer(request, self._random_point())
 
@@ -189,6 +195,7 @@ class DataPlane:
             request = replace(request, request_id=self.request_id())
         route: Route | None = None
         try:
+            self._check_explained(request)
             route = self.directory.resolve(request.model_name, request.model_version, point)
             validate(request, route.info, self.limits.max_request_rows)
             deadline = started + self._time_left_s(route, request.timeout_s)
@@ -231,6 +238,7 @@ class DataPlane:
         started = time.perf_counter()
         total = _response(route, request, {}, EntryResult())
         try:
+            self._check_explained(request, is_decoupled=True)
             validate(request, route.info, self.limits.max_request_rows)
             deadline = started + self._time_left_s(route, request.timeout_s)
             async with aclosing(self._responses(route, request, deadline)) as responses:
@@ -315,6 +323,12 @@ class DataPlane:
         outputs = _wanted(coalesced.outputs, request, route.info)
         return _response(route, request, outputs, coalesced.result, coalesced.queued_s)
 
+    def _check_explained(self, request: InferenceRequest, *, is_decoupled: bool = False) -> None:
+        if request.explain and not self._explains:
+            raise Forbidden("explain", "args.explain: true of the gateway")
+        if request.explain and is_decoupled:
+            raise NotSupported(f"model {request.model_name!r} has any number of responses, which are not explained")
+
     def _time_left_s(self, route: Route, timeout_s: float | None) -> float:
         """Seconds the answer may take from here: without what was spent, and will be, waiting for the event loop.
 
@@ -358,6 +372,7 @@ def _response(
         result.timings,
         queued_s,
         result.left_out,
+        visits_of(result, route.info, request.rows) if request.explain else (),
     )
 
 

@@ -69,9 +69,10 @@ class CachedNode:
         keys = row_keys([values[need] for need in self._needs])
         rows = [self._cache.get(key) for key in keys]
         missing = np.array([index for index, row in enumerate(rows) if row is None], np.intp)
-        visit.cached = len(keys) - len(missing)
-        if not visit.cached:
+        if len(missing) == len(keys):
             return await self._remembered(keys, values, run, visit)
+        visit.cached = np.ones(len(keys), bool)
+        visit.cached[missing] = False
         if len(missing):
             inner, some = {need: values[need][missing] for need in self._needs}, run.of(missing)
             work = Visit(visit.node, len(missing), some.rows, visit.begin_s)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from serve_app.batching.executing import Executing, current
+from serve_app.batching.executing import About, Executing, current
 from serve_app.config.unknown_keys import Finding
 from serve_app.graph.calls import Call, LoopThread
 from serve_app.graph.chains import Chain
@@ -44,6 +44,7 @@ class Plan:
         references: Where each output comes from, in that order.
         specs: What every reference is.
         steps: Of the nodes that are executed for every batch; the others are in branches of these.
+        about: What explanations say of each node.
         findings: What is wrong, at its path within the graph; the steps are complete only if there is nothing.
         samples: What a warm-up may give inputs of BYTES, where an empty element would be refused.
     """
@@ -53,6 +54,7 @@ class Plan:
     references: tuple[str, ...] = ()
     specs: Mapping[str, TensorSpec] = field(default_factory=dict)
     steps: Steps = field(default_factory=lambda: Steps(()))
+    about: Mapping[str, About] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     samples: dict[str, bytes] = field(default_factory=dict)
     _chains: list[Chain] = field(default_factory=list)
@@ -95,6 +97,6 @@ class Plan:
         return self._loop.run(work) if self.waits else at_once(work)
 
     async def _run(self, inputs: Tensors, executing: Executing) -> Tensors:
-        values = dict(inputs)
+        values, executing.about = dict(inputs), self.about
         await self.steps.execute(values, Run(executing))
         return {spec.name: values[reference] for spec, reference in zip(self.outputs, self.references, strict=True)}

@@ -24,6 +24,7 @@ from serve_app.config.graph import (
 )
 from serve_app.config.located import KeyPath
 from serve_app.graph import routers
+from serve_app.graph.about import about_nodes
 from serve_app.graph.cache import CachedNode
 from serve_app.graph.calls import Limits, threaded
 from serve_app.graph.chains import OUTPUT, Chain, UnfitStep
@@ -67,6 +68,7 @@ class _Planner:
         self._outputs()
         self._plan.specs = self._specs
         self._plan.steps = self._steps_of(())
+        self._plan.about = about_nodes(self._structure, self._models)
         for name in nodes:
             if name not in used:
                 self._structure.find((index[name],), f"the node {name!r} is used by no other node and no output")

@@ -24,8 +24,10 @@ def cascade(first: str, outputs: Sequence[TensorSpec], confidence: str, threshol
     async def execute(values: Values, run: Run, visit: Visit) -> Tensors:
         answers = {spec.name: values[f"{first}.{spec.name}"] for spec in outputs}
         unsure = np.flatnonzero(answers[confidence].max(axis=-1) < threshold)
+        visit.chosen = np.full(visit.rows, first, object)
         if not len(unsure):
             return answers
+        visit.chosen[unsure] = then.name
         better = await then.execute(values, run, unsure)
         merged = {name: array.copy() for name, array in answers.items()}
         for name, array in merged.items():

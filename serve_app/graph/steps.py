@@ -16,6 +16,7 @@ import numpy as np
 from serve_app.batching.executing import Executing, Visit
 from serve_app.errors import CapacityError
 from serve_app.types import Array, Parameters, Tensors, TensorSpec, rows_of
+from serve_app.visits import CANCELLED
 
 Values = dict[str, Array]
 """What has been computed so far, by reference."""
@@ -54,7 +55,7 @@ class Run:
         counts = [count for _, count in owners] or [1]
         whole = np.repeat(np.array(values, object), counts)
         if self.rows is not None and len(owners) > 0:
-            return whole[self.rows]
+            return whole[np.minimum(self.rows, len(whole) - 1)]  # padding repeats the last row
         return whole if len(whole) == rows else np.resize(whole, rows)
 
     def row_of_request(self, row: int) -> int | None:
@@ -91,10 +92,15 @@ class Step:
         """Execute it, putting what it gives into `values`."""
         executing = run.executing
         visit = Visit(self.name, rows_of(values) if run.rows is None else len(run.rows), run.rows, executing.clock())
-        for name, array in (await self.execute(values, run, visit)).items():
-            values[f"{self.name}.{name}"] = array
-        visit.seconds = executing.clock() - visit.begin_s
-        executing.visits.append(visit)
+        try:
+            for name, array in (await self.execute(values, run, visit)).items():
+                values[f"{self.name}.{name}"] = array
+        except BaseException as error:  # a cancellation too: time was spent, and others may answer
+            visit.error = CANCELLED if isinstance(error, asyncio.CancelledError) else type(error).__name__
+            raise
+        finally:
+            visit.seconds = executing.clock() - visit.begin_s
+            executing.visits.append(visit)
 
 
 @dataclass(frozen=True, slots=True)

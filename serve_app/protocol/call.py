@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple
+from urllib.parse import parse_qsl
 
 from serve_app.errors import InvalidInput
 
-TIMEOUT_FIELD, TENANT_FIELD = "x-request-timeout-seconds", "x-tenant-id"
+TIMEOUT_FIELD, TENANT_FIELD, EXPLAIN_FIELD = "x-request-timeout-seconds", "x-tenant-id", "x-explain"
 MAX_TENANT = 128
 _SECONDS = re.compile(r"[0-9]{0,15}\.?[0-9]{1,15}")
+_FLAGS = {"1": True, "true": True, "0": False, "false": False}
 _TENANT = re.compile(r"[\x20-\x7e]+")
 
 
@@ -22,6 +24,7 @@ class Call(NamedTuple):  # not a dataclass: one is made for every request, and a
         request_id: Identity in logs; may be empty.
         timeout_s: Seconds from now until the answer is of no more use; None if the headers do not say.
         tenant: Whose request it is; may be empty.
+        explain: Whether the answer is to be explained.
     """
 
     model_name: str
@@ -29,6 +32,7 @@ class Call(NamedTuple):  # not a dataclass: one is made for every request, and a
     request_id: str = ""
     timeout_s: float | None = None
     tenant: str = ""
+    explain: bool = False
 
 
 def timeout_s_of(field: str) -> float | None:
@@ -60,3 +64,34 @@ def tenant_of(field: str) -> str:
     if not _TENANT.fullmatch(field):
         raise InvalidInput(f"header {TENANT_FIELD!r}", f"is {field[:40]!a}, must be printable ASCII")
     return field
+
+
+def flag_of(text: str, subject: str) -> bool:
+    """What 1, true, 0 or false says.
+
+    Raises:
+        InvalidInput: It is none of them.
+    """
+    flag = _FLAGS.get(text)
+    if flag is None:
+        raise InvalidInput(subject, f"is {text[:40]!a}, must be 1, true, 0 or false")
+    return flag
+
+
+def explain_of(query: str, field: str) -> bool:
+    """Whether a URL's `?explain=1` or an `x-explain` field says that the answer is to be explained.
+
+    Args:
+        query: What is behind the question mark; may be empty, and other parameters are not read.
+        field: May be empty.
+
+    Raises:
+        InvalidInput: One of them is neither true nor false.
+    """
+    if not (query or field):
+        return False
+    told = [flag_of(field, f"header {EXPLAIN_FIELD!r}")] if field else []
+    if query:
+        given = parse_qsl(query, keep_blank_values=True, errors="replace")
+        told += [flag_of(value, "query parameter 'explain'") for name, value in given if name == "explain"]
+    return any(told)

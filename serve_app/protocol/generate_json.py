@@ -9,7 +9,7 @@ from serve_app.protocol.call import Call
 from serve_app.protocol.json_rows import nested
 from serve_app.protocol.json_tensor import to_array
 from serve_app.protocol.v2_json import parse_object
-from serve_app.protocol.v2_parameters import priority, timeout_s
+from serve_app.protocol.v2_parameters import explain, priority, timeout_s
 from serve_app.types import Array, InferenceRequest, InferenceResponse, Parameters, ReleaseInfo, TensorSpec
 
 
@@ -76,6 +76,7 @@ def _request(call: Call, inputs: dict[str, Array], identity: str, parameters: Pa
         timeout_s=timeout_s(parameters, call.timeout_s),
         priority=priority(parameters),
         tenant=call.tenant,
+        explain=explain(parameters, call.explain),
     )
 
 

@@ -33,7 +33,12 @@ def decode_request(body: bytes, info: ReleaseInfo, call: Call) -> InferenceReque
         for name, array in tensors(document["input"], info, "'input'").items()
     }
     return InferenceRequest(
-        info.model, inputs, request_id=call.request_id, timeout_s=call.timeout_s, tenant=call.tenant
+        info.model,
+        inputs,
+        request_id=call.request_id,
+        timeout_s=call.timeout_s,
+        tenant=call.tenant,
+        explain=call.explain,
     )
 
 

@@ -125,6 +125,7 @@ def _request(inputs: dict[str, Array], call: Call, outputs: tuple[str, ...] = ()
         request_id=call.request_id,
         timeout_s=call.timeout_s,
         tenant=call.tenant,
+        explain=call.explain,
     )
 
 

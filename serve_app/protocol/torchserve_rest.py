@@ -79,6 +79,7 @@ def _from_json(body: bytes, info: ReleaseInfo, call: Call) -> tuple[InferenceReq
         request_id=call.request_id,
         timeout_s=call.timeout_s,
         tenant=call.tenant,
+        explain=call.explain,
     )
     return request, _encode_one if alone else _encode_all
 

@@ -75,6 +75,7 @@ def decode_raw(body: bytes, info: ReleaseInfo, call: Call) -> InferenceRequest:
         request_id=call.request_id,
         timeout_s=call.timeout_s,
         tenant=call.tenant,
+        explain=call.explain,
     )
 
 

@@ -19,7 +19,7 @@ from serve_app.protocol.binary_tensor import MAX_BYTES_ELEMENTS
 from serve_app.protocol.call import Call
 from serve_app.protocol.json_tensor import MAX_AXES, kind_name
 from serve_app.protocol.v2_json import MAX_AXIS, MAX_STRING, MAX_TENSORS, NO_SHARED_MEMORY
-from serve_app.protocol.v2_parameters import priority, said_left_out, timeout_s
+from serve_app.protocol.v2_parameters import answered, explain, priority, timeout_s
 from serve_app.types import Array, InferenceRequest, InferenceResponse, Parameters
 
 _CONTENTS: Mapping[Datatype, str] = {
@@ -67,6 +67,7 @@ def decode_request(message: pb.ModelInferRequest, call: Call) -> tuple[Inference
         timeout_s(parameters, call.timeout_s),
         priority(parameters),
         call.tenant,
+        explain(parameters, call.explain),
     )
     return request, classes
 
@@ -76,8 +77,8 @@ def encode_response(response: InferenceResponse) -> pb.ModelInferResponse:
     message = pb.ModelInferResponse(
         model_name=response.model_name, model_version=response.model_version, id=response.id
     )
-    if response.left_out:
-        message.parameters["left_out"].string_param = said_left_out(response.left_out)
+    for name, said in answered(response).items():
+        message.parameters[name].string_param = said
     for name, array in response.outputs.items():
         datatype = datatype_of(array)
         message.outputs.add(name=name, datatype=datatype.value, shape=array.shape)

@@ -19,7 +19,7 @@ from serve_app.protocol.binary_tensor import BinarySection
 from serve_app.protocol.call import Call
 from serve_app.protocol.json_numbers import MIN_BYTES, parse_numbers
 from serve_app.protocol.json_tensor import MAX_AXES, from_array, kind_name, shaped, to_array
-from serve_app.protocol.v2_parameters import priority, said_left_out, timeout_s
+from serve_app.protocol.v2_parameters import answered, explain, priority, timeout_s
 from serve_app.types import (
     Array,
     InferenceRequest,
@@ -97,6 +97,7 @@ def decode_request(
         timeout_s(parameters, call.timeout_s),
         priority(parameters),
         call.tenant,
+        explain(parameters, call.explain),
     )
     return request, form
 
@@ -129,8 +130,8 @@ def document_of(response: InferenceResponse, outputs: list[dict[str, object]]) -
     }
     if response.id:
         document["id"] = response.id
-    if response.left_out:
-        document["parameters"] = {"left_out": said_left_out(response.left_out)}
+    if response.left_out or response.visits:
+        document["parameters"] = answered(response)
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
 
 

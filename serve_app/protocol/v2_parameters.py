@@ -1,12 +1,12 @@
-"""The V2 request parameters that mean something to this server, the same for REST and gRPC."""
+"""The V2 parameters that mean something to this server, and those of its answers, the same for REST and gRPC."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from serve_app.errors import InvalidInput
+from serve_app.protocol.call import flag_of
+from serve_app.protocol.explanation import said_explanation
 from serve_app.protocol.json_tensor import kind_name
-from serve_app.types import DEFAULT_PRIORITY, MAX_PRIORITY, Parameters
+from serve_app.types import DEFAULT_PRIORITY, MAX_PRIORITY, InferenceResponse, Parameters
 
 
 def timeout_s(parameters: Parameters, header_s: float | None) -> float | None:
@@ -36,6 +36,23 @@ def priority(parameters: Parameters) -> int:
     return level or DEFAULT_PRIORITY
 
 
-def said_left_out(left_out: Mapping[str, str]) -> str:
-    """The answer's `left_out` parameter: what it was made without, and why, in one line."""
-    return "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+def explain(parameters: Parameters, is_told: bool) -> bool:
+    """Whether the answer is to be explained: the headers or the URL say so, or the parameter `explain`.
+
+    Raises:
+        InvalidInput: The parameter is neither true nor false.
+    """
+    if "explain" not in parameters:
+        return is_told
+    value = parameters["explain"]
+    return flag_of(str(value).lower() if isinstance(value, bool) else str(value), "parameter 'explain'") or is_told
+
+
+def answered(response: InferenceResponse) -> dict[str, str]:
+    """The answer's own parameters: what it was made without, and its explanation, where there is something to say."""
+    said: dict[str, str] = {}
+    if response.left_out:
+        said["left_out"] = "; ".join(f"{name}: {reason}" for name, reason in response.left_out.items())
+    if response.visits:
+        said["explanation"] = said_explanation(response)
+    return said

@@ -33,6 +33,7 @@ HEAD_FIELDS = {
     b"content-type": "content_type",
     b"content-encoding": "coding",
     b"accept-encoding": "accept",
+    b"x-explain": "explain",
 }
 
 
@@ -160,6 +161,8 @@ def check_pieces(pieces: int, limits: LimitsConfig) -> None:
 
 def _length_and_head(scope: Scope) -> tuple[int, RequestHead]:
     length, fields = 0, dict[str, str]()
+    if query := scope.get("query_string"):
+        fields["query"] = query.decode("latin-1")
     for name, value in scope["headers"]:
         if name == b"content-length":
             length = int(value) if value.isdigit() and len(value) < 20 else 0

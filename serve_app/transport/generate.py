@@ -12,7 +12,15 @@ from starlette.routing import Route
 
 from serve_app.data_plane.plane import DataPlane
 from serve_app.errors import NotSupported, ServeAppError, TooLarge
-from serve_app.protocol.call import TENANT_FIELD, TIMEOUT_FIELD, Call, tenant_of, timeout_s_of
+from serve_app.protocol.call import (
+    EXPLAIN_FIELD,
+    TENANT_FIELD,
+    TIMEOUT_FIELD,
+    Call,
+    explain_of,
+    tenant_of,
+    timeout_s_of,
+)
 from serve_app.protocol.generate_json import decode_request, encode_response
 from serve_app.transport.compression import Decompressor
 from serve_app.transport.http import JSON, error_response
@@ -87,8 +95,12 @@ class Generate:
             if len(body) > (limit := self._plane.limits.max_json_bytes):
                 raise TooLarge("the JSON in the body", len(body), limit, "bytes")
             timeout_s, tenant = timeout_s_of(headers.get(TIMEOUT_FIELD, "")), tenant_of(headers.get(TENANT_FIELD, ""))
-            call = Call(name, version, request_id, timeout_s, tenant)
-            return decode_request(body, self._plane.signature(name, version), call)
+            explain = explain_of(request.url.query, headers.get(EXPLAIN_FIELD, ""))
+            call = Call(name, version, request_id, timeout_s, tenant, explain)
+            decoded = decode_request(body, self._plane.signature(name, version), call)
+            if decoded.explain:
+                raise NotSupported("flat JSON has no room for an explanation: ask for it with /infer")
+            return decoded
         except ServeAppError as error:
             self._plane.refused(name, request_id, error)
             raise

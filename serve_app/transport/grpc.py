@@ -26,7 +26,15 @@ from serve_app.errors import (
     TooLarge,
     VersionNotFound,
 )
-from serve_app.protocol.call import TENANT_FIELD, TIMEOUT_FIELD, Call, tenant_of, timeout_s_of
+from serve_app.protocol.call import (
+    EXPLAIN_FIELD,
+    TENANT_FIELD,
+    TIMEOUT_FIELD,
+    Call,
+    explain_of,
+    tenant_of,
+    timeout_s_of,
+)
 from serve_app.protocol.classification import classified
 from serve_app.protocol.v2_grpc import decode_request, encode_response
 from serve_app.protocol.v2_grpc_pages import config_message, metadata_message, statistics_message
@@ -170,7 +178,8 @@ class GrpcHandler:
         """The request, and how many classes are wanted instead of an output's scores."""
         with self._accounting(message.model_name, request_id):
             timeout_s, tenant = _timeout_s(metadata), tenant_of(next(iter(_values(metadata, TENANT_FIELD)), ""))
-            call = Call(message.model_name, message.model_version, request_id, timeout_s, tenant)
+            explain = explain_of("", next(iter(_values(metadata, EXPLAIN_FIELD)), ""))
+            call = Call(message.model_name, message.model_version, request_id, timeout_s, tenant, explain)
             return decode_request(message, call)
 
     def _encoded(

@@ -19,9 +19,10 @@ import orjson
 from serve_app.data_plane.plane import DataPlane
 from serve_app.errors import BodyTimeout, CapacityError, DeadlineUnreachable, ModelNotFound, ServeAppError, TooLarge
 from serve_app.protocol import v2_binary
-from serve_app.protocol.call import Call, tenant_of, timeout_s_of
+from serve_app.protocol.call import Call, explain_of, tenant_of, timeout_s_of
 from serve_app.transport.codecs import PREDICT, TENSORFLOW, TORCHSERVE, V2, Body, Codec, Encode
 from serve_app.transport.compression import Decompressor, compressed
+from serve_app.transport.server_timing import server_timing
 from serve_app.transport.status import http_status
 from serve_app.types import InferenceRequest, InferenceResponse, nbytes_of
 
@@ -31,7 +32,6 @@ logger = logging.getLogger("serve_app.http")
 PRIORITY = b'"priority"'  # as a body says it
 IN_LOOP_BYTES = 2**20  # copied in the event loop; what is more takes a thread
 JSON, BYTES = "application/json", "application/octet-stream"
-_SERVER_TIMING = "gateway;dur=%.3f, queue;dur=%.3f, batch;dur=%.3f, compute;dur=%.3f"  # milliseconds
 
 # Named tuples, not frozen dataclasses: each request makes one of each, and they take a third of the time.
 
@@ -101,6 +101,8 @@ class RequestHead(NamedTuple):
         content_type: `content-type`.
         coding: `content-encoding`: how the body is compressed.
         accept: `accept-encoding`: how the answer may be.
+        explain: `x-explain`: whether the answer is to be explained.
+        query: What is behind the question mark of the URL, which may say the same.
     """
 
     request_id: str = ""
@@ -110,6 +112,8 @@ class RequestHead(NamedTuple):
     content_type: str = ""
     coding: str = ""
     accept: str = ""
+    explain: str = ""
+    query: str = ""
 
 
 class InferHandler:
@@ -133,7 +137,7 @@ class InferHandler:
         try:
             if head.coding:
                 body = await self._decompressed(body, head.coding)
-            call = Call(route.model, route.version, request_id, timeout_s_of(head.timeout_s), tenant_of(head.tenant))
+            call = _call(route, head, request_id)
             if route.model and body.find(PRIORITY, 0, _json_bytes(route, head, body)) < 0:  # that may go before others
                 self._plane.refuse_hopeless(call)
             request, encode = await _off_loop(len(body), partial(self._decode, route, head, body, call))
@@ -177,6 +181,15 @@ class InferHandler:
         return model
 
 
+def _call(route: InferRoute, head: RequestHead, request_id: str) -> Call:
+    timeout_s, tenant, explain = (
+        timeout_s_of(head.timeout_s),
+        tenant_of(head.tenant),
+        explain_of(head.query, head.explain),
+    )
+    return Call(route.model, route.version, request_id, timeout_s, tenant, explain)
+
+
 async def _off_loop(nbytes: int, work: Callable[[], _T]) -> _T:
     """What `work` gives; in a thread if that copies so many bytes that other requests would notice."""
     return await asyncio.to_thread(work) if nbytes > IN_LOOP_BYTES else work()
@@ -206,14 +219,11 @@ def _json_bytes(route: InferRoute, head: RequestHead, body: bytes) -> int:
 
 
 def _headers(response: InferenceResponse, seconds: float, json_length: int | None) -> dict[str, str]:
-    timings = response.timings
-    queue, batch, compute = response.queued_s + timings.queue_s, timings.batch_s, timings.compute_s
-    gateway = max(0.0, seconds - queue - batch - compute)
     headers = {
         "content-type": JSON,
         "x-request-id": response.request_id,
         "x-model-version": response.model_version,
-        "server-timing": _SERVER_TIMING % (1000 * gateway, 1000 * queue, 1000 * batch, 1000 * compute),
+        "server-timing": server_timing(response, seconds),
     }
     if response.left_out:
         headers["x-left-out"] = ", ".join(response.left_out)

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from serve_app.protocol.call import EXPLAIN_FIELD
 from serve_app.transport.openapi_schemas import SCHEMAS, STRING, Schema
 
 JSON, BYTES, EVENTS, TEXT, HTML = (
@@ -28,6 +29,17 @@ JSON, BYTES, EVENTS, TEXT, HTML = (
 VERSIONS = ("", "/versions/{version}", "/labels/{version}")
 """What may follow a model in a URL: nothing, which leaves it to the traffic split, a version tag, or a label."""
 
+_FLAG: Schema = {"enum": ["1", "true", "0", "false"]}
+_EXPLAIN: list[dict[str, object]] = [
+    {
+        "name": name,
+        "in": place,
+        "schema": _FLAG,
+        "description": "Say in server-timing, and by V2 in the answer's parameter `explanation`, which nodes of a "
+        "graph the request went through and where its time went; 403 where the gateway's args.explain is not set.",
+    }
+    for name, place in (("explain", "query"), (EXPLAIN_FIELD, "header"))
+]
 _PARAMETER = re.compile(r"{(\w+)}")
 
 
@@ -43,6 +55,7 @@ class Operation(NamedTuple):
         example: A body for a model whose only input is `x` of shape [-1, 3].
         query: Names of its query parameters.
         raw: Whether the body may also be bytes.
+        explained: Whether the answer can be explained, as a query parameter or a header says.
         failing: Name of the schema of an answer over 400 that is no `Error`, by status.
     """
 
@@ -54,6 +67,7 @@ class Operation(NamedTuple):
     example: Mapping[str, object] | None = None
     query: tuple[str, ...] = ()
     raw: bool = False
+    explained: bool = False
     failing: Mapping[str, str] = {}
 
 
@@ -76,6 +90,7 @@ OPERATIONS = (
         "InferRequest",
         {"inputs": [_X]},
         raw=True,
+        explained=True,
     ),
     Operation(
         _V2 + "/generate",
@@ -132,6 +147,7 @@ OPERATIONS = (
         "TensorflowResponse",
         "TensorflowRequest",
         {"instances": [[0, 1, 2]]},
+        explained=True,
     ),
     Operation(
         _V1 + ":classify",
@@ -140,6 +156,7 @@ OPERATIONS = (
         "Results",
         "ExamplesRequest",
         {"examples": [{"x": [0, 1, 2]}]},
+        explained=True,
     ),
     Operation(
         _V1 + ":regress",
@@ -148,6 +165,7 @@ OPERATIONS = (
         "Results",
         "ExamplesRequest",
         {"examples": [{"x": [0, 1, 2]}]},
+        explained=True,
     ),
     Operation(_V1 + ":explain", "post", _NOT_DONE, "Settings", "TensorflowRequest", {"instances": [[0, 1, 2]]}),
     Operation(_V1, "get", "TensorFlow Serving's status of versions.", "TensorflowStatus"),
@@ -166,6 +184,7 @@ OPERATIONS = (
             "Predictions",
             "Rows",
             raw=True,
+            explained=verb == "predictions",
         )
         for verb in ("predictions", "explanations")
         for version in ("", "/{version}")
@@ -178,6 +197,7 @@ OPERATIONS = (
         "PredictResponse",
         "PredictRequest",
         {"input": [[0, 1, 2]]},
+        explained=True,
     ),
     Operation("/metrics", "get", "Metrics of the whole cluster, as Prometheus reads them.", TEXT),
     Operation("/openapi.json", "get", "This description.", "Settings"),
@@ -255,7 +275,7 @@ def _described(operation: Operation, path: str) -> dict[str, object]:
     described: dict[str, object] = {
         "summary": operation.summary,
         "operationId": re.sub(r"\W+", "_", f"{operation.method}{path}").strip("_"),
-        "parameters": inside + asked,
+        "parameters": inside + asked + (_EXPLAIN if operation.explained else []),
         "responses": _responses(operation),
     }
     if operation.body:

@@ -59,7 +59,8 @@ SCHEMAS: Mapping[str, Schema] = {
             "id": STRING,
             "parameters": {
                 **_PARAMETERS,
-                "description": f"`timeout` (us), `priority` 1 (first) to {MAX_PRIORITY}, `binary_data_output`.",
+                "description": f"`timeout` (us), `priority` 1 (first) to {MAX_PRIORITY}, `binary_data_output`, "
+                "`explain`.",
             },
             "inputs": _array(_object({**_TENSOR, "parameters": _PARAMETERS}, ("name", "datatype", "shape"))),
             "outputs": _array(
@@ -79,6 +80,10 @@ SCHEMAS: Mapping[str, Schema] = {
             "model_name": STRING,
             "model_version": STRING,
             "id": STRING,
+            "parameters": {
+                **_PARAMETERS,
+                "description": "`left_out`: parts of a graph that failed; `explanation`: JSON, where it was asked for.",
+            },
             "outputs": _array(_object({**_TENSOR, "parameters": _PARAMETERS}, ("name", "datatype", "shape"))),
         },
         ("model_name", "model_version", "outputs"),

@@ -120,6 +120,8 @@ class GatewayRsgi:
         else:
             headers = scope.headers
             head = _head(headers)
+            if query := scope.query_string:
+                head = head._replace(query=query)
             try:
                 body = await self._body(exchange, headers)
             except ServeAppError as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import re
 from collections.abc import Iterator
 
 import httpx
@@ -50,6 +52,21 @@ def test_a_graph_answers_at_both_doors_as_its_models_say(server, graphs, door):
         agreed = [both for both, first, second in zip(answer, small, big, strict=True) if first == second]
         assert agreed == [first for first, second in zip(small, big, strict=True) if first == second]
         assert all(both in pair for both, *pair in zip(answer, small, big, strict=True))
+
+
+@pytest.mark.parametrize("door", ["url", "express_url"])
+@pytest.mark.parametrize(("query", "headers"), [("?explain=1", {}), ("", {"x-explain": "1"})], ids=["query", "header"])
+def test_a_request_is_told_the_nodes_it_went_through(server, graphs, door, query, headers):
+    url, blank = getattr(server, door), [0] * 64  # no digit, which the perceptron is unsure about
+    rows = [held_out("digits")[0][0].tolist(), blank]
+    body = {"inputs": [{"name": "pixels", "datatype": "FP32", "shape": [2, 64], "data": rows}]}
+    answer = httpx.post(f"{url}/v2/models/digits-cascade/infer{query}", json=body, headers=headers, timeout=30)
+    assert answer.status_code == 200, answer.text
+    told = json.loads(answer.json()["parameters"]["explanation"])
+    assert [(node["node"], node["rows"]) for node in told["nodes"]] == [("mlp", 2), ("sure", 2), ("conv", 1)]
+    assert told["nodes"][1]["chosen"] == {"mlp": 1, "conv": 1}
+    assert 0 < sum(node["critical_ms"] for node in told["nodes"]) <= told["compute_ms"]
+    assert re.findall(r"node-(\w+);dur", answer.headers["server-timing"]) == ["mlp", "sure", "conv"]
 
 
 def test_metadata_is_that_of_the_graph(server, graphs):

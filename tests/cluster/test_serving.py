@@ -194,6 +194,7 @@ async def main():
     return await asyncio.gather(*(connect("digits", label="canary").infer(pixels=pixels[i:i+2]) for i in range(8)))
 
 answers = asyncio.run(main())
+explained = asyncio.run(digits.explain(pixels=pixels[:3]))
 errors = []
 for client, sent in ((digits, pixels[:1].astype("float64")), (connect("digits", "v9"), pixels[:1])):
     try:
@@ -203,7 +204,7 @@ for client, sent in ((digits, pixels[:1].astype("float64")), (connect("digits", 
 print(json.dumps({
     "sync": sync["label"].tolist(), "right": labels[:5].tolist(), "dtype": str(sync["probabilities"].dtype),
     "async": [answer["label"].tolist() for answer in answers], "expected": [labels[i:i+2].tolist() for i in range(8)],
-    "errors": errors,
+    "errors": errors, "explained": [(visit.node, visit.version, visit.rows) for visit in explained.visits],
 }))
 """
 
@@ -215,6 +216,7 @@ def test_another_ray_job_calls_models_by_handle(server, tmp_path):
     assert said["sync"] == said["right"]
     assert said["dtype"] == "float32"
     assert said["async"] == said["expected"]
+    assert said["explained"] in ([["digits", "v1", 3]], [["digits", "v2", 3]])
     assert said["errors"][0] == "input 'pixels' has datatype FP64, FP32 is expected"
     assert "has no version or label 'v9'" in said["errors"][1]
 

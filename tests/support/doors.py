@@ -41,11 +41,11 @@ def digits(inputs):
 
 
 @asynccontextmanager
-async def digits_plane(call=digits) -> AsyncIterator[DataPlane]:
+async def digits_plane(call=digits, **options) -> AsyncIterator[DataPlane]:
     cluster = LocalCluster(*(Executor(tag, call, **SIGNATURE) for tag in ("v1", "v2")))
     traffic = table("digits", digits={"traffic": {"v1": 90, "v2": 10}, "labels": {"stable": "v1"}})
     async with plane_of(
-        cluster, traffic, LimitsConfig(max_body_bytes=MAX_BODY_BYTES), random_point=lambda: 0.0
+        cluster, traffic, LimitsConfig(max_body_bytes=MAX_BODY_BYTES), random_point=lambda: 0.0, **options
     ) as plane:
         yield plane
 

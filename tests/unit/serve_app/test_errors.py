@@ -24,6 +24,7 @@ SAMPLES = [
     errors.ModelNotFound("cats", ("digits", "wine")),
     errors.VersionNotFound("digits", "v9", ("v1", "v2")),
     errors.RouteNotFound("/v3"),
+    errors.Forbidden("explain", "args.explain: true of the gateway"),
     errors.NotSupported("explanations of digits: this server only predicts"),
     errors.Overloaded("digits-v1", 64, 2.5),
     errors.ModelNotReady("digits", "v2", "it is starting"),
@@ -67,6 +68,7 @@ def test_messages_name_the_thing_its_value_and_the_limit():
 
 def test_statuses_say_who_can_act():
     assert http_status(errors.InvalidInput("x", "y")) == 400
+    assert http_status(errors.Forbidden("x", "y")) == 403
     assert http_status(errors.ModelNotFound("x", ())) == 404
     assert http_status(errors.TooLarge("x", 2, 1, "rows")) == 413
     assert http_status(errors.Overloaded("x", 1)) == 429

@@ -10,6 +10,7 @@ from support.arithmetic import INFO, block, rows
 from serve_app.datatypes import Datatype
 from serve_app.errors import Overloaded
 from serve_app.types import (
+    BlockEntry,
     BlockReply,
     Duration,
     EntryResult,
@@ -22,6 +23,7 @@ from serve_app.types import (
     release_name,
     rows_of,
 )
+from serve_app.visits import NodeVisit
 
 
 def again(thing):
@@ -40,6 +42,13 @@ def test_a_block_and_its_reply_survive_pickling():
     )
     assert reply.results[0].timings == Timings(1, 2, 3, 4)
     assert str(reply.results[1].error) == str(Overloaded("m", 1))
+
+
+def test_what_was_done_for_an_entry_travels_with_its_result():
+    assert again(BlockEntry(1, "r1", explain=True)) == BlockEntry(1, "r1", explain=True)
+    visits = (NodeVisit("a", 1, 0.5, 2.0, 8, version="v1"), NodeVisit("s", 1, 2.5, 1.0, 8, chosen={"a": 1}))
+    result = EntryResult(None, Timings(1, 2, 3, 4), {"e.a": "gone"}, visits)
+    assert again(result) == result
 
 
 def test_entries_with_an_error_have_no_rows_in_the_reply():

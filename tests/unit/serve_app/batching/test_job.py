@@ -8,6 +8,7 @@ from support.arithmetic import block, rows
 from serve_app.batching.job import Job, join, runs_of, shapes_of
 from serve_app.errors import ModelRaised
 from serve_app.types import Block, BlockEntry, EntryResult, Timings
+from serve_app.visits import NodeVisit
 
 
 async def test_entries_over_the_limit_are_cut():
@@ -54,6 +55,19 @@ async def test_an_entry_in_several_batches_reports_all_their_time():
     assert reply.outputs["y"].tolist() == [1, 2, 3]
     timings = reply.results[0].timings
     assert (timings.queue_s, round(timings.compute_s, 6), timings.batch_rows) == (0.1, 0.7, 2)
+
+
+async def test_what_was_done_in_several_batches_is_told_one_behind_the_other():
+    job = Job(block(rows(1, 2, 3)), now=0.0, max_rows=2)
+    visits = (NodeVisit("a", 2, 0.0, 1.0, 2), NodeVisit("b", 2, 1.0, 2.0, 2))
+    for piece in list(job.pieces):
+        job.add_part(piece.start, {"y": np.zeros(piece.rows)})
+        job.executed(piece, EntryResult(timings=Timings(compute_s=0.004), visits=visits))
+    told = (await job.reply).results[0].visits
+    assert [(visit.node, visit.begin_ms, visit.ms) for visit in told] == [
+        *(("a", 0, 1), ("b", 1, 2)),
+        *(("a", 4, 1), ("b", 5, 2)),
+    ]
 
 
 def test_join_copies_only_where_it_must():

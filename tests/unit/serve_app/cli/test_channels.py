@@ -39,7 +39,7 @@ class Gateway:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        async with digits_plane() as plane, uvicorn_of(plane) as port:
+        async with digits_plane(explains=True) as plane, uvicorn_of(plane) as port:
             server, handler = grpc.aio.server(futures.ThreadPoolExecutor(1)), GrpcHandler(plane)
 
             def unary(method: str):
@@ -85,6 +85,13 @@ def test_every_protocol_shows_the_same(gateway, protocol):
     assert other.splitlines()[:-1] == shown.splitlines()[:-1]
     assert "model digits, version v1, request" in other.splitlines()[-1]
     assert json.loads(infer(gateway, protocol, "--json")[1]) == json.loads(infer(gateway, "rest", "--json")[1])
+
+
+@pytest.mark.parametrize("protocol", ["rest", "binary", "grpc"])
+def test_every_protocol_shows_an_explanation(gateway, protocol):
+    code, shown, error = infer(gateway, protocol, "--version", "v1", "--explain")
+    assert (code, error) == (0, "")
+    assert "ms of a batch of 3 rows" in shown.splitlines()[-2]
 
 
 @pytest.mark.parametrize("protocol", ["binary", "grpc"])

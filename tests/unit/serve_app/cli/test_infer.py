@@ -135,3 +135,26 @@ def test_a_name_that_looks_like_markup_is_shown(run, iris):
 @pytest.mark.parametrize("timeout_s", ["0", "-1"])
 def test_a_wait_takes_time(run, iris, timeout_s):
     assert run("infer", "iris", "--url", iris.url, "--data", "[1, 2]", "--timeout-s", timeout_s)[0] == 2
+
+
+EXPLANATION = {
+    **{"release": "iris-v1", "queue_ms": 0.5, "batch_ms": 0.25, "compute_ms": 2.0, "batch_rows": 4},
+    "nodes": [
+        {"node": "first", "rows": 2, "batch_rows": 4, "begin_ms": 0.0, "ms": 2.0, "critical_ms": 2.0, "queue_ms": 0.0}
+    ],
+}
+
+
+def test_an_explanation_is_asked_for_and_shown(run, iris):
+    told = {**REPLY, "parameters": {"explanation": json.dumps(EXPLANATION)}}
+    iris.on("POST", "/v2/models/iris/infer", told, headers=HEADERS)
+    code, out, _ = run("infer", "iris", "--url", iris.url, "--data", "[[1, 2], [3, 4]]", "--explain")
+    assert code == 0
+    assert iris.asked[-1][2]["parameters"] == {"explain": True}
+    assert "first" in out
+    assert "iris-v1: queue 0.500 ms, batch 0.250 ms, compute 2.000 ms of a batch of 4 rows" in out.splitlines()
+
+
+def test_a_server_that_explains_nothing_is_told(run, iris):
+    code, _, err = run("infer", "iris", "--url", iris.url, "--data", "[[1, 2], [3, 4]]", "--explain")
+    assert (code, err) == (1, "error: the server's answer has no explanation that this command can read\n")

@@ -92,3 +92,11 @@ def test_an_inline_version_is_one_that_the_table_names():
         assert ModelTraffic.model_validate({**traffic, "inline": inline}).inline.keys() == {"v1"}
     with pytest.raises(ValidationError, match="inline version 'v1' can be reached by nobody"):
         ModelTraffic.model_validate({"traffic": {"v2": 100}, "inline": inline})
+
+
+@pytest.mark.parametrize("wrong", ["maybe", 2, None])
+def test_explanations_are_allowed_or_not(wrong):
+    assert not GatewayArgs().explain
+    assert GatewayArgs.model_validate({"explain": True}).explain
+    with pytest.raises(ValidationError, match="explain"):
+        GatewayArgs.model_validate({"explain": wrong})

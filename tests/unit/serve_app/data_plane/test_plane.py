@@ -20,6 +20,7 @@ from serve_app.data_plane.local import LocalCluster
 from serve_app.data_plane.plane import DataPlane
 from serve_app.errors import (
     DeadlineExceeded,
+    Forbidden,
     InvalidInput,
     InvalidTable,
     ModelNotFound,
@@ -286,3 +287,29 @@ async def test_a_stream_whose_replica_dies_begins_again_only_if_nothing_was_told
         await anext(responses)
         with pytest.raises(ReplicaLost):
             await anext(responses)
+
+
+async def test_an_explanation_without_permission_is_refused_and_accounted_for(caplog):
+    caplog.set_level("INFO", "serve_app.request")
+    async with plane() as subject:
+        with pytest.raises(Forbidden, match=r"explain is not allowed here.*args\.explain"):
+            await subject.infer(request(1, explain=True))
+    assert [json.loads(record.message)["outcome"] for record in caplog.records] == ["Forbidden"]
+
+
+async def test_who_asks_is_told_what_was_done():
+    async with plane(explains=True) as subject:
+        told, other = await asyncio.gather(
+            subject.infer(request(1, explain=True, model_version="v2")), subject.infer(request(2, model_version="v2"))
+        )
+    (visit,) = told.visits
+    assert (visit.node, visit.version, visit.rows, visit.batch_rows, other.visits) == ("arithmetic", "v2", 1, 2, ())
+
+
+async def test_a_model_of_many_responses_is_not_explained():
+    async with plane_of(LocalCluster(server_of(Counting())), COUNT, explains=True) as subject:
+        with pytest.raises(NotSupported, match="'count' has any number of responses, which are not explained"):
+            await numbers(subject.stream(count(3, explain=True)))
+    async with plane_of(LocalCluster(server_of(Counting())), COUNT) as subject:
+        with pytest.raises(Forbidden):
+            await numbers(subject.stream(count(3, explain=True)))

@@ -43,7 +43,7 @@ def test_each_row_is_made_once_and_they_come_in_order():
     node = node_of(work)
     assert executed(node, 1, 2)[0] == [2, 4]
     answer, visit = executed(node, 3, 2, 4, 1)
-    assert (answer, visit.cached) == ([6, 4, 8, 2], 2)
+    assert (answer, visit.cached.tolist()) == ([6, 4, 8, 2], [False, True, False, True])
     assert executed(node, 1, 4)[0] == [2, 8]
     assert work.seen == [[1, 2], [3, 4]]
 

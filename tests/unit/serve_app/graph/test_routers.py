@@ -99,6 +99,16 @@ def test_a_switch_goes_by_the_requests_parameter():
     assert answer["y"].tolist() == [0, 10, 2]
 
 
+@pytest.mark.parametrize(
+    ("threshold", "chosen"), [(0.0, ["a", "a", "a"]), (1.5, ["b", "b", "a"]), (9.0, ["b", "b", "b"])]
+)
+def test_a_cascade_tells_which_rows_went_on(threshold, chosen):
+    values = {"x": np.arange(3.0)[:, None], "a.y": np.arange(3.0)[:, None]}
+    visit = visit_of(values)
+    at_once(routers.cascade("a", Y, "y", threshold, branch("b", 10))(values, Run(Executing()), visit))
+    assert visit.chosen.tolist() == chosen
+
+
 def test_a_parameter_without_a_case_is_refused():
     node = SwitchNode(kind="switch", name="w", parameter="tier", cases={"gold": "a"})
     with pytest.raises(InvalidInput, match="parameter 'tier' is 'tin'; node 'w' takes: gold"):

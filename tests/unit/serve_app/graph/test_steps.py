@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
+import pytest
 
 from serve_app.batching.executing import Executing
 from serve_app.datatypes import Datatype
@@ -44,9 +47,28 @@ def test_every_row_has_its_requests_parameters():
     assert run.of(np.array([1, 2])).of(np.array([1])).by_row(tier, 1).tolist() == ["none r2"]
 
 
+def test_padding_among_some_of_the_rows_is_the_last_request_s():
+    assert Run(Executing(OWNERS), np.array([1, 2, 3, 4])).by_row(tier, 4).tolist() == ["gold r1", *["none r2"] * 3]
+
+
 def test_rows_of_nobody_are_a_request_without_parameters():
     assert Run(Executing()).by_row(tier, 2).tolist() == ["none ", "none "]
     assert Run(Executing()).of(np.array([5])).by_row(tier, 1).tolist() == ["none "]
+
+
+@pytest.mark.parametrize(("error", "told"), [(ValueError("no"), "ValueError"), (asyncio.CancelledError(), "cancelled")])
+def test_what_fails_was_visited_too_and_says_with_what(error, told):
+    now = [5.0]
+
+    async def execute(values, run, visit):
+        now[0] += 2
+        raise error
+
+    executing = Executing(clock=lambda: now[0])
+    with pytest.raises(type(error)):
+        at_once(Step("s", Y, frozenset(), execute).add_to({"x": np.arange(3.0)}, Run(executing)))
+    (visit,) = executing.visits
+    assert (visit.node, visit.rows, visit.begin_s, visit.seconds, visit.error) == ("s", 3, 5.0, 2.0, told)
 
 
 def test_a_row_is_counted_in_its_own_request_if_all_of_that_is_there():

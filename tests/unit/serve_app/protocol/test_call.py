@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.errors import InvalidInput
-from serve_app.protocol.call import tenant_of, timeout_s_of
+from serve_app.protocol.call import explain_of, flag_of, tenant_of, timeout_s_of
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,50 @@ def test_a_tenant_is_printable_and_short():
     for field in ("a\tb", "é", "\x7f"):
         with pytest.raises(InvalidInput, match="must be printable ASCII"):
             tenant_of(field)
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "told"),
+    [
+        ("", "", False),
+        ("explain=1", "", True),
+        ("a=b&explain=true&c", "", True),
+        ("explain=0", "", False),
+        ("explains=7&explain%20=7", "", False),
+        ("", "1", True),
+        ("", "false", False),
+        ("explain=0", "true", True),
+        ("explain=0&explain=1", "0", True),
+    ],
+)
+def test_the_url_or_a_header_ask_for_an_explanation(query, field, told):
+    assert explain_of(query, field) is told
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "named"),
+    [
+        ("explain=yes", "", "query parameter 'explain' is 'yes', must be 1, true, 0 or false"),
+        ("explain", "", "query parameter 'explain' is ''"),
+        ("explain=1&explain=TRUE", "", "query parameter 'explain' is 'TRUE'"),
+        ("explain=%ff", "", "query parameter 'explain' is '.ufffd'"),
+        ("", "on", "header 'x-explain' is 'on'"),
+        ("explain=1", "é", "header 'x-explain' is '.xe9'"),
+    ],
+)
+def test_what_is_neither_yes_nor_no_is_named(query, field, named):
+    with pytest.raises(InvalidInput, match=named):
+        explain_of(query, field)
+
+
+@given(st.text(max_size=40), st.text(max_size=10))
+def test_any_query_and_header_are_an_answer_or_an_error_of_ours(query, field):
+    try:
+        told = explain_of(query, field)
+    except InvalidInput:
+        return
+    assert isinstance(told, bool)
+
+
+def test_flags():
+    assert [flag_of(text, "x") for text in ("1", "true", "0", "false")] == [True, True, False, False]

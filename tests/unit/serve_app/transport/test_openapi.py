@@ -95,3 +95,14 @@ class Links(HTMLParser):
         self.loaded += [value for name, value in attrs if name in ("src", "href") and not value.startswith("#")]
         if tag == "script":
             self.loaded.append(tag)
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_whatever_infers_can_be_explained(path, method):
+    operation = DOCUMENT["paths"][path][method]
+    asked = {(one["in"], one["name"]) for one in operation["parameters"]} & {
+        ("query", "explain"),
+        ("header", "x-explain"),
+    }
+    infers = HOT.search(path) is not None and "200" in operation["responses"]
+    assert len(asked) == (2 if infers else 0)
