@@ -37,7 +37,7 @@ class Gateway(GrpcMethods):
         self._cluster = RayCluster()
         metrics = RayMetrics()
         inline = InlineReleases(partial(BlockServer.load, metrics=metrics))
-        self._plane = DataPlane(self._cluster, args.limits, RequestLog(metrics), explains=args.explain, inline=inline)
+        self._plane = DataPlane(self._cluster, args.limits, RequestLog(metrics), inline=inline, explains=args.explain)
         self._pages, self._handler = Pages(self._plane, scrape_cluster).app, InferHandler(self._plane)
         self._grpc = GrpcHandler(self._plane)
         self._health = HealthHandler(self._plane.directory, self._cluster.stopping)

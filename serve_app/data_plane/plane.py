@@ -64,8 +64,8 @@ class DataPlane:
         limits: Bounds on one request.
         log: Told once about every request, whatever became of it.
         random_point: Gives numbers in [0, 1) that choose among the shares of a traffic split.
-        explains: Whether requests may ask what was done for them.
         inline: The releases of this process; they come and go with the traffic table.
+        explains: Whether requests may ask what was done for them.
 
     Attributes:
         table_fault: Why the last `user_config` was not taken into use; empty if it was.
@@ -78,8 +78,8 @@ class DataPlane:
         log: RequestLog,
         random_point: Callable[[], float] = random.random,
         *,
-        explains: bool = False,
         inline: InlineReleases | None = None,
+        explains: bool = False,
     ) -> None:
         self.inline = inline or InlineReleases()
         self.directory = Directory(JoinedCluster(cluster, self.inline))

@@ -83,14 +83,6 @@ def test_a_revocation_list_without_an_authority_is_refused():
     assert TlsConfig.model_validate({**files, "client_ca": "authority.pem"}).client_crl[0].name == "revoked.pem"
 
 
-@pytest.mark.parametrize("wrong", ["maybe", 2, None])
-def test_explanations_are_allowed_or_not(wrong):
-    assert not GatewayArgs().explain
-    assert GatewayArgs.model_validate({"explain": True}).explain
-    with pytest.raises(ValidationError, match="explain"):
-        GatewayArgs.model_validate({"explain": wrong})
-
-
 def test_an_inline_version_is_one_that_the_table_names():
     inline = {"v1": {"source": "models/m/v1", "slo_ms": 20, "batching": {"max_rows": 8}}}
     table = TrafficTable.model_validate({"models": {"m": {"traffic": {"v1": 100}, "inline": inline}}})
@@ -100,3 +92,11 @@ def test_an_inline_version_is_one_that_the_table_names():
         assert ModelTraffic.model_validate({**traffic, "inline": inline}).inline.keys() == {"v1"}
     with pytest.raises(ValidationError, match="inline version 'v1' can be reached by nobody"):
         ModelTraffic.model_validate({"traffic": {"v2": 100}, "inline": inline})
+
+
+@pytest.mark.parametrize("wrong", ["maybe", 2, None])
+def test_explanations_are_allowed_or_not(wrong):
+    assert not GatewayArgs().explain
+    assert GatewayArgs.model_validate({"explain": True}).explain
+    with pytest.raises(ValidationError, match="explain"):
+        GatewayArgs.model_validate({"explain": wrong})
