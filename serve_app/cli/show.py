@@ -87,7 +87,8 @@ def line(outline: Outline) -> str:
     takes, gives = (", ".join(map(_said_input, specs)) for specs in (outline.inputs, node.outputs))
     signature = f"{takes} -> {gives}" if takes else "its tensors are known once it is loaded"
     times = "; ".join((*_said_times(outline.times), *_said_times(node.times)))
-    return "  ".join(filter(None, (_heading(outline), node.format, node.source, signature, times)))
+    where = node.placement if node.placement is Placement.INLINE else ""
+    return "  ".join(filter(None, (_heading(outline), where, node.format, node.source, signature, times)))
 
 
 class _Parameters(BaseModel):
@@ -105,6 +106,7 @@ class _Metadata(BaseModel):
 def _chosen(file: Path, name: str | None) -> Sequence[tuple[ReleaseArgs, Placement]]:
     declared = good_file(file, checks_of((), artifacts=True))
     releases = [(release.args, Placement.FUSED) for release in declared.releases if release.args]
+    releases += [(args, Placement.INLINE) for gateway in declared.gateways for _, args in gateway.inline]
     chosen = [(args, home) for args, home in releases if name in (None, args.release)]
     if name is not None and not chosen:
         known = ", ".join(args.release for args, _ in releases) or "none"

@@ -31,6 +31,8 @@ def placed(node: Node, home: Placement = Placement.FUSED) -> tuple[Placement, st
         return (Placement.OWN if node.is_own else home), f"placement: {node.placement}"
     if node.is_own:
         return Placement.OWN, f"auto: {node.why_own}"
+    if home is Placement.INLINE:
+        return home, "auto: its release is inline in the gateway's table"
     gpu = "accelerator, gpu_memory_mib, " if "accelerator" in type(node).model_fields else ""
     return home, (
         f"auto: it asks for no {gpu}timeout_ms or retries of its own "

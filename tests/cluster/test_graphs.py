@@ -14,6 +14,7 @@ from support.server import wait_for
 from serve_app.samples.data import held_out
 
 MODELS = ("digits-ensemble", "digits-cascade")
+CODED = "graphs.digits_cascade:build"
 
 
 def labels(url: str, model: str, version: str, rows: np.ndarray) -> list[int]:
@@ -74,3 +75,21 @@ def test_another_parameter_of_a_transform_is_a_new_release_and_restarts_nothing(
     server.deploy(before)
     wait_for("its removal", lambda: "digits-ensemble-v2" not in server.applications(), 60)
     assert server.pids() == pids
+
+
+def test_a_release_whose_graph_is_coded_in_python_answers_as_the_yamls(server):
+    before = copy.deepcopy(server.config)
+    changed = server.with_traffic(**{"digits-cascade": {"traffic": {"v1": 100, "v2": 0}}})
+    (first,) = [application for application in changed["applications"] if application["name"] == "digits-cascade-v1"]
+    args = {key: value for key, value in first["args"].items() if key != "graph"} | {"version": "v2"}
+    changed["applications"].append({**first, "name": "digits-cascade-v2", "import_path": CODED, "args": args})
+    server.deploy(changed)
+    wait_for("v2", lambda: server.readiness("digits-cascade", "v2")[0] == 200, 90)
+    urls = [f"{server.url}/v2/models/digits-cascade/versions/{version}" for version in ("v1", "v2")]
+    nodes = [httpx.get(url).json()["parameters"]["nodes_ms"].keys() for url in urls]
+    assert nodes[0] == nodes[1] == {"mlp", "conv", "sure"}
+    rows = held_out("digits")[0][:200]
+    written, from_code = (labels(server.url, "digits-cascade", version, rows) for version in ("v1", "v2"))
+    assert from_code == written
+    server.deploy(before)
+    wait_for("its removal", lambda: "digits-cascade-v2" not in server.applications(), 60)

@@ -86,6 +86,19 @@ def test_one_release_may_be_asked_for(run, file):
     assert (code, out, err) == (1, "", f"error: {file} has no release 'one-v2'; it has: one-v1, many-v1\n")
 
 
+def test_releases_inside_the_gateway_are_shown_as_such(run, file, source):
+    document = yaml.safe_load(file.read_text())
+    nodes = [{"kind": "model", "name": "only", "source": source}]
+    graph = {"inputs": [X], "nodes": nodes, "outputs": {"y": "only.y"}}
+    table = {"traffic": {"v1": 50, "v2": 50}, "inline": {"v1": {"source": source}, "v2": {"graph": graph}}}
+    document["applications"][0]["deployments"][0]["user_config"]["models"]["near"] = table
+    file.write_text(yaml.safe_dump(document))
+    code, out, err = run("show", file, "near-v1")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"near-v1  accelerator cpu  gateway inline  onnx  {source}  x FP32")
+    assert "gateway inline auto: its release is inline in the gateway's table" in run("show", file, "near-v2")[1]
+
+
 def test_a_file_with_faults_is_said_as_validate_says_it(run, file):
     file.write_text(file.read_text().replace("safe.y", "save.y"))
     assert run("show", file) == run("validate", file)

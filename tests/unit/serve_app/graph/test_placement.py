@@ -36,5 +36,10 @@ def test_every_placement_has_its_reason(node, placement, reason):
 
 
 def test_what_is_fused_is_where_its_release_is():
-    homes = [placed(TypeAdapter(Node).validate_python(node), Placement.INLINE)[0] for node in (MODEL, SCALE, REMOTE)]
-    assert homes == [Placement.INLINE, Placement.INLINE, Placement.REMOTE]
+    nodes = [TypeAdapter(Node).validate_python(node) for node in (MODEL, SCALE, REMOTE)]
+    inline = (Placement.INLINE, "auto: its release is inline in the gateway's table")
+    assert [placed(node, Placement.INLINE) for node in nodes] == [
+        inline,
+        inline,
+        (Placement.REMOTE, "it is a model of another server"),
+    ]
