@@ -79,7 +79,8 @@ class _Card:
 def svg(outline: Outline) -> str:
     """The picture of a release, as the text of a file."""
     cards, edges = _cards(outline), {(edge.begin, edge.end): edge for edge in _edges(outline)}
-    gaps = {key: GAP + max((_width(e.label) for e in edges.values() if e.begin == key), default=0) for key in cards}
+    leads = {key: max((_width(_label(e)) for e in edges.values() if e.begin == key), default=0.0) for key in cards}
+    gaps = {key: GAP + lead for key, lead in leads.items()}
     layout = laid_out([card.box(key) for key, card in cards.items()], list(edges), gaps)
     words, legend = _words(outline), _legend(outline)
     top = MARGIN + LINE * (len(words) + 2)
@@ -90,7 +91,7 @@ def svg(outline: Outline) -> str:
         _text(root, (MARGIN, MARGIN + LINE * (index + 2)), line)
     body = SubElement(root, "g", transform=f"translate({MARGIN:g} {top:g})")
     for arrow in layout.arrows:
-        _draw_arrow(body, arrow, edges[arrow.begin, arrow.end])
+        _draw_arrow(body, arrow, edges[arrow.begin, arrow.end], leads[arrow.begin])
     for key, card in cards.items():
         _draw_card(body, layout.boxes[key], card)
     for index, (colour, line) in enumerate(legend.items(), 2):
@@ -177,16 +178,18 @@ def _draw_card(parent: Element, box: Box, card: _Card) -> None:
             _text(group, (box.x + PAD, box.y + index * LINE + PAD / 4), text, kind)
 
 
-def _draw_arrow(parent: Element, arrow: Arrow, edge: Edge) -> None:
-    head, *_ = arrow.points[-1:]
-    points = [*arrow.points[:-1], (head[0] - 8, head[1])]
+def _label(edge: Edge) -> str:
+    return cut(edge.label, MOST_CHARACTERS)
+
+
+def _draw_arrow(parent: Element, arrow: Arrow, edge: Edge, lead: float) -> None:
+    """An arrow that goes straight for as long as the labels beside its beginning are."""
+    (x, y), *between, (end_x, end_y) = arrow.points
+    points = [(x, y), (x + lead, y), *between, (end_x - 8, end_y)]
     SubElement(parent, "path", {"class": "arrow branch" if edge.is_branch else "arrow", "d": _path(points)})
-    tip = f"M{head[0]:.1f} {head[1]:.1f} l-9 -4.5 v9 z"
-    SubElement(parent, "path", {"class": "head", "d": tip})
+    SubElement(parent, "path", {"class": "head", "d": f"M{end_x:.1f} {end_y:.1f} l-9 -4.5 v9 z"})
     if edge.label:
-        (x, y), (_, next_y), *_ = arrow.points
-        is_rising = next_y < y  # then there is room under it
-        _text(parent, (x + 10, y + 15 if is_rising else y - 6), cut(edge.label, MOST_CHARACTERS), "label")
+        _text(parent, (x + 8, y - 4), _label(edge), "label")
 
 
 def _path(points: Sequence[Point]) -> str:
