@@ -363,7 +363,7 @@ async def test_large_and_small_tensors_come_back_through_both_doors(rows):
         ) as plane,
         uvicorn_of(plane) as port,
         express_of(plane) as door,
-        httpx.AsyncClient() as client,
+        httpx.AsyncClient(timeout=60) as client,
     ):
         for number in (port, door.port):
             url = f"http://127.0.0.1:{number}{INFER}"
