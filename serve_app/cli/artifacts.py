@@ -16,9 +16,9 @@ from serve_app.config.unknown_keys import Finding
 from serve_app.config.useless_settings import useless_settings
 from serve_app.errors import ConfigError, UntrustedArtifact
 from serve_app.graph.functions import lookup_findings
-from serve_app.graph.plan import NodeModel
 from serve_app.graph.planner import plan_graph
 from serve_app.graph.runtime import unfit_for_graphs
+from serve_app.graph.signatures import opened_models, signatures
 from serve_app.repository.store import open_version
 
 
@@ -59,35 +59,6 @@ def _parts(file: ServeFile) -> Iterator[_Part]:
     for gateway in file.gateways:
         for home, args in gateway.inline:
             yield _Part(gateway.application, home, args, tuple(map(one_replica, entries)))
-
-
-def opened_models(graph: GraphConfig) -> tuple[dict[str, Manifest], dict[str, str]]:
-    """What is known of a graph's models without loading any.
-
-    Returns:
-        The manifests of the versions on this machine, verified, and what is wrong with the others; by node name.
-    """
-    manifests, faults = dict[str, Manifest](), dict[str, str]()
-    for _, node in graph.models:
-        if "://" in node.source:
-            continue
-        try:
-            manifests[node.name] = open_version(node.source).manifest
-        except ConfigError as error:
-            faults[node.name] = "; ".join(str(error).splitlines())
-    return manifests, faults
-
-
-def signatures(manifests: Mapping[str, Manifest]) -> dict[str, NodeModel]:
-    """What a graph is planned with where nothing is loaded."""
-    return {
-        name: NodeModel(
-            tuple(config.spec for config in manifest.inputs),
-            tuple(config.spec for config in manifest.outputs),
-            is_ragged=manifest.batching.ragged is not None,
-        )
-        for name, manifest in manifests.items()
-    }
 
 
 def _placed(part: _Part, findings: Iterable[Finding]) -> Iterator[Finding]:

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from pydantic import BaseModel, NonNegativeFloat, PositiveInt, ValidationError
 
-from serve_app.cli.artifacts import opened_models, signatures
 from serve_app.cli.output import CommandError, Twig, errors_reported, say, say_error, say_json, say_tree
 from serve_app.cli.server import Server, model_path
 from serve_app.cli.validate import checks_of, good_file
@@ -19,6 +18,7 @@ from serve_app.graph.outline import NodeOutline, Outline, Taken, Times, outline_
 from serve_app.graph.picture import svg as drawn
 from serve_app.graph.placement import Placement
 from serve_app.graph.planner import plan_graph
+from serve_app.graph.signatures import opened_models, signatures
 from serve_app.repository.store import open_version
 from serve_app.types import TensorSpec
 

@@ -5,36 +5,27 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
 from pydantic import ValidationError
 
 from serve_app.batching.executing import Executing, executing
-from serve_app.config.graph import GraphConfig, RemoteNode
 from serve_app.config.manifest import Manifest
-from serve_app.config.release import BatchingConfig, ReleaseArgs, merged
+from serve_app.config.release import BatchingConfig, ReleaseArgs
 from serve_app.dataflow.checked_runtime import CheckedRuntime, CheckedStreamingRuntime
-from serve_app.dataflow.checks import check_answer, check_ragged, in_batches
+from serve_app.dataflow.graph_parts import graph_parts
+from serve_app.dataflow.loading import Parts, batching_of, load_instances
 from serve_app.dataflow.node_times import node_times
-from serve_app.dataflow.own_nodes import node_args, python_version, unless_faulty
 from serve_app.dataflow.profile import Clock, Profile
 from serve_app.dataflow.rehearsal import Rehearsal
-from serve_app.errors import AcceleratorMissing, ConfigError, ServeAppError
-from serve_app.graph.by_length import ByLength
-from serve_app.graph.calls import Called
+from serve_app.errors import ConfigError
 from serve_app.graph.plan import NodeModel
-from serve_app.graph.planner import plan_graph
-from serve_app.graph.remote import RemoteModel
-from serve_app.graph.runtime import GraphRuntime, signature_of, unfit_for_graphs
-from serve_app.repository.store import ModelVersion, open_version
-from serve_app.runtimes.base import Runtime, RuntimeSource, StreamingRuntime
-from serve_app.runtimes.device import choose_device
+from serve_app.repository.store import open_version
+from serve_app.runtimes.base import StreamingRuntime
 from serve_app.runtimes.fixed_rows import check_fixed_rows
-from serve_app.runtimes.raised import short_reason
-from serve_app.runtimes.registry import load_runtime
-from serve_app.types import ReleaseInfo, Tensors, rows_of
+from serve_app.types import ReleaseInfo, Tensors
 
 Predict = Callable[[Tensors], Tensors]
 """As `CheckedRuntime.predict`."""
@@ -43,7 +34,6 @@ Stream = Callable[[Tensors], Generator[Tensors, None, None]]
 """As `CheckedStreamingRuntime.stream`."""
 
 NOWHERE: Mapping[str, NodeModel] = MappingProxyType({})
-NO_ARGUMENTS: Mapping[str, str | int | float | bool] = MappingProxyType({})
 LANES = 4  # batches of a waiting graph that are under way at once; waiting takes no CPU
 
 logger = logging.getLogger(__name__)
@@ -111,22 +101,10 @@ def load_model(
         raise
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What a release is made of, loaded but not checked; a graph's manifest is its declared signature."""
-
-    manifest: Manifest
-    runtimes: tuple[Runtime, ...]
-    threads: int
-    waits: bool = False
-    samples: Mapping[str, bytes] = field(default_factory=dict)
-    close: Callable[[], None] = lambda: None
-
-
-def _rehearsed(args: ReleaseArgs, parts: _Parts, clock: Clock) -> LoadedModel:
+def _rehearsed(args: ReleaseArgs, parts: Parts, clock: Clock) -> LoadedModel:
     """A release that has passed its warm-up and its checks, and whose executions were measured."""
     manifest, runtimes = parts.manifest, parts.runtimes
-    batching = _batching(args, manifest)
+    batching = batching_of(args, manifest)
     check_fixed_rows(runtimes[0].fixed_rows, batching, args.release)
     info = _info(args, manifest, batching, runtimes[0].device)
     predicts = tuple(CheckedRuntime(runtime, info.outputs, info.release).predict for runtime in runtimes)
@@ -157,104 +135,12 @@ def _rehearsed(args: ReleaseArgs, parts: _Parts, clock: Clock) -> LoadedModel:
     )
 
 
-def _parts(args: ReleaseArgs, cpus: float, elsewhere: Mapping[str, NodeModel], clock: Clock) -> _Parts:
+def _parts(args: ReleaseArgs, cpus: float, elsewhere: Mapping[str, NodeModel], clock: Clock) -> Parts:
     if args.graph is not None:
-        return _graph_parts(args, args.graph, cpus, elsewhere, clock)
+        return graph_parts(args, args.graph, cpus, elsewhere, clock)
     version = open_version(args.source)
-    source, runtimes = _load(args, version, cpus, NO_ARGUMENTS)
-    return _Parts(version.manifest, runtimes, source.threads)
-
-
-def _graph_parts(
-    args: ReleaseArgs, graph: GraphConfig, cpus: float, elsewhere: Mapping[str, NodeModel], clock: Clock
-) -> _Parts:
-    """Every node's model that is not elsewhere, warm and checked by its own golden rows, in one runtime."""
-    remotes = {node.name: RemoteModel(node, args.release) for node in graph.remotes}
-    models = {**elsewhere, **{node.name: _remote(node, remotes[node.name], args.release) for node in graph.remotes}}
-    local = list[_LocalNode]()
-    for _, node in graph.models:
-        if node.name not in elsewhere:
-            local.append(_local(node_args(args, node), open_version(node.source), cpus, clock))
-            models[node.name] = replace(local[-1].model, version=node.source)
-    plan = unless_faulty(plan_graph(graph, models), args.release)
-    for python in graph.pythons:
-        if python.name not in elsewhere:
-            own = node_args(args, python).model_copy(update={"python_class": python.python_class})
-            local.append(_local(own, python_version(python, plan), cpus, clock, python.arguments))
-            models[python.name] = replace(local[-1].model, version=python.python_class)
-    if graph.pythons:
-        plan = plan_graph(graph, models)
-    try:
-        plan.load()
-    except ConfigError as error:
-        raise ConfigError(f"{args.release}: graph: {error}") from error
-    device = next((model.device for model in models.values() if model.device != "cpu"), "cpu")
-    limits, threads = [node.limits for node in local], max((node.threads for node in local), default=1)
-    manifest = signature_of(graph, plan, limits)
-    runtime = GraphRuntime(plan, device, tuple(remotes.values()))
-    runtime.check()
-    return _Parts(manifest, (runtime,), threads, plan.waits, plan.samples, runtime.close)
-
-
-@dataclass(frozen=True, slots=True)
-class _LocalNode:
-    """A node in this process.
-
-    Attributes:
-        limits: What it allows the whole graph's batches.
-        threads: CPU threads of one execution.
-    """
-
-    model: NodeModel
-    limits: BatchingConfig
-    threads: int
-
-
-def _local(
-    args: ReleaseArgs,
-    version: ModelVersion,
-    cpus: float,
-    clock: Clock,
-    arguments: Mapping[str, str | int | float | bool] = NO_ARGUMENTS,
-) -> _LocalNode:
-    """A node's model, loaded, warm and checked.
-
-    Raises:
-        ConfigError: It cannot be loaded, or cannot be a node.
-    """
-    manifest = version.manifest
-    source, (runtime, *_) = _load(args, version, cpus, arguments)
-    if reason := unfit_for_graphs(manifest):
-        raise ConfigError(f"{args.release}: {reason}")
-    is_cut = bool(manifest.batching.ragged or manifest.batching.allowed_rows or runtime.fixed_rows)
-    batching = _batching(args.model_copy(update={"batching": None}) if is_cut else args, manifest)
-    check_fixed_rows(runtime.fixed_rows, batching, args.release)
-    inputs, outputs = (tuple(one.spec for one in tensors) for tensors in (manifest.inputs, manifest.outputs))
-    predict: Predict = CheckedRuntime(runtime, outputs, args.release).predict
-    profile = Rehearsal(manifest, batching, args.release, clock).check(predict)
-    limits = manifest.batching
-    if is_cut:  # what comes in any number of rows is executed in the sizes of the manifest, whatever the release's
-        limits = limits.model_copy(update={"max_rows": BatchingConfig().max_rows})
-        predict = in_batches(predict, batching)
-    if batching.ragged is not None:
-        predict = ByLength(predict, batching.ragged, outputs, args.release).predict
-    model = NodeModel(
-        inputs, outputs, predict, profile=profile, device=runtime.device, is_ragged=batching.ragged is not None
-    )
-    return _LocalNode(model, limits, source.threads)
-
-
-def _remote(node: RemoteNode, remote: RemoteModel, release: str) -> NodeModel:
-    """A remote node, whose answers are checked against what the graph declares."""
-    outputs = tuple(config.spec for config in node.outputs)
-
-    async def call(inputs: Tensors, left_s: float | None) -> Called:
-        """Raises WrongAnswer too."""
-        called = await remote.call(inputs, left_s)
-        name = f"{release} node {node.name}"
-        return Called(check_answer(called.outputs, outputs, rows_of(inputs), name), called.timings)
-
-    return NodeModel((), outputs, call=call, version=f"{node.url}/{node.model}", device="remote")
+    source, runtimes = load_instances(args, version, cpus)
+    return Parts(version.manifest, runtimes, source.threads)
 
 
 def release_args(**fields: object) -> ReleaseArgs:
@@ -270,52 +156,6 @@ def release_args(**fields: object) -> ReleaseArgs:
             f"{'.'.join(map(str, fault['loc']))} {fault['input']!r:.140}: {fault['msg']}" for fault in error.errors()
         ]
         raise ConfigError("; ".join(faults)) from None
-
-
-def _load(
-    args: ReleaseArgs, version: ModelVersion, cpus: float, arguments: Mapping[str, str | int | float | bool]
-) -> tuple[RuntimeSource, tuple[Runtime, ...]]:
-    """Every instance of the model, and what they were made of."""
-    source = RuntimeSource(
-        manifest=version.manifest,
-        directory=version.directory,
-        config=args.runtime,
-        python_class=args.python_class,
-        trusted_sha256=args.trusted_sha256,
-        cpus=cpus,
-        arguments=arguments,
-    )
-    try:
-        device = choose_device(args.accelerator, version.manifest.format)
-        try:
-            return _load_all(args, replace(source, device=device))
-        except AcceleratorMissing as error:
-            if args.accelerator != "auto":
-                raise
-            logger.warning("%s: a GPU is there but %s cannot use it; running on the CPU", args.release, error.subject)
-            return _load_all(args, replace(source, device="cpu"))
-    except AcceleratorMissing:
-        raise AcceleratorMissing(args.release) from None
-
-
-def _load_all(args: ReleaseArgs, source: RuntimeSource) -> tuple[RuntimeSource, tuple[Runtime, ...]]:
-    try:
-        return source, tuple(load_runtime(source) for _ in range(args.runtime.instances))
-    except ServeAppError:
-        raise
-    except Exception as error:  # foreign code: an operator's class or a library that met an artifact it cannot load
-        raise ConfigError(f"{args.release} cannot be loaded: {short_reason(error)}") from error
-
-
-def _batching(args: ReleaseArgs, manifest: Manifest) -> BatchingConfig:
-    """The manifest's batching with every field that the release sets itself."""
-    try:
-        batching = merged(args.batching, manifest.batching)
-        if batching.ragged is not None:
-            check_ragged(batching.ragged, manifest.inputs)
-        return batching
-    except ConfigError as error:
-        raise ConfigError(f"{args.release}: {error}") from None
 
 
 def _mask_dtype(manifest: Manifest, batching: BatchingConfig) -> np.dtype[np.generic] | None:

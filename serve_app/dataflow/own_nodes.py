@@ -9,8 +9,9 @@ from serve_app.config.manifest import Format, Manifest
 from serve_app.config.release import ReleaseArgs
 from serve_app.config.tensors import TensorConfig
 from serve_app.errors import ConfigError
-from serve_app.graph.plan import NodeModel, Plan
+from serve_app.graph.plan import Plan
 from serve_app.graph.planner import plan_graph
+from serve_app.graph.signatures import signatures
 from serve_app.repository.store import ModelVersion, open_version
 from serve_app.types import TensorSpec
 
@@ -66,11 +67,7 @@ def unless_faulty(plan: Plan, release: str) -> Plan:
 
 
 def _alone(args: ReleaseArgs, graph: GraphConfig, node: TransformNode | PythonNode) -> GraphConfig:
-    models = dict[str, NodeModel]()
-    for _, model in graph.models:
-        manifest = open_version(model.source).manifest
-        inputs, outputs = (tuple(one.spec for one in tensors) for tensors in (manifest.inputs, manifest.outputs))
-        models[model.name] = NodeModel(inputs, outputs)
+    models = signatures({model.name: open_version(model.source).manifest for _, model in graph.models})
     specs = unless_faulty(plan_graph(graph, models), args.release).specs
     names = list(node.inputs)
     own = "node"

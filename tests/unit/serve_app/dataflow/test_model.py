@@ -11,7 +11,6 @@ from support.versions import doubling, identity, onnx_model, write_version
 from serve_app.config.release import ReleaseArgs, RuntimeConfig
 from serve_app.dataflow.model import load_model, release_args
 from serve_app.errors import (
-    AcceleratorMissing,
     ArtifactMismatch,
     CheckFailed,
     ConfigError,
@@ -54,14 +53,6 @@ def test_a_tampered_artifact_keeps_a_version_from_serving(tmp_path):
     (directory / "model.onnx").write_bytes(b"tampered")
     with pytest.raises(ArtifactMismatch):
         load_model(args(directory))
-
-
-def test_gpu_is_refused_by_the_release_s_name_and_auto_goes_on_without(tmp_path, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    directory = write_version(tmp_path, doubling(), {})
-    with pytest.raises(AcceleratorMissing, match="m-v1 asks for accelerator: gpu"):
-        load_model(args(directory, accelerator="gpu"))
-    assert load_model(args(directory, accelerator="auto")).info.device == "cpu"
 
 
 @pytest.fixture
