@@ -11,7 +11,14 @@ from operator import add
 from typing import Any
 
 from ray import serve
-from ray.exceptions import NodeDiedError, ObjectLostError, RayActorError, WorkerCrashedError
+from ray.exceptions import (
+    LocalRayletDiedError,
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayActorError,
+    WorkerCrashedError,
+)
 from ray.serve.context import _get_global_client
 from ray.serve.exceptions import DeploymentUnavailableError, ReplicaUnavailableError
 from ray.serve.handle import DeploymentHandle
@@ -26,6 +33,8 @@ LOST = (
     ObjectLostError,
     NodeDiedError,
     WorkerCrashedError,
+    OutOfMemoryError,
+    LocalRayletDiedError,
     DeploymentUnavailableError,
     ReplicaUnavailableError,
 )
@@ -103,7 +112,12 @@ class HandleClient:
             """Call a replica; a big message goes through Ray's object store."""
             by_reference = goes_by_reference(sent, reply_bytes)
             handle = self._handle.options(_by_reference=True) if by_reference else self._handle
-            replies: tuple[BlockReply, ...] = await handle.infer.remote(*sent)
+            response = handle.infer.remote(*sent)
+            try:
+                replies: tuple[BlockReply, ...] = await response
+            except asyncio.CancelledError:  # what waits in the replica's queue leaves it; Ray itself would go on
+                response.cancel()
+                raise
             return replies
 
         try:

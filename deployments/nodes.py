@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 
 from ray.serve.handle import DeploymentHandle
 
 from deployments.cluster import HandleClient
+from serve_app.errors import ModelRaised, ServeAppError
 from serve_app.graph.calls import Called
 from serve_app.graph.plan import NodeModel
+from serve_app.runtimes.raised import short_reason
 from serve_app.types import Block, BlockEntry, BlockReply, Tensors, rows_of
+
+logger = logging.getLogger("serve_app.graph")
 
 
 async def connect(release: str, handles: Mapping[str, DeploymentHandle]) -> dict[str, NodeModel]:
@@ -34,7 +39,13 @@ async def _node(name: str, handle: DeploymentHandle) -> NodeModel:
         rows = rows_of(inputs)
         block = Block(inputs, (BlockEntry(rows, timeout_s=left_s),))
         work = client.infer((block,), rows * row_bytes)
-        (reply,) = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+        try:
+            (reply,) = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+        except ServeAppError:
+            raise
+        except Exception as error:  # of the way there; who can do without the node then does
+            logger.exception("%s could not be called", name)
+            raise ModelRaised(name, short_reason(error)) from error
         return _called(reply)
 
     profile = {rows: ms / 1000 for rows, ms in info.profile.items()}

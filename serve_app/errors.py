@@ -278,11 +278,15 @@ class RemoteUnavailable(CapacityError):
 
 
 class DeadlineExceeded(CapacityError):
-    """The time the caller or the release allows has passed, so the answer was not computed or not waited for."""
+    """The time the caller or the release allows has passed, so the answer was not computed or not waited for.
 
-    def __init__(self, release: str, timeout_s: float) -> None:
-        super().__init__(release, timeout_s)
-        self.release, self.timeout_s = release, timeout_s
+    Attributes:
+        is_limit: Whether it was the limit of a graph's node, whatever the request allows.
+    """
+
+    def __init__(self, release: str, timeout_s: float, is_limit: bool = False) -> None:
+        super().__init__(release, timeout_s, is_limit)
+        self.release, self.timeout_s, self.is_limit = release, timeout_s, is_limit
 
     def __str__(self) -> str:
         return f"{self.release} could not answer within {self.timeout_s:g} s"

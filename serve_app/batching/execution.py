@@ -144,11 +144,13 @@ class Instance:
         begin, began = self._clock(), time.thread_time() if in_loop else None
         inputs = batch.merged() if ready is None else ready
         merged = self._clock()
-        with executing(Executing(batch.owners(), batch.deadline, self._clock)) as under_way:
-            outputs = self._predict(inputs)
-        done = self._clock()
-        computed_s = None if began is None else time.thread_time() - began
-        self._quickness.observe(batch.executed_rows, done - begin, computed_s)
+        try:
+            with executing(Executing(batch.owners(), batch.deadline, self._clock)) as under_way:
+                outputs = self._predict(inputs)
+        finally:  # what raises takes its time as well
+            done = self._clock()
+            computed_s = None if began is None else time.thread_time() - began
+            self._quickness.observe(batch.executed_rows, done - begin, computed_s)
         for name, array in outputs.items():
             if len(array) != batch.executed_rows:
                 reason = f"output {name!r} has {len(array)} rows for {batch.executed_rows} rows of input"

@@ -112,6 +112,11 @@ class Window:
         insort(self._sorted, factor)
         self.last = count
 
+    @property
+    def mean(self) -> float:
+        """Of all of them."""
+        return sum(self._recent) / len(self._recent)
+
     def quantile(self, share: float) -> float:
         """What that share of them do not exceed; there must be one."""
         return self._sorted[int(share * (len(self._sorted) - 1))]

@@ -28,6 +28,7 @@ def artifact_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     for part in _parts(file):
         if part.args.graph:
             yield from _placed(part, _graph_findings(part, part.args.graph))
+            yield from _useless_findings(part, part.args.graph)
         elif "://" not in part.args.source:
             yield from _release_findings(part)
 
@@ -85,6 +86,18 @@ def _graph_findings(part: _Part, graph: GraphConfig) -> Iterator[Finding]:
     yield from plan_graph(graph, signatures(manifests)).findings
     if not part.application.data.get("runtime_env"):  # it may bring the operator's modules along
         yield from lookup_findings(graph)
+
+
+def _useless_findings(part: _Part, graph: GraphConfig) -> Iterator[Finding]:
+    """What the release says for all nodes, and none of them has a use for."""
+    manifests, _ = opened_models(graph)
+    if len(manifests) < len(list(graph.models)):
+        return
+    formats = [*(manifest.format for manifest in manifests.values()), *(Format.PYTHON for _ in graph.pythons)]
+    useless = [dict(useless_settings(part.args, fmt)) for fmt in formats]
+    for path, message in (useless[0] if useless else {}).items():
+        if all(path in other for other in useless):
+            yield (*part.home, *path), message
 
 
 def _release_findings(part: _Part) -> Iterator[Finding]:

@@ -116,6 +116,10 @@ def _release_stands_alone(release: Release) -> Iterator[Finding]:
     for entry in application.deployments:
         if entry.user_config is not None:
             yield from validate(ReleaseTuning, entry.user_config, (*entry.path, "user_config"))[1]
+            tuning = entry.user_config if isinstance(entry.user_config, Mapping) else {}
+            if entry.name != release.model and "slo_ms" in tuning:
+                message = f"has no effect on the node {entry.name!r}: its time is its share of the release's"
+                yield (*entry.path, "user_config", "slo_ms"), message
     if "route_prefix" not in application.data:
         yield (*application.path, "route_prefix"), "must be given as null: Ray's default is '/', the gateway's route"
     elif application.route_prefix is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from serve_app.config.graph import GraphConfig, ModelNode, PythonNode
+from serve_app.config.graph import GraphConfig
 from serve_app.config.release import ReleaseArgs
 from serve_app.errors import AcceleratorMissing, ConfigError
 
@@ -45,6 +45,4 @@ def smallest_mib(printed: str) -> int:
 
 def _has_models(graph: GraphConfig | None) -> bool:
     """Whether something that could use a GPU runs in the release's own process."""
-    if graph is None:
-        return True
-    return any(isinstance(node, ModelNode | PythonNode) and not node.is_own for node in graph.nodes)
+    return graph is None or any(not node.is_own for node in graph.accelerated)

@@ -84,6 +84,12 @@ class _AcceleratedNode(_ComputingNode):
     accelerator: Literal["auto", "cpu", "gpu"] | None = Field(default=None, description="Instead of the release's.")
     gpu_memory_mib: PositiveInt | None = Field(default=None, description="What it needs of a GPU, if it gets one.")
 
+    @model_validator(mode="after")
+    def _gpu_is_used(self) -> Self:
+        if self.accelerator == "cpu" and self.gpu_memory_mib is not None:
+            raise ValueError("gpu_memory_mib has no effect on accelerator: cpu")
+        return self
+
     @property
     def why_own(self) -> str:
         """As of every node, and what it asks for of a GPU."""
@@ -201,8 +207,6 @@ class SwitchNode(_Node):
     def _goes_by_one(self) -> SwitchNode:
         if (self.parameter is None) == (self.input is None):
             raise ValueError("a switch goes by either a parameter or an input")
-        if self.parameter is not None and self.cache is not None:
-            raise ValueError("cache goes by the inputs, and this switch by a parameter; give it to what it names")
         return self
 
 
@@ -214,12 +218,6 @@ class SplitNode(_Node):
     sticky: str | None = Field(
         default=None, min_length=1, description="A V2 parameter; requests with the same value go to the same node."
     )
-
-    @model_validator(mode="after")
-    def _is_not_cached(self) -> Self:
-        if self.cache is not None:
-            raise ValueError("cache goes by the inputs, and a split by the request; give it to what it names")
-        return self
 
 
 class FallbackNode(_Node):
@@ -314,6 +312,11 @@ class GraphConfig(StrictModel):
     def own(self) -> tuple[ComputingNode, ...]:
         """The nodes on replicas of their own."""
         return tuple(node for node in self.nodes if isinstance(node, ComputingNode) and node.is_own)
+
+    @property
+    def accelerated(self) -> tuple[ModelNode | PythonNode, ...]:
+        """The nodes that may use a GPU."""
+        return tuple(node for node in self.nodes if isinstance(node, ModelNode | PythonNode))
 
     @property
     def pythons(self) -> tuple[PythonNode, ...]:

@@ -136,12 +136,21 @@ class ReleaseSettings(StrictModel):
     def _is_one_or_the_other(self) -> Self:
         if bool(self.source) == (self.graph is not None):
             raise ValueError("either source or graph must be given, and not both")
-        if self.accelerator == "cpu" and self.gpu_memory_mib is not None:
-            raise ValueError("gpu_memory_mib has no effect on accelerator: cpu")
         if self.graph is not None and self.python_class is not None:
             raise ValueError("python_class belongs to a node of the graph")
         if self.graph is not None and self.runtime.instances != 1:
             raise ValueError("runtime.instances has no effect on a graph yet; give it more replicas")
+        return self
+
+    @model_validator(mode="after")
+    def _gpu_memory_has_a_gpu(self) -> Self:
+        if self.accelerator == "cpu" and self.gpu_memory_mib is not None:
+            raise ValueError("gpu_memory_mib has no effect on accelerator: cpu")
+        for node in self.graph.accelerated if self.graph else ():
+            if node.gpu_memory_mib is not None and (node.accelerator or self.accelerator) == "cpu":
+                raise ValueError(f"gpu_memory_mib of node {node.name!r} has no effect on accelerator: cpu")
+        if self.gpu_memory_mib is not None and self.graph and all(node.is_own for node in self.graph.accelerated):
+            raise ValueError("gpu_memory_mib has no effect: no node in the graph's own process could use a GPU")
         return self
 
 

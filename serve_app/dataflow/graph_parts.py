@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from serve_app.config.graph import GraphConfig, RemoteNode
-from serve_app.config.release import BatchingConfig, ReleaseArgs
+from serve_app.config.manifest import Format
+from serve_app.config.release import BatchingConfig, ReleaseArgs, RuntimeConfig
+from serve_app.config.useless_settings import useless_settings
 from serve_app.dataflow.checked_runtime import CheckedRuntime
 from serve_app.dataflow.checks import check_answer, in_batches
 from serve_app.dataflow.loading import NO_ARGUMENTS, Arguments, Parts, batching_of, load_instances
-from serve_app.dataflow.own_nodes import node_args, python_version, unless_faulty
+from serve_app.dataflow.own_nodes import node_args, python_args, python_version, unless_faulty
 from serve_app.dataflow.profile import Clock
 from serve_app.dataflow.rehearsal import Rehearsal
 from serve_app.errors import ConfigError
@@ -52,7 +54,7 @@ def graph_parts(
     plan = unless_faulty(plan_graph(graph, models), args.release)
     for python in graph.pythons:
         if python.name not in elsewhere:
-            own = node_args(args, python).model_copy(update={"python_class": python.python_class})
+            own = python_args(args, python)
             local.append(_local(own, python_version(python, plan), cpus, clock, python.arguments))
             models[python.name] = replace(local[-1].model, version=python.python_class)
     if graph.pythons:
@@ -96,11 +98,11 @@ def _local(
         ConfigError: It cannot be loaded, or cannot be a node.
     """
     manifest = version.manifest
-    source, (runtime, *_) = load_instances(args, version, cpus, arguments)
+    source, (runtime, *_) = load_instances(_useful(args, manifest.format), version, cpus, arguments)
     if reason := unfit_for_graphs(manifest):
         raise ConfigError(f"{args.release}: {reason}")
     is_cut = bool(manifest.batching.ragged or manifest.batching.allowed_rows or runtime.fixed_rows)
-    batching = batching_of(args.model_copy(update={"batching": None}) if is_cut else args, manifest)
+    batching = batching_of(args, manifest)
     check_fixed_rows(runtime.fixed_rows, batching, args.release)
     inputs, outputs = (tuple(one.spec for one in tensors) for tensors in (manifest.inputs, manifest.outputs))
     predict: Predict = CheckedRuntime(runtime, outputs, args.release).predict
@@ -115,6 +117,18 @@ def _local(
         inputs, outputs, predict, profile=profile, device=runtime.device, is_ragged=batching.ragged is not None
     )
     return _LocalNode(model, limits, source.threads)
+
+
+def _useful(args: ReleaseArgs, fmt: Format) -> ReleaseArgs:
+    """A node's args without what the whole graph's release says and that format has no use for."""
+    for path, _ in list(useless_settings(args, fmt)):
+        if path == ("accelerator",):
+            args = args.model_copy(update={"accelerator": "cpu"})
+        else:
+            name = str(path[-1])
+            default = {name: RuntimeConfig.model_fields[name].default}
+            args = args.model_copy(update={"runtime": args.runtime.model_copy(update=default)})
+    return args
 
 
 def _remote(node: RemoteNode, remote: RemoteModel, release: str) -> NodeModel:

@@ -25,13 +25,21 @@ def node_args(args: ReleaseArgs, node: ComputingNode) -> ReleaseArgs:
     Raises:
         ConfigError: A model cannot be opened, or the graph cannot be planned.
     """
-    changes: dict[str, object] = {"model": f"{args.model}.{node.name}"}
+    if isinstance(node, ModelNode):
+        return _part(args, node, source=node.source, graph=None, python_class=node.python_class)
+    return _part(args, node, graph=_alone(args, args.graph, node) if args.graph else None)
+
+
+def python_args(args: ReleaseArgs, node: PythonNode) -> ReleaseArgs:
+    """A python node of a graph as a release that loads its class."""
+    return _part(args, node, graph=None, python_class=node.python_class)
+
+
+def _part(args: ReleaseArgs, node: ComputingNode, **changes: object) -> ReleaseArgs:
+    """What a node has of its graph's release: not the batching, which is about the whole graph's rows."""
+    changes |= {"model": f"{args.model}.{node.name}", "batching": None}
     if not isinstance(node, TransformNode):
         changes |= {"accelerator": node.accelerator or args.accelerator, "gpu_memory_mib": node.gpu_memory_mib}
-    if isinstance(node, ModelNode):
-        changes |= {"source": node.source, "graph": None, "python_class": node.python_class}
-    elif args.graph is not None:
-        changes["graph"] = _alone(args, args.graph, node)
     return args.model_copy(update=changes)
 
 

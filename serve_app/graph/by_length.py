@@ -69,8 +69,9 @@ class ByLength:
 
     def _lengths(self, inputs: Tensors) -> Array:
         """Each row's own length, at least 1."""
-        if self.ragged.mask is None:
-            return np.full(rows_of(inputs), self._width(inputs))
+        width = self._width(inputs)
+        if self.ragged.mask is None or not width:
+            return np.full(rows_of(inputs), max(1, width))
         is_there = inputs[self.ragged.mask] != 0
         ends: Array = is_there.shape[1] - is_there[:, ::-1].argmax(axis=1)
         return np.where(is_there.any(axis=1), ends, 1)

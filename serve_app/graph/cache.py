@@ -39,10 +39,11 @@ class RowCache:
 
     def put(self, key: bytes, row: Row) -> None:
         """Remember a row; one that is larger than everything may be is not."""
-        if key in self._rows:
+        size = _size(row)
+        if key in self._rows or size > self._max_bytes:
             return
         self._rows[key] = row
-        self.nbytes += _size(row)
+        self.nbytes += size
         while self.nbytes > self._max_bytes:
             _, oldest = self._rows.popitem(last=False)
             self.nbytes -= _size(oldest)

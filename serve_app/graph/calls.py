@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
-from serve_app.errors import CapacityError, DeadlineExceeded, DeadlineUnreachable
+from serve_app.errors import CapacityError, DeadlineExceeded, DeadlineUnreachable, ReplicaLost
 from serve_app.types import Tensors, Timings
 
 _T = TypeVar("_T")
+PAUSE_S = 0.05  # before the first repetition, and twice as long before each further one
 
 
 class Called(NamedTuple):
@@ -52,22 +53,27 @@ async def within(limits: Limits, left_s: float | None, attempt: Callable[[float 
 
     Raises:
         DeadlineExceeded: No answer within the limit, or within what is left.
+        CapacityError: The last attempt's.
     """
     limit_s = min((one for one in (limits.timeout_s, left_s) if one is not None), default=None)
     loop = asyncio.get_running_loop()
     ends = None if limit_s is None else loop.time() + limit_s
     try:
-        async with asyncio.timeout_at(ends):
-            for _ in range(limits.retries):
+        async with asyncio.timeout_at(ends) as time:
+            for attempts in range(limits.retries):
                 try:
                     return await attempt(None if ends is None else max(0.0, ends - loop.time()))
                 except (DeadlineExceeded, DeadlineUnreachable):
                     raise
-                except CapacityError:
-                    continue
+                except CapacityError as error:
+                    if not isinstance(error, ReplicaLost):  # another replica may answer at once; a full queue does not
+                        await asyncio.sleep(min(error.retry_after_s, PAUSE_S * 2**attempts))
             return await attempt(None if ends is None else max(0.0, ends - loop.time()))
     except TimeoutError:
-        raise DeadlineExceeded(limits.name, round(limit_s or 0.0, 3)) from None
+        if not time.expired():  # the attempt's own
+            raise
+        is_limit = limits.timeout_s is not None and limits.timeout_s == limit_s
+        raise DeadlineExceeded(limits.name, round(limit_s or 0.0, 3), is_limit) from None
 
 
 class LoopThread:
@@ -79,16 +85,30 @@ class LoopThread:
     def __init__(self) -> None:
         self._threads: list[ThreadPoolExecutor] = []
         self._started: asyncio.AbstractEventLoop | None = None
-        self._starting = threading.Lock()
+        self._is_closed, self._starting = False, threading.Lock()
 
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
-        """Run a coroutine there, waiting for it here."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop()).result()
+        """Run a coroutine there, waiting for it here.
+
+        Raises:
+            RuntimeError: It is closed.
+        """
+        with self._starting:
+            if self._is_closed:
+                coroutine.close()
+                raise RuntimeError("the graph is closed")
+            running = asyncio.run_coroutine_threadsafe(coroutine, self._loop())
+        return running.result()
+
+    def thread(self, name: str) -> ThreadPoolExecutor:
+        """A thread for one node."""
+        thread = ThreadPoolExecutor(1, thread_name_prefix=f"node-{name}")
+        self._threads.append(thread)
+        return thread
 
     def threaded(self, predict: Callable[[Tensors], Tensors], name: str) -> Call:
         """A model of this process in a thread of its own, one execution after the other."""
-        thread = ThreadPoolExecutor(1, thread_name_prefix=f"node-{name}")
-        self._threads.append(thread)
+        thread = self.thread(name)
 
         async def call(inputs: Tensors, _: float | None) -> Called:
             """Whoever stops waiting does not stop the thread."""
@@ -102,16 +122,16 @@ class LoopThread:
         Args:
             endings: Executed there before, each after everything that used what it ends.
         """
-        loop, self._started = self._started, None
-        if loop is not None:
-            asyncio.run_coroutine_threadsafe(self._end(endings), loop)
+        with self._starting:  # what was run before is a task of the loop before its end is
+            loop, self._started, self._is_closed = self._started, None, True
+            if loop is not None:
+                asyncio.run_coroutine_threadsafe(self._end(endings), loop)
 
     def _loop(self) -> asyncio.AbstractEventLoop:
-        with self._starting:
-            if self._started is None:
-                self._started = asyncio.new_event_loop()
-                threading.Thread(target=_serve, args=(self._started,), name="graph", daemon=True).start()
-            return self._started
+        if self._started is None:
+            self._started = asyncio.new_event_loop()
+            threading.Thread(target=_serve, args=(self._started,), name="graph", daemon=True).start()
+        return self._started
 
     async def _end(self, endings: Iterable[Callable[[], Awaitable[None]]]) -> None:
         running = asyncio.all_tasks() - {asyncio.current_task()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ from serve_app.batching.executing import Visit
 from serve_app.config.data_operations import DecodeImage, Function, Resize, Tokenise
 from serve_app.config.graph import TransformNode
 from serve_app.config.operations import Concat, MeanPool, Operation, TopK
-from serve_app.errors import InvalidInput
+from serve_app.errors import InvalidInput, ModelRaised, ServeAppError
 from serve_app.graph.functions import function
 from serve_app.graph.image_operations import decode_image, resize
 from serve_app.graph.joining import concat, mean_pool
@@ -19,8 +20,12 @@ from serve_app.graph.operations import Planned, planned
 from serve_app.graph.ranking import top_k
 from serve_app.graph.steps import Run, Values
 from serve_app.graph.text_operations import tokenise
+from serve_app.runtimes.raised import short_reason
 from serve_app.types import Array, Tensors, TensorSpec
 
+logger = logging.getLogger("serve_app.graph")
+
+SLOW = (DecodeImage, Resize, Tokenise, Function)
 OUTPUT = "y"
 """The output of nodes that have one."""
 
@@ -93,12 +98,21 @@ class Chain:
             self._works = [link.load(self._node.name) for link in self._links]
         return self._works
 
+    @property
+    def takes_long(self) -> bool:
+        """Whether it has operations that may take milliseconds."""
+        return any(isinstance(operation, SLOW) for operation in self._node.steps)
+
     async def execute(self, values: Values, run: Run, visit: Visit) -> Tensors:
+        """As `answer`."""
+        return self.answer(values, run)
+
+    def answer(self, values: Values, run: Run) -> Tensors:
         """The operations, one after the other, in the calling thread.
 
         Raises:
             InvalidInput: A row has a value that an operation does not take.
-            ModelFailure: The operator's function raised or gave something else than declared.
+            ModelFailure: An operation raised, or the operator's function gave something else than declared.
         """
         try:
             return self._done([values[reference] for reference in self.references])
@@ -123,7 +137,13 @@ class Chain:
 
     def _done(self, arrays: Sequence[Array]) -> Tensors:
         for work in self.load():
-            arrays = work(arrays)
+            try:
+                arrays = work(arrays)
+            except (ServeAppError, UnfitRow):
+                raise
+            except Exception as error:  # a library's, on values that nobody foresaw
+                logger.exception("node %s failed on %d rows", self._node.name, len(arrays[0]))
+                raise ModelRaised(f"node {self._node.name}", short_reason(error)) from error
         return {spec.name: array for spec, array in zip(self.outputs, arrays, strict=True)}
 
 

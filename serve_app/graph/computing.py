@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from serve_app.batching.executing import Visit
+from serve_app.errors import DeadlineExceeded
 from serve_app.graph.calls import Call, Limits, within
 from serve_app.graph.plan import NodeModel
 from serve_app.graph.shares import Shares
 from serve_app.graph.steps import Execute, Run, Values
-from serve_app.types import Tensors
+from serve_app.types import Array, Tensors
 
 
 def predicting(name: str, model: NodeModel, sources: Mapping[str, str]) -> Execute:
@@ -51,7 +54,11 @@ def calling(
         if left_s is not None and is_elsewhere:
             left_s = shares.of(limits.name, visit.rows, left_s)
         inputs, begin = inputs_of(values, sources), clock()
-        called = await within(limits, left_s, lambda seconds: call(inputs, seconds))
+        try:
+            called = await within(limits, left_s, lambda seconds: call(inputs, seconds))
+        except DeadlineExceeded:  # it takes that long at least, which must be known or its share stays too small
+            shares.observe(limits.name, visit.rows, clock() - begin)
+            raise
         visit.timings = called.timings
         waited_s = called.timings.queue_s if called.timings else 0.0
         shares.observe(limits.name, visit.rows, clock() - begin - waited_s)
@@ -73,6 +80,21 @@ def limited(limits: Limits, execute: Execute) -> Execute:
     return execute_within
 
 
+def in_thread(thread: ThreadPoolExecutor, work: Callable[[Values, Run], Tensors]) -> Execute:
+    """A transform that takes so long that nothing else of the graph should wait for it."""
+
+    async def execute(values: Values, run: Run, visit: Visit) -> Tensors:
+        return await asyncio.get_running_loop().run_in_executor(thread, work, values, run)
+
+    return execute
+
+
 def inputs_of(values: Values, sources: Mapping[str, str]) -> Tensors:
-    """A node's inputs by its own names, as arrays that any library takes."""
-    return {name: np.ascontiguousarray(values[reference]) for name, reference in sources.items()}
+    """A node's inputs by its own names, as arrays that any library takes; none may write to what others have too."""
+    return {name: _read_only(np.ascontiguousarray(values[reference])) for name, reference in sources.items()}
+
+
+def _read_only(array: Array) -> Array:
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -29,7 +29,7 @@ from serve_app.graph.cache import CachedNode
 from serve_app.graph.calls import Limits
 from serve_app.graph.chains import OUTPUT, Chain, UnfitStep
 from serve_app.graph.combining import combining, uncombinable
-from serve_app.graph.computing import calling, limited, predicting
+from serve_app.graph.computing import calling, in_thread, limited, predicting
 from serve_app.graph.fitting import combined, mismatch, other_outputs, said, uncombined
 from serve_app.graph.plan import NodeModel, Plan
 from serve_app.graph.shares import Shares
@@ -123,10 +123,15 @@ class _Planner:
         needs = sorted({*needs}.union(*(branch.steps.needs for branch in branches)))
         if branches and not isinstance(node, EnsembleNode):
             execute = self._limited(node, execute, waits=waits)
+        why_fresh = _why_fresh(node, branches)
         if node.cache is not None:
             execute = self._cached(node, execute, needs, outputs)
+            if why_fresh:
+                self._find(
+                    (self._structure.index[node.name], "cache"), f"cache goes by the inputs alone, but {why_fresh}"
+                )
         self._specs |= {f"{node.name}.{spec.name}": spec for spec in outputs}
-        self._steps[node.name] = Step(node.name, outputs, frozenset(needs), execute, waits)
+        self._steps[node.name] = Step(node.name, outputs, frozenset(needs), execute, waits, why_fresh)
 
     def _limited(self, node: Node, execute: Execute, *, waits: bool) -> Execute:
         """A router within its limits."""
@@ -179,8 +184,10 @@ class _Planner:
         self._plan.add_chain(chain, is_here=node.name not in self._models)
         if node.is_own:
             self._computed(node, NodeModel((), chain.outputs, chain.predict), node.inputs)
-        else:
-            self._step(node, chain.outputs, chain.execute, tuple(node.inputs.values()))
+            return
+        is_slow = self._waits and chain.takes_long
+        execute = in_thread(self._plan.loop.thread(node.name), chain.answer) if is_slow else chain.execute
+        self._step(node, chain.outputs, execute, tuple(node.inputs.values()), waits=is_slow)
 
     def _model(self, node: ModelNode, at: int) -> None:
         model = self._models.get(node.name)
@@ -343,6 +350,17 @@ class _Planner:
                 found.append((replace(spec, name=name), reference))
         self._plan.outputs = tuple(spec for spec, _ in found)
         self._plan.references = tuple(reference for _, reference in found)
+
+
+def _why_fresh(node: Node, branches: Sequence[Branch]) -> str:
+    """Why a node's answer depends on more than its inputs; empty if it does not."""
+    if isinstance(node, SplitNode):
+        return f"{node.name!r} chooses by the request"
+    if isinstance(node, SwitchNode) and node.parameter is not None:
+        return f"{node.name!r} chooses by a parameter of the request"
+    if isinstance(node, RemoteNode) and not node.version:
+        return f"{node.name!r} names no version, so its server may answer otherwise at any time"
+    return next((branch.steps.why_fresh for branch in branches if branch.steps.why_fresh), "")
 
 
 def _limits(node: Node) -> Limits:

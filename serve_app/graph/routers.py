@@ -8,14 +8,24 @@ from hashlib import blake2b
 
 import numpy as np
 
-from serve_app.batching.executing import Visit
+from serve_app.batching.executing import Executing, Visit
 from serve_app.config.graph import SplitNode, SwitchNode
-from serve_app.errors import CapacityError, DeadlineExceeded, InvalidInput, ModelFailure, ServeAppError
+from serve_app.errors import (
+    CapacityError,
+    DeadlineExceeded,
+    DeadlineUnreachable,
+    InvalidInput,
+    ModelFailure,
+    Overloaded,
+    ServeAppError,
+    WrongAnswer,
+)
 from serve_app.graph.combining import Combine
 from serve_app.graph.steps import Branch, Execute, Run, Values, all_of, cancel
 from serve_app.types import Array, Tensors, TensorSpec
 
-AWAY = "it was away a moment ago"
+AWAY, FAILED, FULL, LATE = "away", "failed", "full", "late"
+"""Why a part was left out, as every caller of the batch is told; what exactly happened is for the log."""
 
 
 def cascade(first: str, outputs: Sequence[TensorSpec], confidence: str, threshold: float, then: Branch) -> Execute:
@@ -23,7 +33,7 @@ def cascade(first: str, outputs: Sequence[TensorSpec], confidence: str, threshol
 
     async def execute(values: Values, run: Run, visit: Visit) -> Tensors:
         answers = {spec.name: values[f"{first}.{spec.name}"] for spec in outputs}
-        unsure = np.flatnonzero(answers[confidence].max(axis=-1) < threshold)
+        unsure = np.flatnonzero(~(answers[confidence].max(axis=-1) >= threshold))  # NaN is not sure
         visit.chosen = np.full(visit.rows, first, object)
         if not len(unsure):
             return answers
@@ -31,6 +41,9 @@ def cascade(first: str, outputs: Sequence[TensorSpec], confidence: str, threshol
         better = await then.execute(values, run, unsure)
         merged = {name: array.copy() for name, array in answers.items()}
         for name, array in merged.items():
+            if better[name].shape[1:] != array.shape[1:]:  # free axes; NumPy would repeat what fits somehow
+                shapes = f"{list(array.shape[1:])} of {first} and {list(better[name].shape[1:])} of {then.name}"
+                raise WrongAnswer(f"cascade onto {then.name}", f"output {name!r} has rows of shapes {shapes}")
             array[unsure] = better[name]
         return merged
 
@@ -44,9 +57,12 @@ def switch(node: SwitchNode, branches: Mapping[str, Branch]) -> Execute:
         InvalidInput: A value without a case, and no default.
     """
     cases, subject = node.cases, f"parameter {node.parameter!r}" if node.parameter else f"{node.input!r}"
+    first = next(iter(cases.values()))
 
-    def chosen(value: str) -> str:
+    def chosen(value: str, executing: Executing) -> str:
         target = cases.get(value, node.default)
+        if target is None and not executing.owners:  # a warm-up's, which no case was written for
+            return first
         if target is None:
             raise InvalidInput(subject, f"is {value[:64]!r}; node {node.name!r} takes: {', '.join(cases)}")
         return target
@@ -54,11 +70,11 @@ def switch(node: SwitchNode, branches: Mapping[str, Branch]) -> Execute:
     async def execute(values: Values, run: Run, visit: Visit) -> Tensors:
         if node.parameter is not None:
             name = node.parameter
-            names = run.by_row(lambda parameters, _: chosen(_text(parameters.get(name, ""))), visit.rows)
+            names = run.by_row(lambda parameters, _: chosen(_text(parameters.get(name, "")), run.executing), visit.rows)
         else:
             column = values[str(node.input)]
             distinct, inverse = np.unique(column, return_inverse=True)
-            names = np.array([chosen(_text(value)) for value in distinct.tolist()], object)[inverse]
+            names = np.array([chosen(_text(value), run.executing) for value in distinct.tolist()], object)[inverse]
         visit.chosen = names
         return await _by_row(names, branches, values, run)
 
@@ -110,7 +126,7 @@ def fallback(name: str, branches: Sequence[Branch]) -> Execute:
             try:
                 answer = await branch.attempt(values, run)
             except (CapacityError, ModelFailure) as error:
-                left_out[f"{name}.{branch.name}"] = str(error)
+                left_out[f"{name}.{branch.name}"] = _why(error)
             else:
                 visit.chosen = np.full(visit.rows, branch.name, object)
                 return answer
@@ -128,7 +144,10 @@ def race(branches: Sequence[Branch]) -> Execute:
     """
 
     async def execute(values: Values, run: Run, visit: Visit) -> Tensors:
-        running = {asyncio.ensure_future(branch.execute(values, run)): branch.name for branch in branches}
+        apart = {branch.name: run.apart() for branch in branches}
+        running = {
+            asyncio.ensure_future(branch.execute(values, apart[branch.name])): branch.name for branch in branches
+        }
         left = set(running)
         try:
             while True:
@@ -137,6 +156,7 @@ def race(branches: Sequence[Branch]) -> Execute:
                 if first is not None or not left:
                     ended = first or done.pop()
                     visit.chosen = np.full(visit.rows, running[ended], object)
+                    run.executing.left_out.update(apart[running[ended]].executing.left_out)
                     return ended.result()
         finally:
             await cancel([*left])
@@ -166,13 +186,15 @@ def quorum(
         if len(asked) < enough:
             asked = {index: branch for index, (branch, _) in enumerate(members)}
         away = {f"{name}.{branch.name}": AWAY for index, (branch, _) in enumerate(members) if index not in asked}
-        given = await _asked(asked, values, run, enough, timeout_s)
+        apart = {index: run.apart() for index in asked}
+        given = await _asked(asked, values, apart, enough, timeout_s)
         answers = {index: one for index, one in given.items() if not isinstance(one, ServeAppError)}
         errors = {index: one for index, one in given.items() if isinstance(one, ServeAppError)}
         if len(answers) < enough:
             raise next(iter(errors.values()))
-        failed = {f"{name}.{members[index][0].name}": str(error) for index, error in errors.items()}
-        run.executing.left_out.update(away | failed)
+        failed = {f"{name}.{members[index][0].name}": _why(error) for index, error in errors.items()}
+        for left_out in (away, failed, *(apart[index].executing.left_out for index in answers)):
+            run.executing.left_out.update(left_out)
         return {"y": combine([answer[members[index][1]] for index, answer in answers.items()], list(answers))}
 
     return execute
@@ -182,12 +204,15 @@ Given = dict[int, "Tensors | ServeAppError"]
 
 
 async def _asked(
-    branches: Mapping[int, Branch], values: Values, run: Run, enough: int, timeout_s: float | None
+    branches: Mapping[int, Branch], values: Values, runs: Mapping[int, Run], enough: int, timeout_s: float | None
 ) -> Given:
     """What each member gives, in their order: side by side where one of them waits."""
     if not any(branch.steps.waits for branch in branches.values()):
-        return {index: await _answer_or_error(branch, values, run) for index, branch in branches.items()}
-    tasks = {index: asyncio.ensure_future(_answer_or_error(branch, values, run)) for index, branch in branches.items()}
+        return {index: await _answer_or_error(branch, values, runs[index]) for index, branch in branches.items()}
+    tasks = {
+        index: asyncio.ensure_future(_answer_or_error(branch, values, runs[index]))
+        for index, branch in branches.items()
+    }
     late: set[int] = set()
     try:
         done, pending = await asyncio.wait(tasks.values(), timeout=timeout_s)
@@ -198,7 +223,7 @@ async def _asked(
     finally:
         await cancel([*tasks.values()])
     for index in late:
-        branches[index].is_late(run)
+        branches[index].is_late(runs[index])
     return {
         index: DeadlineExceeded(branches[index].name, timeout_s or 0.0) if index in late else task.result()
         for index, task in tasks.items()
@@ -215,6 +240,14 @@ async def _answer_or_error(branch: Branch, values: Values, run: Run) -> Tensors 
         return await branch.attempt(values, run)
     except (CapacityError, ModelFailure) as error:
         return error
+
+
+def _why(error: ServeAppError) -> str:
+    if isinstance(error, ModelFailure):
+        return FAILED
+    if isinstance(error, DeadlineExceeded | DeadlineUnreachable):
+        return LATE
+    return FULL if isinstance(error, Overloaded) else AWAY
 
 
 def _text(value: object) -> str:

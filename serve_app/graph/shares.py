@@ -11,8 +11,9 @@ from serve_app.graph.structure import Structure, after_s
 class Shares:
     """Divides what is left over the nodes that are still to come, along the longest way through them.
 
-    A node that may take more than it usually does batches more; what it leaves is shared by those behind it. Each has a
-    latency model of its own, seeded by the warm-up and learned from what the nodes really take.
+    A node may take what those behind it do not usually need, so it can use what is to spare for larger batches and for
+    its own bad moments; where there is too little for all, each has as much of it as it usually takes of the whole. A
+    latency model for each node is seeded by the warm-up and learns what it really takes.
 
     Args:
         structure: Of the graph.
@@ -39,7 +40,8 @@ class Shares:
         usual = self.usual_s(rows)
         own_s = usual.get(name, 0.0)
         behind_s = after_s(self._structure, usual).get(name, 0.0)
-        return left_s * own_s / (own_s + behind_s) if own_s > 0 else max(0.0, left_s - behind_s)
+        share = own_s / (own_s + behind_s) if own_s > 0 else 0.0
+        return max(left_s * share, left_s - behind_s)
 
     def usual_s(self, rows: int) -> dict[str, float]:
         """What each node usually takes for so many rows; those that nothing is known of are left out."""

@@ -7,19 +7,22 @@ Every step is a coroutine. In a graph that runs in one process none of them wait
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from serve_app.batching.executing import Executing, Visit
-from serve_app.errors import CapacityError
+from serve_app.errors import CapacityError, DeadlineExceeded, DeadlineUnreachable, ModelFailure, ServeAppError
 from serve_app.types import Array, Parameters, Tensors, TensorSpec, rows_of
 from serve_app.visits import CANCELLED
 
 Values = dict[str, Array]
 """What has been computed so far, by reference."""
+
+logger = logging.getLogger("serve_app.graph")
 
 AWAY_S = 1.0  # a branch that was lost, full or late is tried once in so long where others can answer
 
@@ -39,6 +42,10 @@ class Run:
     def of(self, rows: Array) -> Run:
         """Some of these rows, by their index among them."""
         return Run(self.executing, rows if self.rows is None else self.rows[rows])
+
+    def apart(self) -> Run:
+        """The same rows, with what is left out noted apart: for those whose answer may not be used."""
+        return Run(replace(self.executing, left_out={}), self.rows)
 
     def by_row(self, of_request: Callable[[Parameters, str], str], rows: int) -> Array:
         """What each row's request gives, from its parameters and its id.
@@ -80,6 +87,7 @@ class Step:
         outputs: By their own names.
         needs: What it takes, by reference.
         waits: Whether something of it runs in another thread or process.
+        why_fresh: Why the same inputs may have another answer the next time; empty if they have the same.
     """
 
     name: str
@@ -87,6 +95,7 @@ class Step:
     needs: frozenset[str]
     execute: Execute
     waits: bool = False
+    why_fresh: str = ""
 
     async def add_to(self, values: Values, run: Run) -> None:
         """Execute it, putting what it gives into `values`."""
@@ -113,6 +122,11 @@ class Steps:
     def waits(self) -> bool:
         """Whether any of them does."""
         return any(step.waits for step in self.steps)
+
+    @property
+    def why_fresh(self) -> str:
+        """Of the first of them that has a reason."""
+        return next((step.why_fresh for step in self.steps if step.why_fresh), "")
 
     @property
     def needs(self) -> frozenset[str]:
@@ -153,6 +167,7 @@ class Branch:
     steps: Steps
     outputs: tuple[TensorSpec, ...]
     _away_until: float = field(default=0.0, init=False)
+    _logged: float = field(default=float("-inf"), init=False)
 
     async def execute(self, values: Values, run: Run, rows: Array | None = None) -> Tensors:
         """Execute it on some of the rows, or on all."""
@@ -170,14 +185,32 @@ class Branch:
         return True
 
     async def attempt(self, values: Values, run: Run) -> Tensors:
-        """Execute it on all rows, and remember if it was away: lost, full, or too late."""
+        """Execute it on all rows, and remember if it was away: lost, full, or too late for anybody.
+
+        That a request allowed too little time says nothing about the branch.
+        """
+        begin = run.executing.clock()
         try:
             outputs = await self.execute(values, run)
-        except CapacityError:
-            self.is_late(run)
+        except (DeadlineExceeded, DeadlineUnreachable) as error:
+            if getattr(error, "is_limit", False) or run.executing.clock() - begin >= AWAY_S:
+                self.is_late(run)
+            self._log(error, run)
+            raise
+        except (CapacityError, ModelFailure) as error:
+            if isinstance(error, CapacityError):
+                self.is_late(run)
+            self._log(error, run)
             raise
         self._away_until = 0.0
         return outputs
+
+    def _log(self, error: ServeAppError, run: Run) -> None:
+        """Tell the operator why it did not answer, once in `AWAY_S`; callers are told no more than that it failed."""
+        now = run.executing.clock()
+        if now >= self._logged + AWAY_S:
+            self._logged = now
+            logger.warning("%s is done without: %s", self.name, error)
 
     def is_late(self, run: Run) -> None:
         """It has not answered in time."""

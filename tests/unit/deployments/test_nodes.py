@@ -13,7 +13,7 @@ from deployments.nodes import connect
 from serve_app.config.release import ReleaseArgs
 from serve_app.data_plane.parcel import Inbox
 from serve_app.dataflow.block_server import BlockServer
-from serve_app.errors import DeadlineExceeded
+from serve_app.errors import DeadlineExceeded, ModelRaised
 from serve_app.observability.metrics import NoMetrics
 
 
@@ -58,3 +58,15 @@ async def test_the_nodes_error_is_the_calls(server):
     node = (await connect("m-v1", {"a": Handle(server)}))["a"]
     with pytest.raises(DeadlineExceeded):
         await asyncio.to_thread(asyncio.run, node.call({"x": np.ones((3, 2), np.float32)}, 0.0))
+
+
+async def test_what_ray_raises_is_the_nodes_failure(server):
+    handle = Handle(server)
+
+    async def broken(*sent):
+        raise RuntimeError("of the cluster")
+
+    handle.infer = SimpleNamespace(remote=broken)
+    node = (await connect("m-v1", {"a": handle}))["a"]
+    with pytest.raises(ModelRaised, match="m-v1 node a failed: RuntimeError: of the cluster"):
+        await asyncio.to_thread(asyncio.run, node.call({"x": np.ones((1, 2), np.float32)}, None))

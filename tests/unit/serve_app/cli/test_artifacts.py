@@ -203,3 +203,11 @@ def test_a_tokenizer_that_is_not_there_is_found():
     ((path, message),) = found("", graph=graph)
     assert path == (*GRAPH, "nodes", 0, "steps", 0)
     assert message == "tokenise: there is no file 'none/tokenizer.json'"
+
+
+def test_what_no_node_of_a_graph_has_a_use_for_is_found(version):
+    runtime, graph = {"precision": "fp16"}, graph_of(version())
+    assert [path[-2:] for path, _ in found("", graph=graph, runtime=runtime)] == [("runtime", "precision")]
+    python = {"kind": "python", "name": "p", "python_class": "json:JSONDecoder", "inputs": {"x": "a0.y"}}
+    both = {**graph, "nodes": [*graph["nodes"], {**python, "outputs": [{**X, "name": "z"}]}], "outputs": {"y": "p.z"}}
+    assert found("", graph=both, runtime={"threads": 2}) == []

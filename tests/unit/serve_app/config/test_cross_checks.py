@@ -193,3 +193,13 @@ def test_an_inline_version_gets_the_requests_of_one_replica_only():
     ((path, message),) = found(gateway(inline("v1", batching={"max_rows": 17}), **small))
     assert path == "applications.0.deployments.0.max_ongoing_requests"
     assert "a batch of m-v1 (batching.max_rows 17) could never fill" in message
+
+
+def test_a_nodes_objective_is_its_share_of_the_releases():
+    x = {"name": "x", "datatype": "FP32", "shape": [-1]}
+    nodes = [{"kind": "model", "name": "a", "source": "s", "placement": "own"}]
+    args = {"source": "", "graph": {"inputs": [x], "nodes": nodes, "outputs": {"y": "a.y"}}}
+    options = [{"name": "a", "user_config": {"slo_ms": 5, "batching": {"max_rows": 4}}}]
+    ((path, message),) = found(gateway(), release(args=args, deployments=options))
+    assert path == "applications.1.deployments.0.user_config.slo_ms"
+    assert message == "has no effect on the node 'a': its time is its share of the release's"

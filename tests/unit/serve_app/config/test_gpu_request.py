@@ -52,3 +52,18 @@ def test_a_head_without_models_of_its_own_asks_for_none_and_its_node_for_what_it
 
 def test_the_smallest_gpu_counts():
     assert smallest_mib("81559\n24564\n81559\n") == 24564
+
+
+@pytest.mark.parametrize(
+    ("node", "release", "says"),
+    [
+        ({"accelerator": "cpu", "gpu_memory_mib": 5}, {}, "gpu_memory_mib has no effect on accelerator: cpu"),
+        ({"gpu_memory_mib": 5}, {"accelerator": "cpu"}, "gpu_memory_mib of node 'a' has no effect"),
+        ({"placement": "own"}, {"gpu_memory_mib": 5}, "no node in the graph's own process could use a GPU"),
+    ],
+)
+def test_memory_of_a_gpu_that_nobody_can_use_is_a_fault(node, release, says):
+    x = {"name": "x", "datatype": "FP32", "shape": [-1]}
+    graph = {"inputs": [x], "nodes": [{"kind": "model", "name": "a", "source": "s", **node}], "outputs": {"y": "a.y"}}
+    with pytest.raises(ValueError, match=says):
+        ReleaseArgs.model_validate({"model": "m", "version": "v1", "graph": graph, **release})

@@ -315,7 +315,7 @@ async def test_each_request_has_its_own_way_and_hears_what_was_left_out(tmp_path
     (reply,) = await server.infer(Block({"x": np.array([[-3]], np.float32)}, (BlockEntry(1, "c"),)))
     assert reply.outputs["y"].tolist() == [[-3]]
     (result,) = reply.results
-    assert result.left_out == {"e.fragile": "m.fragile-v1 failed: ValueError: a negative number"}
+    assert result.left_out == {"e.fragile": "failed"}
     server.close()
 
 

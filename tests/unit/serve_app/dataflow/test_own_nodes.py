@@ -48,8 +48,10 @@ ROWS = {"x": np.array([[2, 4], [6, 8]], np.float32)}
 
 def test_a_model_node_is_a_release_of_its_source(tmp_path):
     source = str(write_version(tmp_path, doubling(), {}))
-    args = graph({"kind": "model", "name": "a", "source": source, "accelerator": "auto"}, output="a.y")
+    node = {"kind": "model", "name": "a", "source": source, "accelerator": "auto"}
+    args = graph(node, output="a.y", batching={"max_rows": 7})
     own = node_args(args, args.graph.own[0])
+    assert own.batching is None  # it is about the graph's rows
     assert (own.release, own.source, own.graph, own.accelerator, own.slo_ms) == ("m.a-v1", source, None, "auto", 50)
     np.testing.assert_array_equal(load_model(own).predict(ROWS)["y"], [[4, 8], [12, 16]])
 

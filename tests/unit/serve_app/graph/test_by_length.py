@@ -117,3 +117,10 @@ def test_groups_whose_rows_have_other_axes_are_a_wrong_answer():
     odd = TensorSpec("odd", Datatype.INT64, (-1, -1))
     with pytest.raises(WrongAnswer, match=r"output 'odd' has rows of shapes \[1\], \[3\]"):
         node(lambda inputs: {"odd": inputs["ids"][:, 1:]}, odd).predict(padded([4], [1] * 3, width=3))
+
+
+def test_rows_without_any_length_are_padded_to_the_shortest():
+    model = Recording()
+    answer = node(model, SUM).predict(padded([], [], width=0))
+    assert answer["sum"].tolist() == [0, 0]
+    assert [given["ids"] for given in model.given] == [[[9, 9], [9, 9]]]

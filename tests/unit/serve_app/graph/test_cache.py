@@ -76,6 +76,10 @@ def test_a_row_larger_than_everything_is_not_kept():
     cache = RowCache(100)
     cache.put(b"a", (np.zeros(1000),))
     assert (cache.get(b"a"), cache.nbytes) == (None, 0)
+    cache = RowCache(2 * ENTRY_BYTES)
+    cache.put(b"a", (np.zeros(1),))
+    cache.put(b"b", (np.zeros(1000),))
+    assert (cache.get(b"a") is not None, cache.get(b"b")) == (True, None)
 
 
 @given(st.lists(st.lists(st.binary(max_size=4), min_size=2, max_size=2), min_size=2, max_size=2))

@@ -159,3 +159,32 @@ def test_nothing_was_started_so_nothing_ends():
     before = graph_threads()
     LoopThread().close()
     assert graph_threads() == before
+
+
+def test_nothing_runs_in_a_loop_that_was_closed():
+    async def nothing():
+        return 1
+
+    thread = LoopThread()
+    assert thread.run(nothing()) == 1
+    thread.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        thread.run(nothing())
+
+
+async def test_a_time_out_of_the_attempts_own_is_not_the_nodes():
+    async def attempt(_):
+        raise TimeoutError("of a library")
+
+    with pytest.raises(TimeoutError, match="of a library"):
+        await within(Limits("a", 60), None, attempt)
+
+
+@pytest.mark.parametrize(("timeout_s", "left_s", "is_limit"), [(0.01, 60, True), (60, 0.01, False)])
+async def test_who_set_the_limit_is_known(timeout_s, left_s, is_limit):
+    async def hangs(_):
+        await asyncio.Event().wait()
+
+    with pytest.raises(DeadlineExceeded) as raised:
+        await within(Limits("a", timeout_s), left_s, hangs)
+    assert raised.value.is_limit == is_limit

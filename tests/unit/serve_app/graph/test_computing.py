@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from serve_app.batching.executing import Executing, Visit
 from serve_app.config.graph import GraphConfig
 from serve_app.errors import DeadlineExceeded, ReplicaLost
 from serve_app.graph.calls import Called, Limits, LoopThread
-from serve_app.graph.computing import calling, limited, predicting
+from serve_app.graph.computing import calling, in_thread, limited, predicting
 from serve_app.graph.plan import NodeModel
 from serve_app.graph.shares import Shares
 from serve_app.graph.steps import Run, at_once
@@ -50,7 +51,7 @@ def test_a_fused_node_gets_whole_arrays_in_the_calling_thread():
     assert answer["y"].tolist() == [threading.get_ident()] * 3
 
 
-@pytest.mark.parametrize(("is_elsewhere", "left_s"), [(True, 1.0), (False, 4.0)])
+@pytest.mark.parametrize(("is_elsewhere", "left_s"), [(True, 3.97), (False, 4.0)])
 async def test_who_may_queue_is_given_its_share_of_what_is_left(is_elsewhere, left_s):
     told = []
 
@@ -61,7 +62,7 @@ async def test_who_may_queue_is_given_its_share_of_what_is_left(is_elsewhere, le
     step = calling(Limits("a"), call, {"own": "x"}, shares(), is_elsewhere=is_elsewhere)
     seen = visit()
     await step(VALUES, Run(Executing(deadline=4.0, clock=lambda: 0.0)), seen)
-    assert told == [pytest.approx(left_s, abs=0.05)]
+    assert told == [pytest.approx(left_s, abs=0.01)]
     assert seen.timings == Timings(queue_s=0.5, batch_rows=7)
 
 
@@ -76,6 +77,46 @@ async def test_what_a_node_takes_without_its_queue_is_learned():
     for _ in range(40):
         await step(VALUES, Run(Executing(deadline=4.0, clock=lambda: next(now))), visit())
     assert learned.usual_s(3)["a"] == pytest.approx(0.06)
+
+
+async def test_a_node_that_was_too_slow_is_known_to_be():
+    async def hangs(inputs, seconds):
+        await asyncio.Event().wait()
+
+    now, learned = iter(range(1000)), shares()
+    step = calling(Limits("a", timeout_s=0.001), hangs, {"own": "x"}, learned, is_elsewhere=True)
+    for _ in range(20):
+        with pytest.raises(DeadlineExceeded):
+            await step(VALUES, Run(Executing(deadline=1e9, clock=lambda: float(next(now)))), visit())
+    assert learned.usual_s(3)["a"] == pytest.approx(1.0)
+
+
+def test_a_node_cannot_write_to_what_others_have_too():
+    shared = {"x": np.ones(3)}
+
+    def predict(inputs):
+        inputs["own"][:] = 9
+        return {}
+
+    with pytest.raises(ValueError, match="read-only"):
+        at_once(predicting("a", NodeModel((), (), predict), {"own": "x"})(shared, Run(Executing()), visit()))
+    assert shared["x"].tolist() == [1, 1, 1]
+
+
+async def test_a_slow_transform_does_not_hold_the_loop():
+    loop, go = asyncio.get_running_loop(), threading.Event()
+    begun = asyncio.Event()
+
+    def work(values, run):
+        loop.call_soon_threadsafe(begun.set)
+        assert go.wait(5)
+        return {"y": values["x"]}
+
+    with ThreadPoolExecutor(1) as thread:
+        running = asyncio.ensure_future(in_thread(thread, work)(VALUES, Run(Executing()), visit()))
+        await begun.wait()
+        go.set()
+        assert (await running)["y"] is VALUES["x"]
 
 
 async def test_a_model_in_a_thread_does_not_hold_the_loop():

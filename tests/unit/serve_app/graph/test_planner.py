@@ -22,12 +22,13 @@ from support.graph_faults import (
     inputs_of,
 )
 
+from serve_app.batching.executing import Executing, executing
 from serve_app.config.graph import GraphConfig
 from serve_app.datatypes import Datatype
 from serve_app.errors import InvalidInput
 from serve_app.graph.plan import NodeModel
 from serve_app.graph.planner import plan_graph
-from serve_app.types import TensorSpec
+from serve_app.types import BlockEntry, TensorSpec
 
 SIGNATURE = NodeModel(
     (TensorSpec("pixels", Datatype.FP32, (-1, 2)),),
@@ -170,8 +171,15 @@ def test_a_value_without_a_case_goes_to_the_default_or_is_refused_with_the_cases
     np.testing.assert_array_equal(
         switched(BIG, small=Scores(), big=Scores(10), who=[b"z"] * 4, default="big"), ROWS * np.float32(10)
     )
-    with pytest.raises(InvalidInput, match=r"'who' is 'z'; node 'w' takes: a, b"):
+    with (
+        executing(Executing(owners=((BlockEntry(4), 4),))),
+        pytest.raises(InvalidInput, match=r"'who' is 'z'; node 'w' takes: a, b"),
+    ):
         switched(BIG, small=Scores(), big=Scores(), who=[b"a", b"z", b"a", b"a"])
+
+
+def test_a_warm_up_that_no_case_was_written_for_goes_to_the_first():
+    np.testing.assert_array_equal(switched(BIG, small=Scores(), big=Scores(10), who=[b""] * 4), ROWS)
 
 
 def test_what_only_a_branch_needs_is_executed_for_the_branchs_rows_only():

@@ -10,7 +10,7 @@ import pytest
 from serve_app.batching.executing import Executing, Visit
 from serve_app.config.graph import EnsembleNode, SplitNode, SwitchNode
 from serve_app.datatypes import Datatype
-from serve_app.errors import InvalidInput, ModelRaised
+from serve_app.errors import InvalidInput, ModelRaised, WrongAnswer
 from serve_app.graph import routers
 from serve_app.graph.combining import combining
 from serve_app.graph.steps import Branch, Run, Step, Steps, at_once
@@ -50,7 +50,7 @@ def test_a_fallback_asks_the_next_one_and_says_why():
     executing = Executing()
     answer = given(routers.fallback("f", [failing("a"), failing("b"), branch("c", 3)]), VALUES, executing)
     assert answer["y"].tolist() == [0, 3, 6]
-    assert executing.left_out == {"f.a": "m-v1 failed: a is broken", "f.b": "m-v1 failed: b is broken"}
+    assert executing.left_out == {"f.a": "failed", "f.b": "failed"}
 
 
 def test_a_fallback_whose_first_answers_asks_nobody_else():
@@ -82,7 +82,7 @@ def test_a_quorum_answers_without_the_member_that_fails_and_says_so():
     executing = Executing()
     answer = given(quorum(branch("a", 1), failing("b"), branch("c", 4)), VALUES, executing)
     np.testing.assert_allclose(answer["y"], [0, 3, 6])
-    assert executing.left_out == {"e.b": "m-v1 failed: b is broken"}
+    assert executing.left_out == {"e.b": "failed"}
 
 
 def test_too_few_members_are_the_first_ones_error():
@@ -132,3 +132,20 @@ def test_a_sticky_split_gives_one_user_one_node():
     answer = given(split(sticky="user"), {"x": np.ones(200)}, owned(*users))["y"].reshape(10, 20)
     assert (answer == answer[0]).all()
     assert set(answer[0].tolist()) == {1.0, 10.0}
+
+
+def test_a_row_of_unknown_confidence_goes_on_and_rows_of_other_shapes_are_an_error():
+    first = {"n.y": np.array([[0.9], [np.nan]])}
+    outputs = [TensorSpec("y", Datatype.FP32, (-1, -1))]
+
+    def then(width):
+        async def execute(values, run, visit):
+            return {"y": np.full((len(values["n.y"]), width), 5.0)}
+
+        return Branch("then", Steps((Step("then", tuple(outputs), frozenset({"n.y"}), execute),)), tuple(outputs))
+
+    visit = Visit("c", 2, None, 0.0)
+    cascade = routers.cascade("n", outputs, "y", 0.5, then(1))
+    assert at_once(cascade(first, Run(Executing()), visit))["y"].tolist() == [[0.9], [5]]
+    with pytest.raises(WrongAnswer, match=r"rows of shapes \[1\] of n and \[3\] of then"):
+        at_once(routers.cascade("n", outputs, "y", 0.5, then(3))(first, Run(Executing()), visit))
