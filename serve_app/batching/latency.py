@@ -114,8 +114,8 @@ class Window:
 
     @property
     def mean(self) -> float:
-        """Of all of them."""
-        return sum(self._recent) / len(self._recent)
+        """Of all but the largest; of several."""
+        return sum(self._sorted[:-1]) / (len(self._sorted) - 1)
 
     def quantile(self, share: float) -> float:
         """What that share of them do not exceed; there must be one."""

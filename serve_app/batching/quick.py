@@ -15,7 +15,7 @@ from serve_app.batching.latency import Window
 INLINE_S = 0.0003  # what is over sooner is executed in the event loop, which answers health checks too
 FIRST_IN_THREAD = 16  # executions before that is decided
 NEARLY_ALL = 0.9  # a collection of garbage is nobody's fault either
-MOST = 2  # times INLINE_S, of the mean: a graph may take one way nearly always, and a slow one now and then
+MOST = 2  # times INLINE_S, of the mean of all but one: a graph may take a slow way now and then
 TRIALS = 4  # in the event loop, before it is judged by them: the first one is slower than the rest
 TRIED_AGAIN = 64  # executions after which a size that was too slow for the event loop is tried there again
 

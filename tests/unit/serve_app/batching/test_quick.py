@@ -54,4 +54,5 @@ def test_what_computes_too_long_in_the_event_loop_leaves_it_and_is_tried_again_l
 def test_who_is_slow_now_and_then_does_not_hold_the_event_loop():
     subject = seen(took=QUICK, computed=QUICK, times=64, in_loop=True, of=seen(took=QUICK, computed=QUICK))
     assert subject.says(1)
+    assert seen(took=1.0, computed=1.0, times=1, in_loop=True, of=subject).says(1)  # a collection of garbage
     assert not seen(took=1.0, computed=1.0, times=1, in_loop=True, of=subject).says(1)
