@@ -27,8 +27,9 @@ def artifact_findings(data: Mapping[str, Any]) -> Iterator[Finding]:
     file, _ = read_declared(data)
     for part in _parts(file):
         if part.args.graph:
-            yield from _placed(part, _graph_findings(part, part.args.graph))
-            yield from _useless_findings(part, part.args.graph)
+            manifests, faults = opened_models(part.args.graph)
+            yield from _placed(part, _graph_findings(part, part.args.graph, manifests, faults))
+            yield from _useless_findings(part, part.args.graph, manifests)
         elif "://" not in part.args.source:
             yield from _release_findings(part)
 
@@ -71,9 +72,10 @@ def _placed(part: _Part, findings: Iterable[Finding]) -> Iterator[Finding]:
             yield (*part.home, "graph", *path), message
 
 
-def _graph_findings(part: _Part, graph: GraphConfig) -> Iterator[Finding]:
+def _graph_findings(
+    part: _Part, graph: GraphConfig, manifests: Mapping[str, Manifest], faults: Mapping[str, str]
+) -> Iterator[Finding]:
     """What is wrong with a graph, as far as the signatures of its models are known."""
-    manifests, faults = opened_models(graph)
     for index, node in graph.models:
         at = ("nodes", index)
         if node.name in faults:
@@ -88,9 +90,8 @@ def _graph_findings(part: _Part, graph: GraphConfig) -> Iterator[Finding]:
         yield from lookup_findings(graph)
 
 
-def _useless_findings(part: _Part, graph: GraphConfig) -> Iterator[Finding]:
+def _useless_findings(part: _Part, graph: GraphConfig, manifests: Mapping[str, Manifest]) -> Iterator[Finding]:
     """What the release says for all nodes, and none of them has a use for."""
-    manifests, _ = opened_models(graph)
     if len(manifests) < len(list(graph.models)):
         return
     formats = [*(manifest.format for manifest in manifests.values()), *(Format.PYTHON for _ in graph.pythons)]

@@ -28,7 +28,7 @@ def predicting(name: str, model: NodeModel, sources: Mapping[str, str]) -> Execu
 
     async def execute(values: Values, run: Run, visit: Visit) -> Tensors:
         if model.predict is None:
-            raise NotImplementedError(f"{name} was planned without its model")
+            raise RuntimeError(f"{name} was planned without its model")
         return model.predict(inputs_of(values, sources))
 
     return execute
@@ -49,7 +49,7 @@ def calling(
 
     async def execute(values: Values, run: Run, visit: Visit) -> Tensors:
         if call is None:
-            raise NotImplementedError(f"{limits.name} was planned without its model")
+            raise RuntimeError(f"{limits.name} was planned without its model")
         left_s, clock = run.executing.left_s(), run.executing.clock
         if left_s is not None and is_elsewhere:
             left_s = shares.of(limits.name, visit.rows, left_s)

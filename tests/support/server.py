@@ -50,7 +50,6 @@ class Server:
         grpc_address: Where gRPC is answered.
         express_url: Where the gateway's express door does.
         config: What is deployed now, as plain data.
-        ready_s: Seconds from the start to the first right answer.
     """
 
     def __init__(self, root: Path, folder: Path) -> None:
@@ -64,10 +63,8 @@ class Server:
         self.grpc_address = f"127.0.0.1:{self.config['grpc_options']['port']}"
         self.express_url = f"http://127.0.0.1:{self.config['applications'][0]['args']['express']['port']}"
         self.process: subprocess.Popen[bytes] | None = None
-        self.ready_s = 0.0
 
     def start(self) -> None:
-        started = time.monotonic()
         with (self.folder / "serve.log").open("wb") as log:
             self.process = subprocess.Popen(  # noqa: S603 - our own command
                 [BIN / "serve-app", "serve", self.write(self.config)],
@@ -81,7 +78,6 @@ class Server:
         except AssertionError as error:
             self.stop()
             raise AssertionError(f"{error}; the log ends with\n{self.log()[-3000:]}") from None
-        self.ready_s = time.monotonic() - started
 
     def _is_ready(self) -> bool:
         if self.process is None or self.process.poll() is not None:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import grpc
-import ml_dtypes
 import numpy as np
 import pytest
 import tritonclient.grpc.aio as triton
@@ -17,6 +16,7 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from ray.serve._private.grpc_util import gRPCGenericServer
 from ray.serve.grpc_util import RayServegRPCContext
 from support.arithmetic import Executor
+from support.datatype_values import VALUES
 from support.gateway import plane_of, table
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
@@ -28,23 +28,6 @@ from serve_app.datatypes import Datatype
 from serve_app.transport.grpc import GrpcAnswer, GrpcHandler, Metadata
 from serve_app.transport.grpc_health import HealthHandler
 from serve_app.types import Tensors, TensorSpec
-
-VALUES = {
-    Datatype.BOOL: np.array([[True, False]]),
-    Datatype.UINT8: np.array([[0, 255]], np.uint8),
-    Datatype.UINT16: np.array([[0, 2**16 - 1]], np.uint16),
-    Datatype.UINT32: np.array([[0, 2**32 - 1]], np.uint32),
-    Datatype.UINT64: np.array([[0, 2**64 - 1]], np.uint64),
-    Datatype.INT8: np.array([[-128, 127]], np.int8),
-    Datatype.INT16: np.array([[-(2**15), 2**15 - 1]], np.int16),
-    Datatype.INT32: np.array([[-(2**31), 2**31 - 1]], np.int32),
-    Datatype.INT64: np.array([[-(2**63), 2**63 - 1]], np.int64),
-    Datatype.FP16: np.array([[0.5, -65504]], np.float16),
-    Datatype.BF16: np.array([[0.5, -3]], ml_dtypes.bfloat16),
-    Datatype.FP32: np.array([[0.1, -3]], np.float32),
-    Datatype.FP64: np.array([[0.1, -3]], np.float64),
-    Datatype.BYTES: np.array([[b"\xff\0", b""]], object),
-}
 
 
 class Gateway(GrpcMethods):

@@ -175,7 +175,5 @@ def test_a_model_that_is_elsewhere_is_known_once_it_is_loaded():
 
 def test_the_examples_can_be_shown(run):
     root = Path(__file__).parents[4]
-    if not (root / "models/digits/v2/model.yaml").exists():
-        pytest.skip("the samples are not trained")
     code, out, _ = run("show", root / "configs/prod.yaml")
     assert (code, "digits-cascade-v1" in out) == (0, True)

@@ -6,10 +6,10 @@ import json
 import sys
 from contextlib import asynccontextmanager
 
-import ml_dtypes
 import numpy as np
 import pytest
 from support.arithmetic import Executor
+from support.datatype_values import VALUES
 from support.doors import free_port, grpc_of, uvicorn_of
 from support.gateway import plane_of, table
 from support.http_servers import answer, answering, serving
@@ -22,22 +22,6 @@ from serve_app.graph.remote import RemoteModel
 from serve_app.types import TensorSpec
 
 PROTOCOLS = ("grpc", "http")
-VALUES = {
-    Datatype.BOOL: np.array([[True, False]]),
-    Datatype.UINT8: np.array([[0, 255]], np.uint8),
-    Datatype.UINT16: np.array([[0, 2**16 - 1]], np.uint16),
-    Datatype.UINT32: np.array([[0, 2**32 - 1]], np.uint32),
-    Datatype.UINT64: np.array([[0, 2**64 - 1]], np.uint64),
-    Datatype.INT8: np.array([[-128, 127]], np.int8),
-    Datatype.INT16: np.array([[-(2**15), 2**15 - 1]], np.int16),
-    Datatype.INT32: np.array([[-(2**31), 2**31 - 1]], np.int32),
-    Datatype.INT64: np.array([[-(2**63), 2**63 - 1]], np.int64),
-    Datatype.FP16: np.array([[0.5, -65504]], np.float16),
-    Datatype.BF16: np.array([[0.5, -3]], ml_dtypes.bfloat16),
-    Datatype.FP32: np.array([[0.1, -3]], np.float32),
-    Datatype.FP64: np.array([[0.1, -3]], np.float64),
-    Datatype.BYTES: np.array([[b"\xff\0", b""]], object),
-}
 X = {"x": np.array([[1, 2]], np.float32)}
 
 
