@@ -18,12 +18,15 @@
     │   ├── VersionNotFound        no such version tag or label
     │   ├── RouteNotFound          no such URL
     │   ├── Forbidden              what the operator does not allow
+    │   ├── Unauthorized           no token, or a wrong one, where one is needed
+    │   ├── CommandRefused         a change of releases that cannot be made as things are
     │   └── NotSupported           a known verb that this server does not have
     ├── CapacityError              the caller, by trying again later
     │   ├── Overloaded             a queue is full
     │   ├── ModelNotReady          no ready version can answer
     │   ├── ReplicaLost            the replica died with the request, and so did the retry's
     │   ├── RemoteUnavailable      another server, which a graph asks, is away
+    │   ├── ControllerAway         the controller of releases does not answer; traffic goes on without it
     │   ├── DeadlineExceeded       the answer would come too late; it was not computed
     │   └── DeadlineUnreachable    what waits ahead takes longer than the request allows; it was not queued
     └── ModelFailure               the model's owner
@@ -215,6 +218,28 @@ class Forbidden(RequestError):
         return f"{self.subject} is not allowed here; the operator allows it with {self.setting}"
 
 
+class Unauthorized(RequestError):
+    """The request changes what is served and bears no token, or a wrong one."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class CommandRefused(RequestError):
+    """A change of releases that cannot be made as things are now."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 class NotSupported(RequestError):
     """A known verb that this server does not have."""
 
@@ -275,6 +300,17 @@ class RemoteUnavailable(CapacityError):
 
     def __str__(self) -> str:
         return f"{self.node} cannot be answered by {self.url}: {self.reason}"
+
+
+class ControllerAway(CapacityError):
+    """The controller of releases, or its database, cannot be asked; traffic goes on with the last table."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the controller of releases is away: {self.reason}; traffic goes on with the last table"
 
 
 class DeadlineExceeded(CapacityError):

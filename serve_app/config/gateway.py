@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,8 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from serve_app.config.base import NO_BOOLEAN, Name, PositiveFloat, PositiveInt, StrictModel
 from serve_app.config.inline import InlineRelease
 from serve_app.config.release import ReleaseArgs
-
-Percent = Annotated[float, Field(ge=0, le=100), NO_BOOLEAN]
+from serve_app.config.rollout import ExperimentConfig, Percent, RolloutConfig, ShadowConfig, StickyConfig
 
 
 class LimitsConfig(StrictModel):
@@ -57,11 +58,48 @@ class ExpressConfig(StrictModel):
     tls: TlsConfig | None = None
 
 
+class WebhookConfig(StrictModel):
+    """Where every change of traffic is told as an HTTP POST."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s@]+$", max_length=2000)] = Field(
+        description="Without a user or password in it."
+    )
+    secret_env: Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$")] | None = Field(
+        default=None, description="Environment variable with the key that signs each event (HMAC-SHA256)."
+    )
+
+
+class AdminConfig(StrictModel):
+    """Switches on the verbs of other servers that change what is served, such as Triton's load and unload."""
+
+    token_env: Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$")] = Field(
+        description="Environment variable of the gateway with the token that these calls must bear."
+    )
+    sources: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
+        default=(), description="Folders or URLs below which a model that is registered by a call must lie."
+    )
+
+
+class ReleasesConfig(StrictModel):
+    """The controller that moves traffic between versions, and where it keeps its state."""
+
+    state_url: Annotated[str, Field(pattern=r"^(sqlite|postgresql\+psycopg)://")] = Field(
+        default="sqlite:///.serve-app/state.db",
+        description="SQLAlchemy URL; a password belongs into state_password_env.",
+    )
+    state_password_env: Annotated[str, Field(pattern=r"^[A-Z_][A-Z0-9_]*$")] | None = Field(
+        default=None, description="Environment variable with the database's password."
+    )
+    webhooks: tuple[WebhookConfig, ...] = ()
+
+
 class GatewayArgs(StrictModel):
     """`args` of the application `gateway`."""
 
     limits: LimitsConfig = LimitsConfig()
     express: ExpressConfig | None = None
+    releases: ReleasesConfig = ReleasesConfig()
+    admin: AdminConfig | None = None
     explain: bool = Field(
         default=False,
         description="Whether requests may ask what was done for them; the answer shows a release's nodes, their "
@@ -76,11 +114,19 @@ class ModelTraffic(StrictModel):
         traffic: Percent of the requests by version tag; sums up to 100.
         labels: Movable names for versions, usable wherever a version tag is.
         inline: Versions that the gateway's replicas execute themselves; the others are applications.
+        sticky: What keeps a user at one version; without it each request is drawn anew.
+        shadow: Versions that are asked too, for comparison.
+        rollout: How `serve-app apply` moves traffic to what this table says; `serve deploy` moves it at once.
+        experiment: An A/B test over the versions with traffic.
     """
 
     traffic: Mapping[Name, Percent] = Field(min_length=1)
     labels: Mapping[Name, Name] = {}
     inline: Mapping[Name, InlineRelease] = {}
+    sticky: StickyConfig | None = None
+    shadow: tuple[ShadowConfig, ...] = ()
+    rollout: RolloutConfig | None = None
+    experiment: ExperimentConfig | None = None
 
     @field_validator("traffic")
     @classmethod
@@ -98,10 +144,31 @@ class ModelTraffic(StrictModel):
             raise ValueError(f"inline version {unused[0]!r} can be reached by nobody; give it traffic, if only 0")
         return self
 
+    @model_validator(mode="after")
+    def _users_can_be_assigned(self) -> ModelTraffic:
+        if self.experiment is None:
+            return self
+        if self.sticky is None:
+            raise ValueError("experiment needs sticky: without it a user gets another version with each request")
+        arms = [version for version, weight in self.traffic.items() if weight > 0]
+        if len(arms) < 2 or self.experiment.control not in arms:
+            raise ValueError(
+                f"experiment needs two versions with traffic, one of them its control {self.experiment.control!r}; "
+                f"there are: {', '.join(arms)}"
+            )
+        return self
+
     @property
     def versions(self) -> frozenset[str]:
-        """Every version tag the table names, with traffic or only through a label."""
-        return frozenset(self.traffic) | frozenset(self.labels.values())
+        """Every version tag the table names, with traffic, through a label, or as a shadow."""
+        return frozenset(self.traffic) | frozenset(self.labels.values()) | {shadow.to for shadow in self.shadow}
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same routing of requests, however it came about."""
+        routing = self.model_dump_json(include={"traffic", "labels", "sticky", "shadow", "experiment"})
+        canonical = json.dumps(json.loads(routing), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 class TrafficTable(StrictModel):

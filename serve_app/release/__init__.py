@@ -1,0 +1,1 @@
+"""Moving traffic between versions: statistics, gates, rollouts, their state and the one controller."""
