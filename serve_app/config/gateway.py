@@ -163,6 +163,10 @@ class ModelTraffic(StrictModel):
         """Every version tag the table names, with traffic, through a label, or as a shadow."""
         return frozenset(self.traffic) | frozenset(self.labels.values()) | {shadow.to for shadow in self.shadow}
 
+    def window(self, model: str) -> str:
+        """The name under which requests are counted while no rollout gives another one."""
+        return f"{model}:experiment:{self.experiment.name}" if self.experiment else f"{model}:{self.fingerprint}"
+
     @property
     def fingerprint(self) -> str:
         """The same for the same routing of requests, however it came about."""

@@ -26,7 +26,7 @@ class LiveModel:
 
     Attributes:
         base: Fingerprint of the declared entry that it stands in for; for another entry it has no effect.
-        window: Name under which requests are counted; a new one begins at zero.
+        window: Name under which requests are counted, a new one from zero; empty counts as without a rollout.
         traffic: Percent by version tag.
         labels: Version tag by label.
         shadows: Versions that are asked too.

@@ -1,0 +1,162 @@
+"""The one controller: what gateways report comes in, the table they should have goes out, and rollouts go their way.
+
+What it knows is in memory and in the database. While it is away gateways keep their last table; what follows then is
+in the records of rollouts, so another controller goes on from them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from serve_app.errors import CommandRefused
+from serve_app.observability.metrics import MetricSink
+from serve_app.release.commands import Command, Lock, Promote, Retire, RollBack, StartRollout, Unlock
+from serve_app.release.control import Applications, Document
+from serve_app.release.events import MAX_SHOWN, Events
+from serve_app.release.gateways import Gateways
+from serve_app.release.journal import Journal, Store
+from serve_app.release.messages import GatewayReport, LiveTable
+from serve_app.release.records import LockRecord, RolloutRecord
+from serve_app.release.retirements import Retirements
+from serve_app.release.rollouts import Rollouts
+from serve_app.release.status import experiment_document, rollout_document, status_document
+
+logger = logging.getLogger("serve_app.releases")
+
+LOOK_S = 0.5
+APPLY = "apply"
+
+
+class Controller:
+    """Moves traffic between versions; implements `ReleaseControl`.
+
+    Args:
+        store: Where its state is kept.
+        applications: Those of the cluster.
+        metrics: Counts its events.
+        clock: Seconds since 1970.
+    """
+
+    def __init__(
+        self, store: Store, applications: Applications, metrics: MetricSink, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store, self._clock = store, clock
+        self.journal = Journal(store)
+        self.events = Events(self.journal, metrics, clock)
+        self.gateways = Gateways(clock)
+        self.rollouts = Rollouts(self.gateways, self.journal, self.events, clock)
+        self.retirements = Retirements(applications, self.journal, self.events, clock)
+        self.lock: LockRecord | None = None
+        self._turn = asyncio.Lock()
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Go on where the last controller was, and begin to look every half second.
+
+        Raises:
+            ControllerAway: The database is.
+        """
+        saved = await self.journal.ask(self._store.load)
+        for record in saved.counts:
+            self.gateways.restore(record)
+        self.rollouts.restore(saved.rollouts, saved.revision)
+        self.retirements.restore(saved.retirements)
+        self.events.restore(await self.journal.ask(self._store.events, MAX_SHOWN))
+        self._watch = asyncio.get_running_loop().create_task(self._look_for_ever())
+
+    async def close(self) -> None:
+        """Stop looking, keep what can be kept, close the database."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        await self.journal.write(self.rollouts.revision)
+        await asyncio.to_thread(self._store.close)
+
+    def check(self) -> None:
+        """Raise if the controller no longer looks, so that whoever runs it starts another.
+
+        Raises:
+            RuntimeError: It does not.
+        """
+        if self._watch is not None and self._watch.done():
+            raise RuntimeError(f"the controller stopped looking: {self._watch}")
+
+    async def exchange(self, report: GatewayReport) -> LiveTable:
+        """Take a gateway's report in, and tell it what should be in effect."""
+        self.gateways.heard(report)
+        feedback = self.gateways.feedback_for(report.gateway)
+        return LiveTable(self.rollouts.revision, self.rollouts.live, feedback, self.gateways.wants_declared)
+
+    async def command(self, command: Command) -> Document:
+        """Do what a person or a program asks.
+
+        Raises:
+            CommandRefused: It cannot be done now.
+            ControllerAway: The database is, and the command cannot do without.
+        """
+        if isinstance(command, Lock):
+            return await self._lock(command)
+        if isinstance(command, Unlock):
+            await self.journal.ask(self._store.release_lock, APPLY, command.owner)
+            self.lock = None
+            return {}
+        async with self._turn:
+            if isinstance(command, Retire):
+                self.retirements.add(command.releases, command.after_s, command.actor)
+                await self.journal.write(self.rollouts.revision)
+                return {}
+            return rollout_document(await self._rollout(command), self._clock())
+
+    async def status(self) -> Document:
+        """What people and programs see of releases."""
+        return status_document(self, self._clock())
+
+    async def experiment(self, name: str) -> Document:
+        """An experiment's metrics by version.
+
+        Raises:
+            CommandRefused: There is none of that name.
+        """
+        return experiment_document(self.gateways, name)
+
+    async def look(self) -> None:
+        """Look once: every rollout may go on, what is due is deleted, and all that changed is kept."""
+        async with self._turn:
+            await self.rollouts.look()
+            await self.retirements.look(self.rollouts.wanted())
+            self._keep_experiments()
+            await self.journal.write(self.rollouts.revision)
+
+    async def _rollout(self, command: Command) -> RolloutRecord:
+        if isinstance(command, StartRollout):
+            return await self.rollouts.start(command)
+        if isinstance(command, Promote):
+            return await self.rollouts.promote(command)
+        if isinstance(command, RollBack):
+            return await self.rollouts.roll_back(command)
+        raise CommandRefused(f"{command.verb!r} is no verb of the controller")
+
+    async def _lock(self, command: Lock) -> Document:
+        now_s = self._clock()
+        self.lock = await self.journal.ask(self._store.acquire_lock, APPLY, command.owner, now_s, command.for_s)
+        return {
+            "acquired": self.lock.owner == command.owner,
+            "owner": self.lock.owner,
+            "expires_in_s": round(self.lock.expires_s - now_s, 1),
+        }
+
+    def _keep_experiments(self) -> None:
+        for model, entry in (self.gateways.declared.models if self.gateways.declared else {}).items():
+            if entry.experiment is not None:
+                self.journal.add(*self.gateways.records(f"{model}:experiment:{entry.experiment.name}"))
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await self.look()
+            except Exception:  # whatever it is, gateways go on with the last table, and the next look may work
+                logger.exception("could not look after the rollouts")

@@ -1,0 +1,279 @@
+"""All rollouts: started, promoted and rolled back by people and gates; from them follows the live table.
+
+A change that moves traffic forward is kept in the database before it takes effect, and waits while that is away. A
+rollback takes effect at once and is kept as soon as it can be.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from serve_app.config.gateway import ModelTraffic
+from serve_app.config.rollout import RolloutConfig
+from serve_app.errors import CommandRefused, ControllerAway
+from serve_app.release.commands import Promote, RollBack, StartRollout
+from serve_app.release.events import Events
+from serve_app.release.gates import SecondSamples
+from serve_app.release.gateways import Gateways
+from serve_app.release.journal import Journal
+from serve_app.release.messages import LiveModel, Shadow
+from serve_app.release.records import Phase, RolloutRecord, Routing
+from serve_app.release.rollout import (
+    Sight,
+    advance,
+    arms_of,
+    config_of,
+    live_of,
+    next_stage,
+    rolled_back,
+    routing_of,
+    stages_of,
+    window_of,
+)
+from serve_app.release.seconds import Seconds
+from serve_app.types import release_name
+
+SUPERSEDED_AFTER_S = 3.0  # how long all gateways must agree on another declared table before a rollout gives way to it
+_HOLDS = frozenset({Phase.WAITING, Phase.RUNNING, Phase.PAUSED, Phase.SUCCEEDED, Phase.ROLLED_BACK})
+
+
+class Rollouts:
+    """The last rollout of each model.
+
+    Args:
+        gateways: What they reported.
+        journal: Keeps records.
+        events: Told about every change.
+        clock: Seconds since 1970.
+
+    Attributes:
+        records: By model.
+        live: What gateways should do instead of what they were declared, by model.
+        revision: Grows whenever `live` changes.
+    """
+
+    def __init__(self, gateways: Gateways, journal: Journal, events: Events, clock: Callable[[], float]) -> None:
+        self._gateways, self._journal, self._events, self._clock = gateways, journal, events, clock
+        self.records: dict[str, RolloutRecord] = {}
+        self.live: Mapping[str, LiveModel] = {}
+        self.revision = 0
+        self._seconds = Seconds()
+        self._strangers: dict[str, float] = {}
+
+    def restore(self, records: Iterable[RolloutRecord], revision: int) -> None:
+        """Go on with what was kept."""
+        self.records = {record.model: record for record in records}
+        self.revision = revision + 1  # what was told last may not have been kept
+        self._publish()
+
+    def routing(self, model: str) -> Routing | None:
+        """Who answers for a model now; None for one that no gateway serves."""
+        record, entry = self.records.get(model), self._entry(model)
+        if record is not None and record.phase in _HOLDS and self._gateways.fingerprint(model) in (None, record.base):
+            return routing_of(record)
+        return Routing(dict(entry.traffic), dict(entry.labels)) if entry else None
+
+    def wanted(self) -> set[str]:
+        """Releases that have traffic, a label, or copies of requests, or are about to."""
+        found: set[str] = set()
+        for model in {*self.records, *(self._gateways.declared.models if self._gateways.declared else ())}:
+            routing, record, entry = self.routing(model), self.records.get(model), self._entry(model)
+            versions = {shadow.to for shadow in entry.shadow} if entry else set()
+            if routing is not None:
+                versions |= {version for version, weight in routing.traffic.items() if weight > 0}
+                versions |= set(routing.labels.values())
+            if record is not None and not record.phase.is_over:
+                versions |= set(arms_of(record).new)
+            found |= {release_name(model, version) for version in versions}
+        return found
+
+    async def start(self, command: StartRollout) -> RolloutRecord:
+        """Begin a rollout, unless the same one is under way or done.
+
+        Raises:
+            CommandRefused: No gateway serves the model, or another rollout of it is under way.
+            ControllerAway: It cannot be kept.
+        """
+        model, after = command.model, Routing(dict(command.traffic), dict(command.labels))
+        before, base = self.routing(model), self._gateways.fingerprint(model)
+        if before is None or base is None:
+            raise CommandRefused(
+                f"no model {model!r} is in the traffic table of the gateways, or they do not agree yet"
+            )
+        last = self.records.get(model)
+        if last is not None and not last.phase.is_over:
+            if same_routing(last.after, after):
+                return last
+            raise CommandRefused(f"{model} has a rollout under way ({said(last.after)}); roll it back or wait for it")
+        if last is not None and last.phase is Phase.SUCCEEDED and same_routing(before, after, last.after):
+            return last
+        now_s = self._clock()
+        record = RolloutRecord(
+            id=f"{int(now_s * 1000):013d}-{secrets.token_hex(3)}",
+            model=model,
+            before=before,
+            after=after,
+            config=_config_for(command.rollout, before, after).model_dump(mode="json"),
+            base=base,
+            actor=command.actor,
+            started_s=now_s,
+        )
+        text = f"{model} is to go from {said(before)} to {said(after)}, {command.rollout.strategy}"
+        await self._forward(record, "rollout_started", command.actor, text)
+        return self.records[model]
+
+    async def promote(self, command: Promote) -> RolloutRecord:
+        """End the stage that waits for a person; with force, whatever it waits for.
+
+        Raises:
+            CommandRefused: There is no rollout under way, or it waits for something else.
+            ControllerAway: It cannot be kept.
+        """
+        record = self._under_way(command.model)
+        if record.phase is not Phase.PAUSED and not command.force:
+            raise CommandRefused(f"{command.model} does not wait for a person but: {record.reason or 'nothing yet'}")
+        if record.phase is Phase.WAITING:
+            raise CommandRefused(f"{command.model} cannot be promoted before it is ready: {record.reason}")
+        await self._step(record, next_stage(record, self._clock()), command.actor)
+        return self.records[command.model]
+
+    async def roll_back(self, command: RollBack) -> RolloutRecord:
+        """Give a model back what it had before its last rollout; in effect at the gateways' next report.
+
+        Raises:
+            CommandRefused: There is nothing to give back, or what was there before is no longer ready.
+        """
+        record = self.records.get(command.model)
+        if record is None or record.phase in (Phase.FAILED, Phase.SUPERSEDED):
+            raise CommandRefused(f"{command.model} has no rollout that could be rolled back")
+        if record.phase is Phase.ROLLED_BACK:
+            return record
+        base = self._gateways.fingerprint(command.model) or record.base
+        if record.phase is Phase.SUCCEEDED:
+            versions = [version for version, weight in record.before.traffic.items() if weight > 0]
+            reasons = self._gateways.reasons(command.model, versions)
+            if all(reasons.values()):
+                told = "; ".join(f"{version}: {reason}" for version, reason in reasons.items())
+                raise CommandRefused(f"{command.model} cannot go back to {said(record.before)}: {told}")
+        reason = command.reason or f"asked for by {command.actor or 'somebody'}"
+        await self._back(replace(rolled_back(record, self._clock(), reason), base=base), command.actor)
+        return self.records[command.model]
+
+    async def look(self) -> None:
+        """Have every rollout go on as far as it can."""
+        now_s = self._clock()
+        for record in list(self.records.values()):
+            if record.phase.is_over:
+                continue
+            new = self._superseded(record, now_s) or advance(record, self._sight(record, now_s))
+            if new.phase in (Phase.ROLLED_BACK, Phase.SUPERSEDED, Phase.FAILED):
+                await self._back(new, "gate" if new.phase is Phase.ROLLED_BACK else "controller")
+            elif (new.phase, new.step) != (record.phase, record.step):
+                await self._step(record, new, "controller")
+            elif new != record:
+                self.records[record.model] = new
+                self._journal.add(new)
+        for record in self.records.values():
+            if window_of(record):
+                self._journal.add(*self._gateways.records(window_of(record)))
+
+    def _sight(self, record: RolloutRecord, now_s: float) -> Sight:
+        counts = self._gateways.counts(window_of(record))
+        samples = SecondSamples.from_json(record.samples)
+        if record.phase is not Phase.WAITING:
+            self._seconds.add(samples, config_of(record), window_of(record), arms_of(record).counts(counts), now_s)
+        versions = {*record.after.traffic, *record.after.labels.values()}
+        return Sight(now_s, self._gateways.reasons(record.model, versions), counts, samples)
+
+    def _superseded(self, record: RolloutRecord, now_s: float) -> RolloutRecord | None:
+        """The record's end if somebody declared another table meanwhile."""
+        declared = self._gateways.fingerprint(record.model)
+        if declared in (None, record.base):
+            self._strangers.pop(record.model, None)
+            return None
+        if now_s - self._strangers.setdefault(record.model, now_s) < SUPERSEDED_AFTER_S:
+            return None
+        del self._strangers[record.model]
+        reason = "another traffic table was declared meanwhile, and holds"
+        return replace(record, phase=Phase.SUPERSEDED, reason=reason, ended_s=now_s)
+
+    async def _step(self, record: RolloutRecord, new: RolloutRecord, actor: str) -> None:
+        """Go on to the next stage, unless that cannot be kept now: then later."""
+        try:
+            await self._forward(new, *_told(new, actor))
+        except ControllerAway as error:
+            self.records[record.model] = replace(record, reason=f"the next step waits: {error.reason}")
+
+    async def _forward(self, record: RolloutRecord, kind: str, actor: str, text: str) -> None:
+        event = self._events.made(kind, record.model, actor, text, {"rollout": record.id})
+        if not await self._journal.keep(self.revision, record, event):
+            raise ControllerAway(self._journal.fault)
+        self.records[record.model] = record
+        self._events.happened(event, is_kept=True)
+        self._publish()
+
+    async def _back(self, record: RolloutRecord, actor: str) -> None:
+        self.records[record.model] = record
+        kind, actor, text = _told(record, actor)
+        self._journal.add(record)
+        self._events.happened(self._events.made(kind, record.model, actor, text, {"rollout": record.id}))
+        self._publish()
+        await self._journal.write(self.revision)
+
+    def _publish(self) -> None:
+        """Make the live table anew."""
+        live = {
+            model: live_of(record, self._declared_shadows(model))
+            for model, record in self.records.items()
+            if record.phase in _HOLDS
+        }
+        if live != self.live:
+            self.live = live
+            self.revision += 1
+
+    def _under_way(self, model: str) -> RolloutRecord:
+        record = self.records.get(model)
+        if record is None or record.phase.is_over:
+            raise CommandRefused(f"{model} has no rollout under way")
+        return record
+
+    def _entry(self, model: str) -> ModelTraffic | None:
+        return self._gateways.declared.models.get(model) if self._gateways.declared else None
+
+    def _declared_shadows(self, model: str) -> tuple[Shadow, ...]:
+        entry = self._entry(model)
+        return tuple(Shadow(s.to, s.percent, s.tolerance) for s in entry.shadow) if entry else ()
+
+
+def same_routing(*routings: Routing) -> bool:
+    """Whether all send every request the same way; versions without traffic make no difference."""
+    told = [({v: w for v, w in r.traffic.items() if w > 0}, dict(r.labels)) for r in routings]
+    return all(one == told[0] for one in told)
+
+
+def said(routing: Routing) -> str:
+    """As people read it: `v1 90%, v2 10%`."""
+    return ", ".join(f"{version} {weight:g}%" for version, weight in routing.traffic.items() if weight > 0)
+
+
+def _config_for(config: RolloutConfig, before: Routing, after: Routing) -> RolloutConfig:
+    """The settings, without stages where no version gets more than before: there is nobody to look at."""
+    grows = any(weight > before.traffic.get(version, 0.0) for version, weight in after.traffic.items())
+    if grows or config.strategy in ("all-at-once", "blue_green"):
+        return config
+    return RolloutConfig(strategy="blue_green", keep_for_s=config.keep_for_s, ready_timeout_s=config.ready_timeout_s)
+
+
+def _told(record: RolloutRecord, actor: str) -> tuple[str, str, str]:
+    """Kind, actor and sentence of the event that a record's new state is."""
+    model, now = record.model, said(routing_of(record))
+    if record.phase is Phase.SUCCEEDED:
+        return "succeeded", actor, f"{model} is answered by {now}"
+    if record.phase is Phase.ROLLED_BACK:
+        return "rolled_back", actor, f"{model} is answered by {now} again: {record.reason}"
+    if record.phase is Phase.RUNNING:
+        stages = stages_of(config_of(record))
+        return "step", actor, f"{model} is answered by {now}, step {record.step + 1} of {len(stages)}"
+    return str(record.phase), actor, f"{model}: {record.reason}; it is answered by {now}"

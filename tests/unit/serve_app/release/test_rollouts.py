@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from serve_app.config.rollout import RolloutConfig
+from serve_app.errors import CommandRefused, ControllerAway
+from serve_app.observability.metrics import NoMetrics
+from serve_app.release.commands import Promote, RollBack, StartRollout
+from serve_app.release.controller import Controller
+from serve_app.release.records import Phase, Routing
+from serve_app.release.rollouts import SUPERSEDED_AFTER_S, said, same_routing
+from support.controllers import Clock, FakeApplications, FakeGateway, MemoryStore
+
+TABLE = {"digits": {"traffic": {"v1": 100, "v2": 0}, "labels": {"stable": "v1"}}}
+FINAL = {"digits": {"traffic": {"v2": 100}, "labels": {"stable": "v2"}}}
+GATE = {"metric": "error_rate", "max_increase": 0.01, "min_requests": 50}
+CANARY = {
+    "strategy": "canary",
+    "steps": [{"percent": 10, "seconds": 5}, {"percent": 50, "seconds": 5}],
+    "gates": [GATE],
+}
+
+
+class World:
+    """A controller, two gateways, and a clock; the store outlives controllers."""
+
+    def __init__(self, *ready: str) -> None:
+        self.clock, self.store = Clock(), MemoryStore()
+        self.applications = FakeApplications("digits-v1", "digits-v2")
+        self.gateways = [FakeGateway(name, TABLE, *(ready or ("digits-v1", "digits-v2"))) for name in "ab"]
+        self.controller = self.new_controller()
+
+    def new_controller(self) -> Controller:
+        return Controller(self.store, self.applications, NoMetrics(), self.clock)
+
+    async def turns(self, seconds: float = 1.0, **counts: int) -> None:
+        """Gateways report, the controller looks, gateways report again."""
+        for gateway in self.gateways:
+            await gateway.exchange(self.controller)
+        for gateway in self.gateways if counts else ():
+            gateway.counted("digits", "v1", requests=counts.get("old", 1000))
+            gateway.counted("digits", "v2", requests=counts["new"], errors=counts.get("errors", 0))
+            await gateway.exchange(self.controller)
+        self.clock.passes(seconds)
+        for gateway in self.gateways:
+            await gateway.exchange(self.controller)
+        await self.controller.look()
+        for gateway in self.gateways:
+            await gateway.exchange(self.controller)
+
+    async def restart(self) -> None:
+        """The controller is killed, and another one begins."""
+        self.controller = self.new_controller()
+        saved = self.store.load()
+        self.controller.rollouts.restore(saved.rollouts, saved.revision)
+        for record in saved.counts:
+            self.controller.gateways.restore(record)
+
+    async def start(self, traffic=None, **config):
+        command = StartRollout(
+            model="digits",
+            traffic=traffic or {"v2": 100},
+            labels={"stable": "v2"},
+            rollout=RolloutConfig.model_validate(config or CANARY),
+            actor="ann",
+        )
+        return await self.controller.command(command)
+
+    async def roll_back(self, reason: str = ""):
+        return await self.controller.command(RollBack(model="digits", reason=reason, actor="ann"))
+
+    def traffic(self) -> list[dict[str, float]]:
+        return [gateway.traffic("digits") for gateway in self.gateways]
+
+    @property
+    def record(self):
+        return self.controller.rollouts.records["digits"]
+
+
+@pytest.fixture
+async def world() -> World:
+    made = World()
+    await made.turns()
+    return made
+
+
+async def test_a_good_canary_is_promoted_step_by_step_at_every_gateway(world):
+    assert (await world.start())["phase"] == "waiting"
+    await world.turns()
+    assert world.traffic() == [{"v1": 90.0, "v2": 10.0}] * 2
+    await world.turns(5.0, new=100)
+    assert world.traffic() == [{"v1": 50.0, "v2": 50.0}] * 2
+    await world.turns(5.0, new=100)
+    assert world.record.phase is Phase.SUCCEEDED
+    assert world.traffic() == [{"v2": 100.0}] * 2
+    kinds = Counter(event.kind for event in world.store.all_events.values())
+    assert kinds == {"rollout_started": 1, "step": 2, "succeeded": 1}
+
+
+async def test_a_bad_canary_is_rolled_back_and_says_why(world):
+    await world.start()
+    await world.turns()
+    await world.turns(1.0, new=100, errors=20)
+    assert world.record.phase is Phase.ROLLED_BACK
+    assert "error_rate" in world.record.reason
+    assert world.traffic() == [{"v1": 100.0}] * 2
+    assert [event.actor for event in world.store.all_events.values()][-1] == "gate"
+
+
+async def test_a_version_that_is_not_ready_gets_nothing_and_fails_in_time():
+    world = World("digits-v1")
+    await world.turns()
+    await world.start(strategy="blue_green", ready_timeout_s=10)
+    await world.turns(9.0)
+    assert world.traffic() == [{"v1": 100.0}] * 2
+    await world.turns(2.0)
+    assert (world.record.phase, "it is starting" in world.record.reason) == (Phase.FAILED, True)
+    assert world.traffic() == [{"v1": 100.0}] * 2
+
+
+async def test_blue_green_waits_for_the_last_gateway(world):
+    world.gateways[1].ready.discard("digits-v2")
+    await world.turns()
+    await world.start(strategy="blue_green")
+    await world.turns()
+    assert world.traffic() == [{"v1": 100.0}] * 2
+    world.gateways[1].ready.add("digits-v2")
+    await world.turns()
+    assert world.traffic() == [{"v2": 100.0}] * 2
+
+
+async def test_a_done_rollout_is_rolled_back_also_after_the_table_was_declared(world):
+    await world.start(strategy="blue_green")
+    await world.turns()
+    for gateway in world.gateways:
+        gateway.declare(FINAL | {"digits": FINAL["digits"] | {"traffic": {"v2": 100, "v1": 0}}})
+    await world.turns()
+    assert world.traffic() == [{"v2": 100.0}] * 2
+    assert (await world.roll_back("it is slow"))["phase"] == "rolled_back"
+    await world.turns()
+    assert world.traffic() == [{"v1": 100.0}] * 2
+    assert (await world.roll_back())["reason"] == "it is slow"
+
+
+async def test_a_rollback_to_a_version_that_is_gone_is_refused(world):
+    await world.start(strategy="blue_green")
+    await world.turns()
+    for gateway in world.gateways:
+        gateway.ready.discard("digits-v1")
+    await world.turns()
+    with pytest.raises(CommandRefused, match="v1: it is starting"):
+        await world.roll_back()
+    assert world.traffic() == [{"v2": 100.0}] * 2
+
+
+async def test_there_must_be_a_rollout_to_roll_back_or_promote(world):
+    with pytest.raises(CommandRefused, match="no rollout that could be rolled back"):
+        await world.roll_back()
+    with pytest.raises(CommandRefused, match="no rollout under way"):
+        await world.controller.command(Promote(model="digits"))
+
+
+async def test_the_same_rollout_is_not_started_twice_and_another_one_is_refused(world):
+    first = await world.start()
+    assert (await world.start())["id"] == first["id"]
+    with pytest.raises(CommandRefused, match="under way"):
+        await world.start({"v2": 50, "v1": 50})
+    await world.roll_back()
+    assert (await world.start())["id"] != first["id"]
+
+
+async def test_one_that_is_done_is_not_started_again(world):
+    first = await world.start(strategy="blue_green")
+    await world.turns()
+    assert (await world.start(strategy="blue_green"))["id"] == first["id"]
+
+
+async def test_a_model_that_no_gateway_serves_is_refused(world):
+    with pytest.raises(CommandRefused, match="'cats'"):
+        await world.controller.command(StartRollout(model="cats", traffic={"v1": 100}))
+
+
+async def test_a_person_promotes_what_waits_for_one(world):
+    await world.start(**CANARY, automatic=False)
+    await world.turns()
+    with pytest.raises(CommandRefused, match="does not wait for a person"):
+        await world.controller.command(Promote(model="digits"))
+    await world.turns(5.0, new=100)
+    assert world.record.phase is Phase.PAUSED
+    await world.controller.command(Promote(model="digits", actor="ann"))
+    assert world.record.step == 1
+    await world.controller.command(Promote(model="digits", force=True, actor="ann"))
+    await world.turns()
+    assert world.traffic() == [{"v2": 100.0}] * 2
+
+
+async def test_what_is_not_ready_cannot_be_forced(world):
+    for gateway in world.gateways:
+        gateway.ready.discard("digits-v2")
+    await world.turns()
+    await world.start()
+    with pytest.raises(CommandRefused, match="before it is ready"):
+        await world.controller.command(Promote(model="digits", force=True))
+
+
+async def test_a_killed_controller_goes_on_where_it_was(world):
+    await world.start()
+    await world.turns()
+    await world.turns(2.0, new=60)
+    await world.restart()
+    await world.turns(3.0)
+    assert world.traffic() == [{"v1": 50.0, "v2": 50.0}] * 2
+    await world.restart()
+    await world.turns(5.0, new=100)
+    assert world.traffic() == [{"v2": 100.0}] * 2
+
+
+async def test_while_the_database_is_away_nothing_goes_forward_and_a_rollback_does(world):
+    await world.start()
+    await world.turns()
+    world.store.away = "connection refused"
+    await world.turns(5.0, new=100)
+    assert world.traffic() == [{"v1": 90.0, "v2": 10.0}] * 2
+    assert "connection refused" in world.record.reason
+    await world.roll_back()
+    await world.turns()
+    assert world.traffic() == [{"v1": 100.0}] * 2
+    world.store.away = ""
+    await world.turns()
+    assert world.store.rollouts["digits"].phase is Phase.ROLLED_BACK
+
+
+async def test_a_step_that_waited_for_the_database_is_made_when_it_is_back(world):
+    await world.start()
+    await world.turns()
+    world.store.away = "connection refused"
+    await world.turns(5.0, new=100)
+    world.store.away = ""
+    await world.turns()
+    assert world.traffic() == [{"v1": 50.0, "v2": 50.0}] * 2
+
+
+async def test_a_rollout_that_cannot_be_kept_does_not_begin(world):
+    world.store.away = "connection refused"
+    with pytest.raises(ControllerAway, match="connection refused"):
+        await world.start()
+    assert world.controller.rollouts.records == {}
+
+
+async def test_a_table_that_somebody_declares_meanwhile_holds(world):
+    await world.start()
+    await world.turns()
+    for gateway in world.gateways:
+        gateway.declare({"digits": {"traffic": {"v1": 70, "v2": 30}}})
+    await world.turns(1.0)
+    assert world.traffic() == [{"v1": 70.0, "v2": 30.0}] * 2
+    assert world.record.phase is Phase.RUNNING
+    await world.turns(SUPERSEDED_AFTER_S)
+    assert world.record.phase is Phase.SUPERSEDED
+    assert world.controller.rollouts.routing("digits").traffic == {"v1": 70.0, "v2": 30.0}
+
+
+async def test_a_label_alone_moves_when_its_version_is_ready(world):
+    await world.start({"v1": 100}, **CANARY)
+    await world.turns()
+    assert world.record.phase is Phase.SUCCEEDED
+    assert world.controller.rollouts.routing("digits") == Routing({"v1": 100.0}, {"stable": "v2"})
+
+
+async def test_what_has_or_may_get_traffic_is_wanted(world):
+    assert world.controller.rollouts.wanted() == {"digits-v1"}
+    await world.start()
+    assert world.controller.rollouts.wanted() == {"digits-v1", "digits-v2"}
+    await world.turns()
+    await world.turns(5.0, new=100)
+    await world.turns(5.0, new=100)
+    assert world.controller.rollouts.wanted() == {"digits-v2"}
+
+
+async def test_the_revision_grows_with_each_change_and_over_restarts(world):
+    before = world.controller.rollouts.revision
+    await world.start()
+    await world.turns()
+    after = world.controller.rollouts.revision
+    assert after > before
+    await world.turns()
+    assert world.controller.rollouts.revision == after
+    await world.restart()
+    assert world.controller.rollouts.revision > after
+
+
+def test_versions_without_traffic_make_no_difference():
+    assert same_routing(Routing({"v1": 100.0}), Routing({"v1": 100.0, "v2": 0.0}))
+    assert not same_routing(Routing({"v1": 100.0}), Routing({"v1": 100.0}, {"stable": "v1"}))
+    assert said(Routing({"v1": 90.0, "v2": 10.0, "v3": 0.0})) == "v1 90%, v2 10%"
