@@ -148,7 +148,7 @@ class StickyConfig(StrictModel):
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
-        if len(self.model_fields_set) != 1:
+        if [self.header, self.cookie, self.tensor, self.parameter].count(None) != 3:
             raise ValueError("needs exactly one of header, cookie, tensor, parameter")
         return self
 

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import logging
 
+from support.controllers import Clock, MemoryStore
+
 from serve_app.observability.metrics import NoMetrics
 from serve_app.release.events import MAX_SHOWN, Events
 from serve_app.release.journal import Journal
-from support.controllers import Clock, MemoryStore
 
 
 async def test_an_event_is_logged_kept_and_shown(caplog):

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from support.controllers import Clock, FakeGateway
+
 from serve_app.release.counts import ArmCounts
 from serve_app.release.gateways import ALIVE_S, KEPT_WINDOWS, RELAY_S, Gateways
 from serve_app.release.messages import Feedback, LiveTable
 from serve_app.release.records import CountsRecord
-from support.controllers import Clock, FakeGateway
 
 V1, V2 = {"digits": {"traffic": {"v1": 100}}}, {"digits": {"traffic": {"v2": 100}}}
 

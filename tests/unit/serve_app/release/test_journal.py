@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+from support.controllers import MemoryStore
+
 from serve_app.release.counts import ArmCounts
 from serve_app.release.journal import MAX_HELD_EVENTS, Journal
 from serve_app.release.records import CountsRecord, Event, Forgotten, Retirement
-from support.controllers import MemoryStore
 
 
 def event(number: int) -> Event:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from support.controllers import Clock, FakeApplications, MemoryStore
+
 from serve_app.observability.metrics import NoMetrics
 from serve_app.release.events import Events
 from serve_app.release.journal import Journal
 from serve_app.release.records import Retirement
 from serve_app.release.retirements import DRAIN_S, RETRY_S, Retirements
-from support.controllers import Clock, FakeApplications, MemoryStore
 
 
 class World:

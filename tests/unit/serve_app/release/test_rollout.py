@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from serve_app.config.rollout import RolloutConfig
 from serve_app.release.counts import ArmCounts
 from serve_app.release.messages import Shadow

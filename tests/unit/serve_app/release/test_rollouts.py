@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from support.controllers import Clock, FakeApplications, FakeGateway, MemoryStore
+
 from serve_app.config.rollout import RolloutConfig
 from serve_app.errors import CommandRefused, ControllerAway
 from serve_app.observability.metrics import NoMetrics
@@ -10,7 +12,6 @@ from serve_app.release.commands import Promote, RollBack, StartRollout
 from serve_app.release.controller import Controller
 from serve_app.release.records import Phase, Routing
 from serve_app.release.rollouts import SUPERSEDED_AFTER_S, said, same_routing
-from support.controllers import Clock, FakeApplications, FakeGateway, MemoryStore
 
 TABLE = {"digits": {"traffic": {"v1": 100, "v2": 0}, "labels": {"stable": "v1"}}}
 FINAL = {"digits": {"traffic": {"v2": 100}, "labels": {"stable": "v2"}}}

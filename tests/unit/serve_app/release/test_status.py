@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import json
 
+from support.controllers import Clock, FakeApplications, FakeGateway, MemoryStore
+
 from serve_app.observability.metrics import NoMetrics
 from serve_app.release.commands import StartRollout
 from serve_app.release.controller import Controller
-from support.controllers import Clock, FakeApplications, FakeGateway, MemoryStore
 
 TABLE = {"digits": {"traffic": {"v1": 100, "v2": 0}, "labels": {"stable": "v1"}}}
 CANARY = {"strategy": "canary", "steps": [{"percent": 10, "seconds": 60}, {"percent": 50, "seconds": 60}]}
