@@ -78,9 +78,7 @@ def mean_bounds(total: float, squares: float, n: int, alpha: float) -> Interval:
     return mean - half, mean + half
 
 
-def mean_difference(
-    new: tuple[float, float, int], stable: tuple[float, float, int], alpha: float
-) -> Interval:
+def mean_difference(new: tuple[float, float, int], stable: tuple[float, float, int], alpha: float) -> Interval:
     """Mean of the new arm minus the stable one's, each arm given as sum, sum of squares and n; asymptotic.
 
     The product of both arms' mixtures is bounded on an ellipse around the two means. Neither variance counts as below
