@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import math
 import operator
+import sys
 from collections.abc import Callable, Mapping
 
 COUNTERS = (
@@ -16,6 +18,7 @@ COUNTERS = (
     "disagreed",
     "distance_sum",
     "dropped",
+    "shadow_errors",
     "judged",
     "correct",
     "rewarded",
@@ -29,6 +32,10 @@ _OPERATIONS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
+
+
+OF_COPIES = frozenset({"compared", "disagreed", "distance_sum", "dropped", "shadow_errors"})
+"""Counters of requests that were copied to a version to compare its answers; the stable version has none."""
 
 
 def names_in(expression: str) -> frozenset[str]:
@@ -46,15 +53,16 @@ def names_in(expression: str) -> frozenset[str]:
 
 
 def evaluate(expression: str, counters: Mapping[str, float]) -> float | None:
-    """The expression's value; None where it divides by zero.
+    """The expression's value; None where it divides by zero or is too large for a number.
 
     Raises:
         ValueError: It is no arithmetic over the given counters.
     """
     try:
-        return _value(_parsed(expression), counters)
+        value = _value(_parsed(expression), counters)
     except ZeroDivisionError:
         return None
+    return value if math.isfinite(value) else None
 
 
 def _parsed(expression: str) -> ast.expr:
@@ -71,9 +79,15 @@ def _parsed(expression: str) -> ast.expr:
             raise ValueError(f"expression {expression!r} has an operator that is none of + - * /")
         if isinstance(node, ast.UnaryOp) and not isinstance(node.op, ast.USub):
             raise ValueError(f"expression {expression!r} has a sign that is none of -")
-        if isinstance(node, ast.Constant) and not (isinstance(node.value, int | float) and node.value is not True):
+        if isinstance(node, ast.Constant) and not _is_number(node.value):
             raise ValueError(f"expression {expression!r} has {node.value!r}, which is no number")
     return tree
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max  # a longer literal is infinite, or no float at all
 
 
 def _value(node: ast.expr, counters: Mapping[str, float]) -> float:

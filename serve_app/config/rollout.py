@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from serve_app.config.base import NO_BOOLEAN, Name, Number, PositiveFloat, PositiveInt, StrictModel
-from serve_app.config.expression import names_in
+from serve_app.config.expression import OF_COPIES, names_in
 
 Percent = Annotated[float, Field(ge=0, le=100), NO_BOOLEAN]
 Share = Annotated[float, Field(gt=0, lt=1), NO_BOOLEAN]
@@ -18,8 +18,24 @@ Strategy = Literal["all-at-once", "blue_green", "canary", "shadow"]
 COMPARED = frozenset({"disagreement", "distance"})
 """Metrics that need the same request answered by both versions."""
 
+_BOUNDS = {
+    "error_rate": ("max", "max_increase"),
+    "deadline_miss_rate": ("max", "max_increase"),
+    "latency_ms": ("max", "max_ratio"),
+    "disagreement": ("max",),
+    "distance": ("max",),
+    "accuracy": ("min", "max_decrease"),
+    "reward": ("max", "min", "max_increase", "max_decrease"),
+    None: ("max", "min", "max_increase", "max_decrease"),
+}
+"""What a metric can be bounded by; an expression, which is none, by all but a ratio."""
 
-class GateConfig(StrictModel):
+_RATES = frozenset({"error_rate", "deadline_miss_rate", "disagreement", "accuracy"})
+
+_NEVER_OF_SHADOWS = frozenset({"deadline_miss_rate", "latency_ms", "accuracy", "reward"})
+
+
+class GateConfig(StrictModel, allow_inf_nan=False):
     """A bound that the new version must keep, absolute or against the stable one.
 
     Metrics: `error_rate` (requests that ended with an error of the model or a lost replica), `deadline_miss_rate`,
@@ -78,23 +94,49 @@ class GateConfig(StrictModel):
         given = [kind for kind in kinds if getattr(self, kind) is not None]
         if len(given) != 1:
             raise ValueError(f"needs exactly one of {', '.join(kinds)}; it has {', '.join(given) or 'none'}")
-        if self.metric == "latency_ms" and given[0] not in ("max", "max_ratio"):
-            raise ValueError(f"latency_ms is bounded by max or max_ratio, not by {given[0]}")
-        if self.metric != "latency_ms" and given[0] == "max_ratio":
-            raise ValueError("max_ratio is for latency_ms; others are bounded by max_increase")
-        if self.metric in COMPARED and given[0] != "max":
-            raise ValueError(f"{self.metric} is measured against the stable version already; bound it by max")
+        if given[0] not in _BOUNDS[self.metric]:
+            allowed = " or ".join(_BOUNDS[self.metric])
+            raise ValueError(f"{self.metric or 'an expression'} is bounded by {allowed}, not by {given[0]}")
+        self._check_limit(*self.bound)
+        if given[0] in ("max_increase", "max_decrease") and self.reads_copies:
+            raise ValueError(f"{self.name} is measured against the stable version already; bound it by max or min")
         return self
 
+    def _check_limit(self, kind: str, limit: float) -> None:
+        """Refuse what no version could keep, or none could break.
 
-class StepConfig(StrictModel):
+        Raises:
+            ValueError: The limit is outside of what the metric can be.
+        """
+        if self.metric in _RATES and kind in ("max", "min"):
+            if not (0 <= limit < 1 if kind == "max" else 0 < limit <= 1):
+                raise ValueError(f"{kind} of {self.metric} is a share between 0 and 1, not {limit:g}")
+        elif self.metric in _RATES and not -1 < limit < 1:
+            raise ValueError(f"{kind} of {self.metric} is a difference of shares between -1 and 1, not {limit:g}")
+        elif self.metric in ("latency_ms", "distance") and limit < 0:
+            raise ValueError(f"{kind} of {self.metric} cannot be under 0, as {limit:g} is")
+
+    @property
+    def needs_stable(self) -> bool:
+        """Whether there is no verdict without requests of the stable version."""
+        return self.bound[0] not in ("max", "min") or self.reads_copies
+
+    @property
+    def reads_copies(self) -> bool:
+        """Whether it is measured on requests that are copied to the new version."""
+        if self.expression is not None:
+            return bool(names_in(self.expression) & OF_COPIES)
+        return self.metric in COMPARED
+
+
+class StepConfig(StrictModel, allow_inf_nan=False):
     """A share of the traffic, held until its time is over and every gate has its sample."""
 
     percent: Annotated[float, Field(gt=0, le=100), NO_BOOLEAN]
     seconds: Seconds = 60.0
 
 
-class RolloutConfig(StrictModel):
+class RolloutConfig(StrictModel, allow_inf_nan=False):
     """How `serve-app apply` moves a model's traffic from what runs to what the file says."""
 
     strategy: Strategy = "blue_green"
@@ -124,16 +166,45 @@ class RolloutConfig(StrictModel):
     def _gates_have_somebody_to_look_at(self) -> Self:
         if self.strategy in ("all-at-once", "blue_green") and self.gates:
             raise ValueError(f"gates have no effect on strategy {self.strategy}, which moves all traffic at once")
-        if self.strategy == "shadow":
-            for gate in self.gates:
-                if gate.metric in ("accuracy", "reward"):
-                    raise ValueError(f"{gate.metric} cannot be known of a shadow, whose answers nobody gets")
+        measured = [(gate.name, gate.bound[0]) for gate in self.gates]
+        if twice := [name for index, (name, kind) in enumerate(measured) if (name, kind) in measured[:index]]:
+            raise ValueError(f"two gates bound {twice[0]} the same way; leave the wider one out")
+        for gate in self.gates:
+            if self.strategy == "shadow":
+                _check_shadow(gate)
+            if self.steps and self.steps[-1].percent == 100 and gate.needs_stable:
+                raise ValueError(
+                    f"the step of 100% leaves no requests to the version that {gate.name} is compared with: end with "
+                    "a smaller step, after which all traffic moves anyway"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _copies_are_wanted(self) -> Self:
+        copies = RolloutConfig.model_fields["shadow_percent"].default
+        seconds = RolloutConfig.model_fields["shadow_seconds"].default
+        if self.shadow_percent != copies and not self.compares:
+            raise ValueError("shadow_percent has no effect without strategy shadow or a gate that compares answers")
+        if self.shadow_seconds != seconds and self.strategy != "shadow":
+            raise ValueError(f"shadow_seconds has no effect on strategy {self.strategy}")
+        if self.shadow_percent == 0 and self.compares:
+            raise ValueError("shadow_percent 0 copies no request, so that no answers can be compared")
         return self
 
     @property
     def compares(self) -> bool:
         """Whether requests are copied to the new version to compare its answers."""
-        return self.strategy == "shadow" or any(gate.metric in COMPARED for gate in self.gates)
+        return self.strategy == "shadow" or any(gate.reads_copies for gate in self.gates)
+
+
+def _check_shadow(gate: GateConfig) -> None:
+    if gate.metric in _NEVER_OF_SHADOWS:
+        raise ValueError(f"{gate.metric} cannot be known of a shadow, whose answers nobody gets")
+    if gate.expression is not None and (unknown := sorted(names_in(gate.expression) - OF_COPIES)):
+        raise ValueError(
+            f"expression {gate.expression!r} names {unknown[0]!r}, which cannot be known of a shadow; "
+            f"there are: {', '.join(sorted(OF_COPIES))}"
+        )
 
 
 class StickyConfig(StrictModel):
@@ -143,17 +214,19 @@ class StickyConfig(StrictModel):
         default=None, description="Name of an HTTP header, or of gRPC metadata."
     )
     cookie: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] | None = None
-    tensor: str | None = Field(default=None, description="Name of an input; its first element is the value.")
-    parameter: str | None = Field(default=None, description="Name of a V2 request parameter.")
+    tensor: str | None = Field(
+        default=None, min_length=1, description="Name of an input; its first element is the value."
+    )
+    parameter: str | None = Field(default=None, min_length=1, description="Name of a V2 request parameter.")
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
-        if [self.header, self.cookie, self.tensor, self.parameter].count(None) != 3:
+        if sum(value is not None for value in (self.header, self.cookie, self.tensor, self.parameter)) != 1:
             raise ValueError("needs exactly one of header, cookie, tensor, parameter")
         return self
 
 
-class ShadowConfig(StrictModel):
+class ShadowConfig(StrictModel, allow_inf_nan=False):
     """A version that is asked too, and whose answers are compared and never returned."""
 
     to: Name
