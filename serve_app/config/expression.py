@@ -68,7 +68,7 @@ def evaluate(expression: str, counters: Mapping[str, float]) -> float | None:
 def _parsed(expression: str) -> ast.expr:
     try:
         tree = ast.parse(expression.strip(), mode="eval").body
-    except (SyntaxError, RecursionError, MemoryError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ValueError(f"expression {expression!r} is no arithmetic") from None
     for node in ast.walk(tree):
         if not isinstance(
