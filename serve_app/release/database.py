@@ -111,11 +111,9 @@ class Database:
         except OSError as error:
             raise ControllerAway(f"its database {self.name}: {path.parent}: {error.strerror}") from None
         engine = create_engine(url.set(database=str(path)), connect_args={"timeout": BUSY_S}, pool_timeout=BUSY_S)
-        writes = engine.execution_options(begin="BEGIN IMMEDIATE")
         event.listen(engine, "connect", _use_log)
         event.listen(engine, "begin", _begin)
-        event.listen(writes, "begin", _begin)
-        return engine, writes
+        return engine, engine.execution_options(begin="BEGIN IMMEDIATE")
 
     def _postgres(self, url: URL) -> tuple[Engine, Engine]:
         options = f"{url.query.get('options', '')} -c statement_timeout={STATEMENT_S}s"

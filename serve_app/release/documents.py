@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 import orjson
@@ -32,7 +34,7 @@ def document_of(record: Record) -> str:
     Raises:
         TypeError: It holds what JSON has no word for.
     """
-    document = json.dumps(_ADAPTERS[type(record)].dump_python(record), ensure_ascii=False)
+    document = json.dumps(record, default=_plain, ensure_ascii=False)
     return document.encode("utf-8", "replace").decode()
 
 
@@ -45,3 +47,11 @@ def record_of(kind: type[Kept], document: str) -> Kept:
 def line_of(event: Event) -> bytes:
     """The event as one line of strict JSON, for people and programs elsewhere: NaN and Infinity are null."""
     return orjson.dumps(json.loads(document_of(event)))
+
+
+def _plain(value: object) -> dict[str, object]:
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"JSON has no word for a {type(value).__name__}")

@@ -279,5 +279,5 @@ _TABLES: dict[type[Record | Forgotten], Table] = {
 }
 
 
-def _records(connection: Connection, kind: type[Kept], query: Select[tuple[str]]) -> tuple[Kept, ...]:
+def _records(connection: Connection, kind: type[Kept], query: Select[str]) -> tuple[Kept, ...]:
     return tuple(record_of(kind, document) for document in connection.scalars(query))

@@ -18,7 +18,7 @@ from serve_app.release.documents import line_of
 from serve_app.release.records import Event
 from serve_app.release.store import Delivery, Settled, Store
 
-TIMEOUT_S = 10.0  # of one attempt, connecting and reading included
+TIMEOUT_S = 10.0  # of one attempt, with connecting and reading
 GIVE_UP_S = 24 * 3600.0  # after the event
 FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 3600.0
 MOST_AT_ONCE = 100  # events to one URL between two looks into the store
@@ -129,23 +129,36 @@ class Webhooks:
 
     async def _tell(self, delivery: Delivery) -> tuple[str, bool]:
         """Why it failed, empty if it did not, and whether other events would fail as well."""
+        try:
+            status = await self._post(delivery)
+        except TimeoutError:
+            return f"no answer within {TIMEOUT_S:g} s", True
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return str(error) or type(error).__name__, True
+        except Exception as error:  # this event cannot be sent as it is; others can
+            logger.exception("event %s", delivery.event.id)
+            return type(error).__name__, False
+        return ("", False) if 200 <= status < 300 else (f"status {status}", status >= 500 or status == 429)
+
+    async def _post(self, delivery: Delivery) -> int:
+        """The answer's status, which counts even if the rest of the answer never comes."""
         body = line_of(delivery.event)
         headers = _headers(delivery.event, body, int(self._clock()), self._secrets[delivery.url])
+        status, size = 0, 0
         try:
             async with (
                 asyncio.timeout(TIMEOUT_S),
                 self._client.stream("POST", delivery.url, content=body, headers=headers) as response,
             ):
-                status, size = response.status_code, 0
+                status = response.status_code
                 async for chunk in response.aiter_raw():
                     size += len(chunk)
                     if size > MOST_ANSWER_BYTES:
                         break
-        except TimeoutError:
-            return f"no answer within {TIMEOUT_S:g} s", True
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return str(error) or type(error).__name__, True
-        return ("", False) if 200 <= status < 300 else (f"status {status}", status >= 500 or status == 429)
+        except (TimeoutError, httpx.HTTPError):
+            if not status:
+                raise
+        return status
 
 
 def _secret_of(config: WebhookConfig, secrets: Mapping[str, str]) -> bytes:
