@@ -265,7 +265,8 @@ class Store:
     def _add_event(self, connection: Connection, row: dict[str, Any]) -> None:
         """An event that is there already has its deliveries, or had them."""
         added = self._database.insert(EVENTS).values(row).on_conflict_do_nothing(index_elements=["id"])
-        if connection.execute(added).rowcount and self._urls:
+        is_new = connection.scalar(added.returning(EVENTS.c.number)) is not None
+        if is_new and self._urls:
             due = [{"event_id": row["id"], "url": url, "attempts": 0, "next_at_s": 0.0} for url in self._urls]
             connection.execute(self._database.insert(DELIVERIES), due)
 

@@ -62,8 +62,8 @@ def test_a_full_disk_is_away_and_then_back(store, path, database):
 
 
 def test_processes_may_open_an_empty_database_at_once(url):
-    started = [subprocess.Popen([sys.executable, "-c", OPEN, url]) for _ in range(3)]  # noqa: S603 - our own code
-    assert [process.wait() for process in started] == [0, 0, 0]
+    started = [subprocess.Popen([sys.executable, "-c", OPEN, url]) for _ in range(2)]  # noqa: S603 - our own code
+    assert [process.wait() for process in started] == [0, 0]
     with closing(Store.open(url)) as opened:
         assert opened.load() == Saved()
 
