@@ -45,8 +45,11 @@ LATENCY = Metric("serve_app_request_latency_ms", Kind.HISTOGRAM, "Whole time in 
 QUEUE = Metric("serve_app_queue_time_ms", Kind.HISTOGRAM, "Wait for a block and for a batch.", _RELEASE, LATENCY_MS)
 BATCH_ROWS = Metric("serve_app_batch_rows", Kind.HISTOGRAM, "Rows executed together.", _RELEASE, ROWS)
 COMPUTE = Metric("serve_app_compute_time_ms", Kind.HISTOGRAM, "The runtime's time for one batch.", _RELEASE, LATENCY_MS)
+TRAFFIC_CHANGES = Metric(
+    "serve_app_release_events", Kind.COUNTER, "Changes of traffic, or of what can take it.", ("model", "kind")
+)
 
-METRICS = (REQUESTS, ERRORS, LATENCY, QUEUE, BATCH_ROWS, COMPUTE)
+METRICS = (REQUESTS, ERRORS, LATENCY, QUEUE, BATCH_ROWS, COMPUTE, TRAFFIC_CHANGES)
 
 
 class MetricSink(Protocol):

@@ -19,7 +19,7 @@ def test_names_are_unique_and_histograms_end_in_their_unit():
 
 
 def test_labels_are_bounded():
-    assert {label for metric in METRICS for label in metric.labels} == {"model", "version", "error"}
+    assert {label for metric in METRICS for label in metric.labels} == {"model", "version", "error", "kind"}
 
 
 def test_no_metrics_takes_anything():
