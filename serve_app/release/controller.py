@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from serve_app.errors import CommandRefused
 from serve_app.observability.metrics import MetricSink
@@ -28,6 +29,17 @@ logger = logging.getLogger("serve_app.releases")
 
 LOOK_S = 0.5
 APPLY = "apply"
+KEPT_S, PRUNE_EVERY_S = 90 * 86400.0, 3600.0
+
+
+class Deliveries(Protocol):
+    """Tells events to others, as `webhooks.Webhooks` does."""
+
+    async def deliver_due(self, now_s: float) -> int:
+        """Begin what is due."""
+
+    async def close(self) -> None:
+        """Keep what became of attempts."""
 
 
 class Controller:
@@ -37,13 +49,20 @@ class Controller:
         store: Where its state is kept.
         applications: Those of the cluster.
         metrics: Counts its events.
+        webhooks: Tell its events.
         clock: Seconds since 1970.
     """
 
     def __init__(
-        self, store: Store, applications: Applications, metrics: MetricSink, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        applications: Applications,
+        metrics: MetricSink,
+        webhooks: Deliveries | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        self._store, self._clock = store, clock
+        self._store, self._webhooks, self._clock = store, webhooks, clock
+        self._pruned_s = 0.0
         self.journal = Journal(store)
         self.events = Events(self.journal, metrics, clock)
         self.gateways = Gateways(clock)
@@ -73,6 +92,8 @@ class Controller:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
         await self.journal.write(self.rollouts.revision)
+        if self._webhooks is not None:
+            await self._webhooks.close()
         await asyncio.to_thread(self._store.close)
 
     def check(self) -> None:
@@ -129,6 +150,9 @@ class Controller:
             await self.retirements.look(self.rollouts.wanted())
             self._keep_experiments()
             await self.journal.write(self.rollouts.revision)
+        if self._webhooks is not None:
+            await self._webhooks.deliver_due(self._clock())
+        await self._prune()
 
     async def _rollout(self, command: Command) -> RolloutRecord:
         if isinstance(command, StartRollout):
@@ -147,6 +171,14 @@ class Controller:
             "owner": self.lock.owner,
             "expires_in_s": round(self.lock.expires_s - now_s, 1),
         }
+
+    async def _prune(self) -> None:
+        """Once an hour, forget what nobody asks for any more."""
+        now_s = self._clock()
+        if now_s - self._pruned_s < PRUNE_EVERY_S or self.journal.fault:
+            return
+        self._pruned_s = now_s
+        await self.journal.ask(self._store.prune, now_s - KEPT_S)
 
     def _keep_experiments(self) -> None:
         for model, entry in (self.gateways.declared.models if self.gateways.declared else {}).items():

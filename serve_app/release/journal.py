@@ -34,6 +34,9 @@ class Store(Protocol):
     def release_lock(self, name: str, owner: str) -> None:
         """Give a lock back, if it is the owner's."""
 
+    def prune(self, before_s: float) -> None:
+        """Forget events, and counters of rollouts that are over, from before that time."""
+
     def close(self) -> None:
         """Close its connections."""
 

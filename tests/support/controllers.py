@@ -78,6 +78,10 @@ class MemoryStore:
         if self.lock is not None and self.lock.owner == owner:
             self.lock = None
 
+    def prune(self, before_s) -> None:
+        self._check()
+        self.all_events = {key: event for key, event in self.all_events.items() if event.time_s >= before_s}
+
     def close(self) -> None:
         pass
 

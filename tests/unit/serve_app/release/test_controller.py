@@ -8,7 +8,7 @@ from support.controllers import Clock, FakeApplications, FakeGateway, MemoryStor
 from serve_app.errors import CommandRefused, ControllerAway
 from serve_app.observability.metrics import NoMetrics
 from serve_app.release.commands import Lock, Retire, StartRollout, Unlock
-from serve_app.release.controller import Controller
+from serve_app.release.controller import KEPT_S, Controller
 from serve_app.release.messages import Feedback
 from serve_app.release.records import Phase
 
@@ -23,7 +23,7 @@ class World:
         self.controller = self.new_controller()
 
     def new_controller(self) -> Controller:
-        return Controller(self.store, self.applications, NoMetrics(), self.clock)
+        return Controller(self.store, self.applications, NoMetrics(), clock=self.clock)
 
 
 @pytest.fixture
@@ -142,3 +142,30 @@ async def test_an_experiment_s_counters_are_kept(world):
     assert {(metric["arm"], metric["metric"], metric["n"]) for metric in document["metrics"]} >= {
         ("v2", "error_rate", 7)
     }
+
+
+class Deliveries:
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.is_closed = False
+
+    async def deliver_due(self, now_s) -> int:
+        self.times.append(now_s)
+        return 0
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+
+async def test_events_are_delivered_with_each_look_and_old_ones_forgotten(world):
+    deliveries = Deliveries()
+    controller = Controller(world.store, world.applications, NoMetrics(), deliveries, world.clock)
+    controller.events.happened(controller.events.made("step", "digits", "ann", "moved"))
+    await controller.look()
+    assert deliveries.times == [world.clock()]
+    assert len(world.store.all_events) == 1
+    world.clock.passes(KEPT_S + 1)
+    await controller.look()
+    assert world.store.all_events == {}
+    await controller.close()
+    assert deliveries.is_closed

@@ -33,7 +33,7 @@ class World:
         self.controller = self.new_controller()
 
     def new_controller(self) -> Controller:
-        return Controller(self.store, self.applications, NoMetrics(), self.clock)
+        return Controller(self.store, self.applications, NoMetrics(), clock=self.clock)
 
     async def turns(self, seconds: float = 1.0, **counts: int) -> None:
         """Gateways report, the controller looks, gateways report again."""

@@ -14,7 +14,7 @@ CANARY = {"strategy": "canary", "steps": [{"percent": 10, "seconds": 60}, {"perc
 
 async def test_status_tells_all_there_is_as_json():
     clock, store = Clock(), MemoryStore()
-    controller = Controller(store, FakeApplications(), NoMetrics(), clock)
+    controller = Controller(store, FakeApplications(), NoMetrics(), clock=clock)
     gateway = FakeGateway("a", TABLE, "digits-v1", "digits-v2")
     await gateway.exchange(controller)
     await controller.command(
@@ -42,7 +42,7 @@ async def test_status_tells_all_there_is_as_json():
 
 async def test_a_database_that_is_away_is_told():
     store = MemoryStore()
-    controller = Controller(store, FakeApplications(), NoMetrics(), Clock())
+    controller = Controller(store, FakeApplications(), NoMetrics(), clock=Clock())
     store.away = "connection refused"
     controller.events.happened(controller.events.made("step", "digits", "ann", "moved"))
     await controller.look()
@@ -50,5 +50,5 @@ async def test_a_database_that_is_away_is_told():
 
 
 async def test_without_gateways_there_are_no_models():
-    document = await Controller(MemoryStore(), FakeApplications(), NoMetrics(), Clock()).status()
+    document = await Controller(MemoryStore(), FakeApplications(), NoMetrics(), clock=Clock()).status()
     assert (document["models"], document["gateways"]) == ({}, [])
