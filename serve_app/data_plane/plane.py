@@ -16,15 +16,15 @@ from dataclasses import replace
 from pydantic import ValidationError
 
 from serve_app.config.gateway import LimitsConfig, TrafficTable
+from serve_app.data_plane.answering import response_of, wanted
 from serve_app.data_plane.cluster import Cluster
 from serve_app.data_plane.directory import Directory
-from serve_app.data_plane.explaining import visits_of
 from serve_app.data_plane.inline import InlineReleases, JoinedCluster
 from serve_app.data_plane.loop_lag import LoopLag
 from serve_app.data_plane.route import Route
+from serve_app.data_plane.streaming import Streaming
 from serve_app.data_plane.validation import validate
 from serve_app.errors import (
-    DeadlineExceeded,
     DeadlineUnreachable,
     Forbidden,
     InvalidInput,
@@ -39,13 +39,9 @@ from serve_app.observability.request_log import UNKNOWN, RequestLog
 from serve_app.protocol.call import Call
 from serve_app.types import (
     DEFAULT_PRIORITY,
-    Block,
-    BlockEntry,
-    EntryResult,
     InferenceRequest,
     InferenceResponse,
     ReleaseInfo,
-    Tensors,
 )
 
 logger = logging.getLogger("serve_app.data_plane")
@@ -89,6 +85,7 @@ class DataPlane:
         self._id_prefix, self._ids = secrets.token_hex(6), itertools.count(1)
         self._watch: asyncio.Task[None] | None = None
         self._lag = LoopLag()
+        self._streaming = Streaming(log, self._admit_stream, self._route_again, limits.timeout_s)
 
     def set_table(self, table: TrafficTable) -> None:
         """Take a new traffic table into use and, the first time, start to watch the cluster.
@@ -229,73 +226,9 @@ class DataPlane:
             return
         if not request.request_id:
             request = replace(request, request_id=self.request_id())
-        async with aclosing(self._accounted(route, request)) as responses:
+        async with aclosing(self._streaming.answer(route, request)) as responses:
             async for response in responses:
                 yield response
-
-    async def _accounted(self, route: Route, request: InferenceRequest) -> AsyncGenerator[InferenceResponse, None]:
-        """The responses of a decoupled model, with one line in the log for all of them."""
-        started = time.perf_counter()
-        total = _response(route, request, {}, EntryResult())
-        try:
-            self._check_explained(request, is_decoupled=True)
-            validate(request, route.info, self.limits.max_request_rows)
-            deadline = started + self._time_left_s(route, request.timeout_s)
-            async with aclosing(self._responses(route, request, deadline)) as responses:
-                async for response in responses:
-                    total.model_version = response.model_version
-                    total.timings = total.timings.then(response.timings)
-                    yield response
-        except BaseException as error:  # as in `infer`
-            self._log.failed(request, total.model_version, time.perf_counter() - started, error)
-            raise
-        self._log.answered(request, total, time.perf_counter() - started)
-
-    async def _responses(
-        self, route: Route, request: InferenceRequest, deadline: float
-    ) -> AsyncGenerator[InferenceResponse, None]:
-        """The responses of a decoupled model; a replica lost before the first one costs nothing but time."""
-        has_begun = False
-        try:
-            async with aclosing(self._streamed(route, request, deadline)) as responses:
-                async for response in responses:
-                    has_begun = True
-                    yield response
-            return
-        except ReplicaLost:
-            if has_begun:
-                raise
-        again = await self._route_again(route, request, deadline)
-        if not again.info.decoupled:
-            raise ReplicaLost(route.info.release)
-        async with aclosing(self._streamed(again, request, deadline)) as responses:
-            async for response in responses:
-                yield response
-
-    async def _streamed(
-        self, route: Route, request: InferenceRequest, deadline: float
-    ) -> AsyncGenerator[InferenceResponse, None]:
-        """What one release responds.
-
-        Raises:
-            DeadlineExceeded: The next response takes too long.
-        """
-        left_s = max(0.0, deadline - time.perf_counter())
-        entry = BlockEntry(request.rows, request.request_id, left_s, request.parameters, request.priority)
-        async with aclosing(route.client.stream(Block(request.inputs, (entry,)))) as replies:
-            while True:
-                try:
-                    async with asyncio.timeout(left_s):
-                        reply = await anext(replies, None)
-                except TimeoutError:
-                    raise DeadlineExceeded(route.info.release, left_s) from None
-                if reply is None:
-                    return
-                (result,) = reply.results
-                if result.error is not None:
-                    raise result.error
-                yield _response(route, request, _wanted(reply.outputs, request, route.info), result)
-                left_s = self.limits.timeout_s
 
     async def _route_again(self, lost: Route, request: InferenceRequest, deadline: float) -> Route:
         """A route for a request whose replica died, waiting for one until its deadline if there is none."""
@@ -320,8 +253,13 @@ class DataPlane:
                 "ModelStreamInfer, or by POST to its /generate_stream"
             )
         coalesced = await route.coalescer.submit(request, max(0.0, deadline - time.perf_counter()))
-        outputs = _wanted(coalesced.outputs, request, route.info)
-        return _response(route, request, outputs, coalesced.result, coalesced.queued_s)
+        outputs = wanted(coalesced.outputs, request, route.info)
+        return response_of(route, request, outputs, coalesced.result, coalesced.queued_s)
+
+    def _admit_stream(self, route: Route, request: InferenceRequest) -> float:
+        self._check_explained(request, is_decoupled=True)
+        validate(request, route.info, self.limits.max_request_rows)
+        return self._time_left_s(route, request.timeout_s)
 
     def _check_explained(self, request: InferenceRequest, *, is_decoupled: bool = False) -> None:
         if request.explain and not self._explains:
@@ -357,25 +295,3 @@ def _table_of(user_config: Mapping[str, object]) -> TrafficTable:
     except ValidationError as error:
         faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise InvalidTable("; ".join(faults)) from None
-
-
-def _response(
-    route: Route, request: InferenceRequest, outputs: Tensors, result: EntryResult, queued_s: float = 0.0
-) -> InferenceResponse:
-    return InferenceResponse(
-        request.model_name,
-        route.info.version,
-        outputs,
-        route.info.prediction,
-        request.id,
-        request.request_id,
-        result.timings,
-        queued_s,
-        result.left_out,
-        visits_of(result, route.info, request.rows) if request.explain else (),
-    )
-
-
-def _wanted(outputs: Tensors, request: InferenceRequest, info: ReleaseInfo) -> Tensors:
-    names = request.outputs or tuple(spec.name for spec in info.outputs)
-    return {name: outputs[name] for name in names}
