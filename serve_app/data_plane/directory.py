@@ -60,16 +60,14 @@ class Directory:
 
     def set_table(self, table: TrafficTable) -> None:
         """Take a new traffic table into use at once; versions new in it follow as soon as they are found ready."""
-        self.table = table
-        self.fingerprints = {model: declared.fingerprint for model, declared in table.models.items()}
-        self._take_effect()
+        fingerprints = {model: declared.fingerprint for model, declared in table.models.items()}
+        self._take_effect(table, fingerprints, self.live)
 
     def set_live(self, live: LiveTable) -> None:
         """Have the controller's table in effect at once, for the models whose declared entry it stands in for."""
-        is_news = live.models != self.live.models
+        if self.table is not None and live.models != self.live.models:
+            self._take_effect(self.table, self.fingerprints, live)
         self.live = live
-        if is_news:
-            self._take_effect()
 
     def look(self) -> None:
         """Have the cluster looked at out of turn."""
@@ -178,12 +176,12 @@ class Directory:
         """The route to a version tag, if it is ready."""
         return self._connections.routes.get(release_name(model, version))
 
-    def _take_effect(self) -> None:
-        declared = self.table.models if self.table else {}
+    def _take_effect(self, table: TrafficTable, fingerprints: Mapping[str, str], live: LiveTable) -> None:
         self.in_effect = {
-            model: in_effect(model, entry, self.fingerprints[model], self.live.models.get(model))
-            for model, entry in declared.items()
+            model: in_effect(model, declared, fingerprints[model], live.models.get(model))
+            for model, declared in table.models.items()
         }
+        self.table, self.fingerprints, self.live = table, fingerprints, live
         self._update_splits()
         self._wake.set()
 
