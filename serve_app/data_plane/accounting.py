@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 from serve_app.data_plane.arms import Arms
@@ -11,6 +12,8 @@ from serve_app.data_plane.shadow import Shadows
 from serve_app.observability.request_log import RequestLog
 from serve_app.release.messages import Feedback
 from serve_app.types import InferenceRequest, InferenceResponse
+
+logger = logging.getLogger("serve_app.accounting")
 
 
 class Accounting:
@@ -38,8 +41,11 @@ class Accounting:
         if request.model_version:  # whoever names a version says nothing about the split
             return
         self.arms.answered(request.model_name, response.model_version, seconds)
-        self._shadows.copy(request, response)
-        self._remember(request, response)
+        try:
+            self._shadows.copy(request, response)
+            self._remember(request, response)
+        except Exception:  # the client has nothing to do with it and gets its answer
+            logger.exception("the answer to %s is neither copied nor remembered", request.request_id)
 
     def failed(self, request: InferenceRequest, version: str, seconds: float, error: BaseException) -> None:
         """A request ended with an error after `seconds` in the gateway; the arguments are those of `RequestLog`."""

@@ -119,6 +119,13 @@ async def test_answers_of_an_experiment_can_be_judged_and_others_cannot():
         assert plane._log.arms.of("arithmetic", "v1").judged == 0
 
 
+async def test_a_fault_of_ours_behind_an_answer_does_not_take_it_away(monkeypatch, caplog):
+    async with gateway(traffic=EXPERIMENT) as plane:
+        monkeypatch.setattr(plane._log.ledger, "remember", raising)
+        assert (await plane.infer(request(1, request_id="r1"))).outputs["total"].tolist() == [3]
+    assert "the answer to r1 is neither copied nor remembered" in caplog.text
+
+
 async def test_closing_gives_up_copies():
     started = asyncio.Event()
 
