@@ -13,7 +13,7 @@ from deployments.logs import use_request_log, use_serve_log
 from deployments.metrics import RayMetrics, scrape_cluster
 from serve_app.config.gateway import ExpressConfig, GatewayArgs
 from serve_app.data_plane.inline import InlineReleases
-from serve_app.data_plane.plane import DataPlane
+from serve_app.data_plane.plane import DataPlane, Options
 from serve_app.dataflow.block_server import BlockServer
 from serve_app.observability.request_log import RequestLog
 from serve_app.transport.asgi import GatewayAsgi
@@ -37,7 +37,8 @@ class Gateway(GrpcMethods):
         self._cluster = RayCluster()
         metrics = RayMetrics()
         inline = InlineReleases(partial(BlockServer.load, metrics=metrics))
-        self._plane = DataPlane(self._cluster, args.limits, RequestLog(metrics), inline=inline, explains=args.explain)
+        options = Options(inline, args.explain)
+        self._plane = DataPlane(self._cluster, args.limits, RequestLog(metrics), options=options)
         self._pages, self._handler = Pages(self._plane, scrape_cluster).app, InferHandler(self._plane)
         self._grpc = GrpcHandler(self._plane)
         self._health = HealthHandler(self._plane.directory, self._cluster.stopping)

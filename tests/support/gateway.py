@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from serve_app.config.gateway import LimitsConfig, TrafficTable
 from serve_app.data_plane.cluster import Cluster
-from serve_app.data_plane.plane import DataPlane
+from serve_app.data_plane.plane import DataPlane, Options
 from serve_app.observability.metrics import NoMetrics
 from serve_app.observability.request_log import RequestLog
 from serve_app.transport.asgi import GatewayAsgi
@@ -28,11 +29,15 @@ async def scrape() -> bytes:
 
 @asynccontextmanager
 async def plane_of(
-    cluster: Cluster, traffic: TrafficTable, limits: LimitsConfig | None = None, metrics=None, **options
+    cluster: Cluster,
+    traffic: TrafficTable,
+    limits: LimitsConfig | None = None,
+    metrics=None,
+    random_point=random.random,
+    **options,
 ):
-    plane = DataPlane(
-        cluster, limits or LimitsConfig(), RequestLog(NoMetrics() if metrics is None else metrics), **options
-    )
+    log = RequestLog(NoMetrics() if metrics is None else metrics)
+    plane = DataPlane(cluster, limits or LimitsConfig(), log, random_point, Options(**options))
     plane.set_table(traffic)
     await plane.directory.refresh()
     try:
