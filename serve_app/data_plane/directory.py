@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from itertools import accumulate
 
 from serve_app.config.gateway import ModelTraffic, TrafficTable
+from serve_app.config.rollout import StickyConfig
 from serve_app.data_plane.cluster import Cluster
 from serve_app.data_plane.connections import Connections
 from serve_app.data_plane.route import Route, Split, VersionStatus
@@ -32,6 +33,7 @@ class Directory:
         self._table: TrafficTable | None = None
         self._splits: dict[str, Split] = {}
         self._tags: dict[tuple[str, str], str] = {}
+        self._sticky: dict[str, StickyConfig] = {}
         self._answered: dict[str, dict[str, float]] = {}
         self._wake, self._news = asyncio.Event(), asyncio.Event()
         self._connections = Connections(cluster, self._update_splits, self.look)
@@ -93,13 +95,18 @@ class Directory:
         async with asyncio.timeout(within_s):
             await news.wait()
 
-    def resolve(self, model: str, version: str, point: float) -> Route:
+    def sticky(self, model: str) -> StickyConfig | None:
+        """What keeps the model's users at one version; None where each request is drawn anew."""
+        return self._sticky.get(model)
+
+    def resolve(self, model: str, version: str, point: float, user: str = "") -> Route:
         """The route of one request.
 
         Args:
             model: A served model.
             version: A version tag or label that wins over the split, or empty.
             point: A number in [0, 1) that chooses among the split's shares.
+            user: Who chooses among them instead: always the same one; empty for nobody.
 
         Raises:
             ModelNotFound: The table has no such model.
@@ -110,7 +117,8 @@ class Directory:
             split = self._splits.get(model)
             if split is None:
                 raise ModelNotReady(model, "", self._why_none_is_ready(model, self._traffic(model)))
-            return self._connections.routes[release_name(model, split.pick(point))]
+            tag = split.pick_for(model, user) if user else split.pick(point)
+            return self._connections.routes[release_name(model, tag)]
         tag = self.version_of(model, version)
         route = self._connections.routes.get(release_name(model, tag))
         if route is None:
@@ -177,6 +185,7 @@ class Directory:
         self._splits = {
             model: split for model, traffic in models.items() if (split := self._split(model, traffic)) is not None
         }
+        self._sticky = {model: traffic.sticky for model, traffic in models.items() if traffic.sticky}
         self._tags = {(model, tag): tag for model in models for tag in self._versions(model)}
         self._tags |= {
             (model, label): tag for model, traffic in models.items() for label, tag in traffic.labels.items()

@@ -22,6 +22,8 @@ from serve_app.data_plane.explaining import visits_of
 from serve_app.data_plane.inline import InlineReleases, JoinedCluster
 from serve_app.data_plane.loop_lag import LoopLag
 from serve_app.data_plane.route import Route
+from serve_app.data_plane.second_try import Attempt, SecondTries
+from serve_app.data_plane.stickiness import is_in_body, user_of
 from serve_app.data_plane.validation import validate
 from serve_app.errors import (
     DeadlineExceeded,
@@ -29,10 +31,8 @@ from serve_app.errors import (
     Forbidden,
     InvalidInput,
     InvalidTable,
-    ModelNotReady,
     NotSupported,
     ReplicaLost,
-    RequestError,
     ServeAppError,
 )
 from serve_app.observability.request_log import UNKNOWN, RequestLog
@@ -89,6 +89,7 @@ class DataPlane:
         self._id_prefix, self._ids = secrets.token_hex(6), itertools.count(1)
         self._watch: asyncio.Task[None] | None = None
         self._lag = LoopLag()
+        self._second = SecondTries(self._route_anew, self.directory.changed, self._execute)
 
     def set_table(self, table: TrafficTable) -> None:
         """Take a new traffic table into use and, the first time, start to watch the cluster.
@@ -169,7 +170,9 @@ class DataPlane:
             DeadlineUnreachable: What is ahead takes longer than it allows; this is accounted for.
             RequestError, ModelNotReady: As `signature`.
         """
-        route = self.directory.resolve(call.model_name, call.model_version, self._random_point())
+        if not call.model_version and is_in_body(self.directory.sticky(call.model_name)):
+            return  # nobody knows yet where it goes
+        route = self.directory.resolve(call.model_name, call.model_version, self._random_point(), call.user)
         try:
             route.coalescer.admit(1, DEFAULT_PRIORITY, self._time_left_s(route, call.timeout_s))
         except DeadlineUnreachable as error:
@@ -196,14 +199,17 @@ class DataPlane:
         route: Route | None = None
         try:
             self._check_explained(request)
-            route = self.directory.resolve(request.model_name, request.model_version, point)
+            route = self._route(request, point)
             validate(request, route.info, self.limits.max_request_rows)
             deadline = started + self._time_left_s(route, request.timeout_s)
+            attempt = Attempt(route)
             try:
-                response = await self._execute(route, request, deadline)
-            except ReplicaLost:  # inference may be repeated: once more, on any version the request may go to
-                route = await self._route_again(route, request, deadline)
-                response = await self._execute(route, request, deadline)
+                response = await self._execute(attempt, request, deadline)
+            except ReplicaLost as lost:
+                try:
+                    response = await self._second.answer(lost, attempt, request, deadline)
+                finally:
+                    route = attempt.route
         except BaseException as error:  # also a client that left, and whatever is not ours: every request is counted
             version = route.info.version if route else getattr(error, "version", request.model_version)
             self._log.failed(request, version, time.perf_counter() - started, error)
@@ -221,7 +227,7 @@ class DataPlane:
         """
         point = self._random_point()
         try:
-            route = self.directory.resolve(request.model_name, request.model_version, point)
+            route = self._route(request, point)
         except ServeAppError:
             route = None  # as for a model of one response, which says and accounts why
         if route is None or not route.info.decoupled:
@@ -297,29 +303,28 @@ class DataPlane:
                 yield _response(route, request, _wanted(reply.outputs, request, route.info), result)
                 left_s = self.limits.timeout_s
 
-    async def _route_again(self, lost: Route, request: InferenceRequest, deadline: float) -> Route:
-        """A route for a request whose replica died, waiting for one until its deadline if there is none."""
-        while True:
-            try:
-                route = self.directory.resolve(request.model_name, request.model_version, self._random_point())
-                validate(request, route.info, self.limits.max_request_rows)
-            except ModelNotReady:
-                try:
-                    await self.directory.changed(deadline - time.perf_counter())
-                except TimeoutError:
-                    raise ReplicaLost(lost.info.release) from None
-            except RequestError:  # it was right for the version that died; it is not the caller's to change
-                raise ReplicaLost(lost.info.release) from None
-            else:
-                return route
+    def _route(self, request: InferenceRequest, point: float) -> Route:
+        """Where a request goes: to the version that it names, else to its user's, else to the one `point` draws."""
+        user = user_of(self.directory.sticky(request.model_name), request)
+        return self.directory.resolve(request.model_name, request.model_version, point, user)
 
-    async def _execute(self, route: Route, request: InferenceRequest, deadline: float) -> InferenceResponse:
+    def _route_anew(self, request: InferenceRequest) -> Route:
+        route = self._route(request, self._random_point())
+        validate(request, route.info, self.limits.max_request_rows)
+        return route
+
+    async def _route_again(self, lost: Route, request: InferenceRequest, deadline: float) -> Route:
+        return await self._second.route_again(lost, request, deadline)
+
+    async def _execute(self, attempt: Attempt, request: InferenceRequest, deadline: float) -> InferenceResponse:
+        route = attempt.route
         if route.info.decoupled:
             raise NotSupported(
                 f"model {request.model_name!r} has any number of responses to a request: ask it by gRPC "
                 "ModelStreamInfer, or by POST to its /generate_stream"
             )
-        coalesced = await route.coalescer.submit(request, max(0.0, deadline - time.perf_counter()))
+        left_s = max(0.0, deadline - time.perf_counter())
+        coalesced = await route.coalescer.submit(request, left_s, alone=attempt.is_alone)
         outputs = _wanted(coalesced.outputs, request, route.info)
         return _response(route, request, outputs, coalesced.result, coalesced.queued_s)
 
