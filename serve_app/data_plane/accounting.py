@@ -9,6 +9,7 @@ from serve_app.data_plane.arms import Arms
 from serve_app.data_plane.directory import Directory
 from serve_app.data_plane.feedback import FeedbackLedger, texts_of
 from serve_app.data_plane.shadow import Shadows
+from serve_app.errors import ReplicaLost
 from serve_app.observability.request_log import RequestLog
 from serve_app.release.messages import Feedback
 from serve_app.types import InferenceRequest, InferenceResponse
@@ -35,10 +36,12 @@ class Accounting:
         self._log, self._directory = log, directory
         self._shadows = Shadows(directory, self.arms, random_point)
 
-    def answered(self, request: InferenceRequest, response: InferenceResponse, seconds: float) -> None:
-        """A request was answered after `seconds` in the gateway."""
+    def answered(
+        self, request: InferenceRequest, response: InferenceResponse, seconds: float, *, was_lost: bool = False
+    ) -> None:
+        """A request was answered after `seconds` in the gateway; one that was lost before is counted already."""
         self._log.answered(request, response, seconds)
-        if request.model_version:  # whoever names a version says nothing about the split
+        if request.model_version or was_lost:  # whoever names a version says nothing about the split
             return
         self.arms.answered(request.model_name, response.model_version, seconds)
         try:
@@ -47,10 +50,17 @@ class Accounting:
         except Exception:  # the client has nothing to do with it and gets its answer
             logger.exception("the answer to %s is neither copied nor remembered", request.request_id)
 
-    def failed(self, request: InferenceRequest, version: str, seconds: float, error: BaseException) -> None:
-        """A request ended with an error after `seconds` in the gateway; the arguments are those of `RequestLog`."""
-        self._log.failed(request, version, seconds, error)
+    def lost(self, request: InferenceRequest, version: str, error: ReplicaLost) -> None:
+        """A version's replica died with a request, which is tried again: an error of that version, whoever answers."""
         if not request.model_version:
+            self.arms.failed(request.model_name, version, error)
+
+    def failed(
+        self, request: InferenceRequest, version: str, seconds: float, error: BaseException, *, was_lost: bool = False
+    ) -> None:
+        """A request ended with an error after `seconds` in the gateway; the arguments are as in `RequestLog`."""
+        self._log.failed(request, version, seconds, error)
+        if not (request.model_version or was_lost):
             self.arms.failed(request.model_name, version, error)
 
     def feedback(self, items: Sequence[Feedback]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from itertools import accumulate
 
 from serve_app.config.gateway import TrafficTable
+from serve_app.config.rollout import StickyConfig
 from serve_app.data_plane.cluster import Cluster
 from serve_app.data_plane.connections import Connections
 from serve_app.data_plane.in_effect import InEffect, in_effect
@@ -44,6 +45,7 @@ class Directory:
         self._splits: dict[str, Split] = {}
         self._tags: dict[tuple[str, str], str] = {}
         self._meant: dict[tuple[str, str], str] = {}  # the last ready version that a label meant
+        self._sticky: dict[str, StickyConfig] = {}
         self._answered: dict[str, dict[str, float]] = {}
         self._wake, self._news = asyncio.Event(), asyncio.Event()
         self._connections = Connections(cluster, self._update_splits, self.look)
@@ -110,13 +112,18 @@ class Directory:
         async with asyncio.timeout(within_s):
             await news.wait()
 
-    def resolve(self, model: str, version: str, point: float) -> Route:
+    def sticky(self, model: str) -> StickyConfig | None:
+        """What keeps the model's users at one version; None where each request is drawn anew."""
+        return self._sticky.get(model)
+
+    def resolve(self, model: str, version: str, point: float, user: str = "") -> Route:
         """The route of one request.
 
         Args:
             model: A served model.
             version: A version tag or label that wins over the split, or empty.
             point: A number in [0, 1) that chooses among the split's shares.
+            user: Who chooses among them instead: always the same one; empty for nobody.
 
         Raises:
             ModelNotFound: The table has no such model.
@@ -127,7 +134,8 @@ class Directory:
             split = self._splits.get(model)
             if split is None:
                 raise ModelNotReady(model, "", self._why_none_is_ready(model, self._traffic(model)))
-            return self._connections.routes[release_name(model, split.pick(point))]
+            tag = split.pick_for(model, user) if user else split.pick(point)
+            return self._connections.routes[release_name(model, tag)]
         tag = self.version_of(model, version)
         route = self.route(model, tag)
         if route is None:
@@ -217,6 +225,8 @@ class Directory:
             for model, traffic in self.in_effect.items()
             if (split := self._split(model, traffic)) is not None
         }
+        models = self.table.models if self.table else {}
+        self._sticky = {model: traffic.sticky for model, traffic in models.items() if traffic.sticky}
         self._tags = {(model, tag): tag for model in self.in_effect for tag in self._versions(model)}
         labels = {
             (model, label): self._meaning(model, label, tag)

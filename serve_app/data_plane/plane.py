@@ -24,6 +24,8 @@ from serve_app.data_plane.exchange import Exchange
 from serve_app.data_plane.inline import InlineReleases, JoinedCluster
 from serve_app.data_plane.loop_lag import LoopLag
 from serve_app.data_plane.route import Route
+from serve_app.data_plane.second_try import Attempt, SecondTries
+from serve_app.data_plane.stickiness import is_in_body, user_of
 from serve_app.data_plane.streaming import Streaming
 from serve_app.data_plane.validation import validate
 from serve_app.errors import (
@@ -31,10 +33,8 @@ from serve_app.errors import (
     Forbidden,
     InvalidInput,
     InvalidTable,
-    ModelNotReady,
     NotSupported,
     ReplicaLost,
-    RequestError,
     ServeAppError,
 )
 from serve_app.observability.request_log import UNKNOWN, RequestLog
@@ -101,13 +101,14 @@ class DataPlane:
         self.directory = Directory(JoinedCluster(cluster, self.inline))
         self.limits = limits
         self.table_fault = ""
-        self._log = Accounting(log, self.directory, random_point)
-        self._exchange = Exchange(self.control, self.directory, self._log) if self.control else None
+        self._accounting = Accounting(log, self.directory, random_point)
+        self._exchange = Exchange(self.control, self.directory, self._accounting) if self.control else None
         self._random_point, self._explains = random_point, options.explains
         self._id_prefix, self._ids = secrets.token_hex(6), itertools.count(1)
         self._watch: asyncio.Task[None] | None = None
         self._lag = LoopLag()
-        self._streaming = Streaming(self._log, self._admit_stream, self._route_again, limits.timeout_s)
+        self._streaming = Streaming(self._accounting, self._admit_stream, self._route_again, limits.timeout_s)
+        self._second = SecondTries(self._route_anew, self.directory.changed, self._execute)
 
     def set_table(self, table: TrafficTable) -> None:
         """Take a new traffic table into use; the first time, start to watch the cluster and to ask the controller.
@@ -141,7 +142,7 @@ class DataPlane:
 
     async def close(self) -> None:
         """Stop watching the cluster and asking the controller, and write what the log holds back."""
-        await self._log.close()
+        await self._accounting.close()
         if self._exchange is not None:
             await self._exchange.close()
         self._lag.stop()
@@ -163,12 +164,12 @@ class DataPlane:
         Raises:
             InvalidInput: An item has an id, label or value out of bounds; none was counted.
         """
-        self._log.feedback(items)
+        self._accounting.feedback(items)
 
     def refused(self, model: str, request_id: str, error: Exception) -> None:
         """Account for a request that could not be decoded, or whose answer could not be encoded."""
         served = model if model in self.directory.models else UNKNOWN
-        self._log.failed(InferenceRequest(served, {}, request_id=request_id), UNKNOWN, 0.0, error)
+        self._accounting.failed(InferenceRequest(served, {}, request_id=request_id), UNKNOWN, 0.0, error)
 
     def request_id(self, given: str = "") -> str:
         """The client's identity for a request where it can be logged and sent back, else one no other request has."""
@@ -205,12 +206,14 @@ class DataPlane:
             DeadlineUnreachable: What is ahead takes longer than it allows; this is accounted for.
             RequestError, ModelNotReady: As `signature`.
         """
-        route = self.directory.resolve(call.model_name, call.model_version, self._random_point())
+        if not call.model_version and is_in_body(self.directory.sticky(call.model_name)):
+            return  # nobody knows yet where it goes
+        route = self.directory.resolve(call.model_name, call.model_version, self._random_point(), call.user)
         try:
             route.coalescer.admit(1, DEFAULT_PRIORITY, self._time_left_s(route, call.timeout_s))
         except DeadlineUnreachable as error:
             request = InferenceRequest(call.model_name, {}, call.model_version, request_id=call.request_id)
-            self._log.failed(request, route.info.version, 0.0, error)
+            self._accounting.failed(request, route.info.version, 0.0, error)
             raise
 
     async def infer(self, request: InferenceRequest) -> InferenceResponse:
@@ -230,21 +233,27 @@ class DataPlane:
         if not request.request_id:
             request = replace(request, request_id=self.request_id())
         route: Route | None = None
+        was_lost = False
         try:
             self._check_explained(request)
-            route = self.directory.resolve(request.model_name, request.model_version, point)
+            route = self._route(request, point)
             validate(request, route.info, self.limits.max_request_rows)
             deadline = started + self._time_left_s(route, request.timeout_s)
+            attempt = Attempt(route)
             try:
-                response = await self._execute(route, request, deadline)
-            except ReplicaLost:  # inference may be repeated: once more, on any version the request may go to
-                route = await self._route_again(route, request, deadline)
-                response = await self._execute(route, request, deadline)
+                response = await self._execute(attempt, request, deadline)
+            except ReplicaLost as lost:
+                if was_lost := lost.was_sent:
+                    self._accounting.lost(request, route.info.version, lost)
+                try:
+                    response = await self._second.answer(lost, attempt, request, deadline)
+                finally:
+                    route = attempt.route
         except BaseException as error:  # also a client that left, and whatever is not ours: every request is counted
             version = route.info.version if route else getattr(error, "version", request.model_version)
-            self._log.failed(request, version, time.perf_counter() - started, error)
+            self._accounting.failed(request, version, time.perf_counter() - started, error, was_lost=was_lost)
             raise
-        self._log.answered(request, response, time.perf_counter() - started)
+        self._accounting.answered(request, response, time.perf_counter() - started, was_lost=was_lost)
         return response
 
     async def stream(self, request: InferenceRequest) -> AsyncGenerator[InferenceResponse, None]:
@@ -257,7 +266,7 @@ class DataPlane:
         """
         point = self._random_point()
         try:
-            route = self.directory.resolve(request.model_name, request.model_version, point)
+            route = self._route(request, point)
         except ServeAppError:
             route = None  # as for a model of one response, which says and accounts why
         if route is None or not route.info.decoupled:
@@ -269,29 +278,28 @@ class DataPlane:
             async for response in responses:
                 yield response
 
-    async def _route_again(self, lost: Route, request: InferenceRequest, deadline: float) -> Route:
-        """A route for a request whose replica died, waiting for one until its deadline if there is none."""
-        while True:
-            try:
-                route = self.directory.resolve(request.model_name, request.model_version, self._random_point())
-                validate(request, route.info, self.limits.max_request_rows)
-            except ModelNotReady:
-                try:
-                    await self.directory.changed(deadline - time.perf_counter())
-                except TimeoutError:
-                    raise ReplicaLost(lost.info.release) from None
-            except RequestError:  # it was right for the version that died; it is not the caller's to change
-                raise ReplicaLost(lost.info.release) from None
-            else:
-                return route
+    def _route(self, request: InferenceRequest, point: float) -> Route:
+        """Where a request goes: to the version that it names, else to its user's, else to the one `point` draws."""
+        user = user_of(self.directory.sticky(request.model_name), request)
+        return self.directory.resolve(request.model_name, request.model_version, point, user)
 
-    async def _execute(self, route: Route, request: InferenceRequest, deadline: float) -> InferenceResponse:
+    def _route_anew(self, request: InferenceRequest) -> Route:
+        route = self._route(request, self._random_point())
+        validate(request, route.info, self.limits.max_request_rows)
+        return route
+
+    async def _route_again(self, lost: Route, request: InferenceRequest, deadline: float) -> Route:
+        return await self._second.route_again(lost, request, deadline)
+
+    async def _execute(self, attempt: Attempt, request: InferenceRequest, deadline: float) -> InferenceResponse:
+        route = attempt.route
         if route.info.decoupled:
             raise NotSupported(
                 f"model {request.model_name!r} has any number of responses to a request: ask it by gRPC "
                 "ModelStreamInfer, or by POST to its /generate_stream"
             )
-        coalesced = await route.coalescer.submit(request, max(0.0, deadline - time.perf_counter()))
+        left_s = max(0.0, deadline - time.perf_counter())
+        coalesced = await route.coalescer.submit(request, left_s, alone=attempt.is_alone)
         outputs = wanted(coalesced.outputs, request, route.info)
         return response_of(route, request, outputs, coalesced.result, coalesced.queued_s)
 

@@ -17,6 +17,7 @@ from tritonclient.grpc import service_pb2 as pb
 from serve_app.data_plane.cluster import ReleaseState
 from serve_app.data_plane.plane import DataPlane
 from serve_app.data_plane.statistics import statistics_of
+from serve_app.data_plane.stickiness import user_in_head
 from serve_app.errors import (
     CapacityError,
     MalformedBody,
@@ -30,10 +31,12 @@ from serve_app.protocol.call import (
     EXPLAIN_FIELD,
     TENANT_FIELD,
     TIMEOUT_FIELD,
+    VERSION_FIELD,
     Call,
     explain_of,
     tenant_of,
     timeout_s_of,
+    version_of,
 )
 from serve_app.protocol.classification import classified
 from serve_app.protocol.v2_grpc import decode_request, encode_response
@@ -112,7 +115,7 @@ class GrpcHandler:
             data: The method's request.
             metadata: The call's own.
         """
-        request_id = self._plane.request_id(next(iter(_values(metadata, REQUEST_ID_FIELD)), ""))
+        request_id = self._plane.request_id(_value(metadata, REQUEST_ID_FIELD))
         try:
             if method == "ModelInfer":
                 response = await self._model_infer(data, metadata, request_id)
@@ -177,9 +180,15 @@ class GrpcHandler:
     ) -> tuple[InferenceRequest, Mapping[str, int]]:
         """The request, and how many classes are wanted instead of an output's scores."""
         with self._accounting(message.model_name, request_id):
-            timeout_s, tenant = _timeout_s(metadata), tenant_of(next(iter(_values(metadata, TENANT_FIELD)), ""))
-            explain = explain_of("", next(iter(_values(metadata, EXPLAIN_FIELD)), ""))
-            call = Call(message.model_name, message.model_version, request_id, timeout_s, tenant, explain)
+            call = Call(
+                message.model_name,
+                version_of(_value(metadata, VERSION_FIELD), message.model_version),
+                request_id,
+                _timeout_s(metadata),
+                tenant_of(_value(metadata, TENANT_FIELD)),
+                explain_of("", _value(metadata, EXPLAIN_FIELD)),
+                user_in_head(self._plane.directory.sticky(message.model_name), partial(_value, metadata)),
+            )
             return decode_request(message, call)
 
     def _encoded(
@@ -289,6 +298,12 @@ def _timeout_s(metadata: Metadata) -> float | None:
     return min(
         (allowed for field in _values(metadata, TIMEOUT_FIELD) if (allowed := timeout_s_of(field))), default=None
     )
+
+
+def _value(metadata: Metadata, name: str) -> str:
+    """What the metadata say; cookies may come one by one, and no other name's second value counts."""
+    values = _values(metadata, name)
+    return "; ".join(values if name == "cookie" else values[:1])
 
 
 def _values(metadata: Metadata, name: str) -> list[str]:

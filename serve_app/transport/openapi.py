@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from serve_app.protocol.call import EXPLAIN_FIELD
+from serve_app.protocol.call import EXPLAIN_FIELD, VERSION_FIELD
 from serve_app.transport.openapi_schemas import SCHEMAS, STRING, Schema
 
 JSON, BYTES, EVENTS, TEXT, HTML = (
@@ -40,6 +40,15 @@ _EXPLAIN: list[dict[str, object]] = [
     }
     for name, place in (("explain", "query"), (EXPLAIN_FIELD, "header"))
 ]
+_VERSION: list[dict[str, object]] = [
+    {
+        "name": VERSION_FIELD,
+        "in": "header",
+        "schema": STRING,
+        "description": "A version tag or label that wins over the traffic split.",
+    }
+]
+_INFERS = re.compile(r"/infer$|/generate(_stream)?$|:(predict|classify|regress)$|^/predict$|^/predictions/")
 _PARAMETER = re.compile(r"{(\w+)}")
 
 
@@ -272,10 +281,11 @@ overflow:auto}}summary{{cursor:pointer;padding:.2em}}code b{{display:inline-bloc
 def _described(operation: Operation, path: str) -> dict[str, object]:
     inside = [{"name": name, "in": "path", "required": True, "schema": STRING} for name in _PARAMETER.findall(path)]
     asked = [{"name": name, "in": "query", "schema": STRING} for name in operation.query]
+    named = _VERSION if _INFERS.search(path) and "{version}" not in path else []
     described: dict[str, object] = {
         "summary": operation.summary,
         "operationId": re.sub(r"\W+", "_", f"{operation.method}{path}").strip("_"),
-        "parameters": inside + asked + (_EXPLAIN if operation.explained else []),
+        "parameters": inside + asked + named + (_EXPLAIN if operation.explained else []),
         "responses": _responses(operation),
     }
     if operation.body:

@@ -13,7 +13,7 @@ from support.waiting import until
 
 from serve_app.batching.coalescer import Bounds
 from serve_app.data_plane.local import LocalCluster
-from serve_app.errors import DeadlineUnreachable, InvalidInput, ModelRaised, Overloaded
+from serve_app.errors import DeadlineUnreachable, InvalidInput, ModelRaised, Overloaded, ReplicaLost
 from serve_app.protocol.call import Call
 from serve_app.release.counts import ArmCounts
 from serve_app.release.messages import Feedback
@@ -44,7 +44,7 @@ def gateway(*executors, traffic: dict[str, object], point: float = 0.1):
 def counted(plane) -> dict[str, dict[str, tuple[int, int]]]:
     return {
         window: {version: (arm.requests, arm.errors) for version, arm in arms.items()}
-        for window, arms in plane._log.arms.read().items()
+        for window, arms in plane._accounting.arms.read().items()
     }
 
 
@@ -84,7 +84,7 @@ async def test_a_call_without_hope_is_a_missed_deadline_of_the_version_it_would_
         for version in ("", "v1"):
             with pytest.raises(DeadlineUnreachable):
                 plane.refuse_hopeless(Call("arithmetic", version, request_id="r1"))
-        assert plane._log.arms.of("arithmetic", "v1") == ArmCounts(requests=1, deadline_misses=1)
+        assert plane._accounting.arms.of("arithmetic", "v1") == ArmCounts(requests=1, deadline_misses=1)
 
 
 async def test_a_full_queue_is_a_refusal():
@@ -92,7 +92,7 @@ async def test_a_full_queue_is_a_refusal():
         plane.directory.route("arithmetic", "v1").coalescer.bounds = Bounds(queue_rows=1)
         with pytest.raises(Overloaded):
             await plane.infer(request(1, 2))
-        assert plane._log.arms.of("arithmetic", "v1") == ArmCounts(requests=1, refused=1)
+        assert plane._accounting.arms.of("arithmetic", "v1") == ArmCounts(requests=1, refused=1)
 
 
 async def test_a_stream_is_one_request():
@@ -100,7 +100,7 @@ async def test_a_stream_is_one_request():
     async with plane_of(LocalCluster(server_of(Counting())), traffic) as plane:
         stream = plane.stream(InferenceRequest("count", {"upto": np.array([3])}))
         assert len([response async for response in stream]) == 3
-        assert plane._log.arms.of("count", "v1").requests == 1
+        assert plane._accounting.arms.of("count", "v1").requests == 1
 
 
 async def test_answers_of_an_experiment_can_be_judged_and_others_cannot():
@@ -109,19 +109,19 @@ async def test_answers_of_an_experiment_can_be_judged_and_others_cannot():
         await plane.infer(request(2, request_id="wrong", parameters={"user": "somebody"}))
         await plane.infer(request(2, request_id="asked for", model_version="v1"))
         plane.feedback([Feedback("right", "3"), Feedback("wrong", "7", 0.5), Feedback("asked for", "6")])
-        (arms,) = plane._log.arms.read().values()
+        (arms,) = plane._accounting.arms.read().values()
         (arm,) = arms.values()
         assert (arm.judged, arm.correct, arm.rewarded, arm.reward_sum) == (2, 1, 1, 0.5)
-        assert [item.request_id for item in plane._log.ledger.unknown().values()] == ["asked for"]
+        assert [item.request_id for item in plane._accounting.ledger.unknown().values()] == ["asked for"]
     async with gateway(traffic={"traffic": {"v1": 100}}) as plane:
         await plane.infer(request(1, request_id="r1"))
         plane.feedback([Feedback("r1", "3")])
-        assert plane._log.arms.of("arithmetic", "v1").judged == 0
+        assert plane._accounting.arms.of("arithmetic", "v1").judged == 0
 
 
 async def test_a_fault_of_ours_behind_an_answer_does_not_take_it_away(monkeypatch, caplog):
     async with gateway(traffic=EXPERIMENT) as plane:
-        monkeypatch.setattr(plane._log.ledger, "remember", raising)
+        monkeypatch.setattr(plane._accounting.ledger, "remember", raising)
         assert (await plane.infer(request(1, request_id="r1"))).outputs["total"].tolist() == [3]
     assert "the answer to r1 is neither copied nor remembered" in caplog.text
 
@@ -139,5 +139,15 @@ async def test_closing_gives_up_copies():
     ) as plane:
         await plane.infer(request(1))
         await started.wait()
-        await plane._log.close()
-        await until(lambda: not plane._log._shadows._tasks)
+        await plane._accounting.close()
+        await until(lambda: not plane._accounting._shadows._tasks)
+
+
+async def test_a_request_whose_replica_died_is_an_error_of_that_version_whoever_answers_it_then():
+    async with gateway(traffic=EXPERIMENT) as plane:
+        accounting, one = plane._accounting, request(1)
+        accounting.lost(one, "v2", ReplicaLost("arithmetic-v2"))
+        accounting.answered(one, await plane.infer(request(1, model_version="v1")), 0.5, was_lost=True)
+        accounting.failed(one, "v1", 0.5, ReplicaLost("arithmetic-v1"), was_lost=True)
+        accounting.lost(request(1, model_version="v2"), "v2", ReplicaLost("arithmetic-v2"))
+        assert counted(plane) == {WINDOW: {"v2": (1, 1)}}

@@ -41,7 +41,7 @@ async def shadowed(call=predict, *, percent: float = 100, points=lambda: 0.0, **
     options = {"metrics": changes.pop("metrics", NoMetrics()), "random_point": points}
     cluster = LocalCluster(Executor("v1"), Executor("v2", call, **changes))
     async with plane_of(cluster, traffic, **options) as plane:
-        yield plane, lambda: plane._log.arms.of("arithmetic", "v2")
+        yield plane, lambda: plane._accounting.arms.of("arithmetic", "v2")
 
 
 async def settled(arm, copies: int = 1) -> ArmCounts:
@@ -89,7 +89,7 @@ async def test_floating_predictions_have_a_distance():
     async with plane_of(LocalCluster(Executor("v1", **prediction), wrong), traffic) as plane:
         await plane.infer(request(1, 3))  # apart by 0 and 3; within 0.5 * (1 + 7)
         await plane.infer(request(3))
-        counted = await settled(lambda: plane._log.arms.of("arithmetic", "v2"), 2)
+        counted = await settled(lambda: plane._accounting.arms.of("arithmetic", "v2"), 2)
     assert (counted.disagreed, counted.distance_sum, counted.distance_max) == (0, 4.5, 3.0)
     assert counted.distance_squares == 1.5**2 + 3.0**2
 
@@ -111,7 +111,7 @@ async def test_only_so_many_percent_are_copied():
         plane._random_point = lambda: 0.0
         for _ in range(3):
             await plane.infer(request(1))
-            await asyncio.gather(*plane._log._shadows._tasks)
+            await asyncio.gather(*plane._accounting._shadows._tasks)
         assert arm().compared == 2
 
 
@@ -125,9 +125,9 @@ async def test_requests_for_a_version_are_not_copied_nor_those_that_the_shadow_i
         await plane.infer(request(2, model_version="v1"))
         plane._random_point = lambda: 0.1
         await plane.infer(request(3, explain=True))
-        assert plane._log._shadows._tasks == set()
+        assert plane._accounting._shadows._tasks == set()
         await plane.infer(request(4))
-        await settled(lambda: plane._log.arms.of("arithmetic", "v2"))
+        await settled(lambda: plane._accounting.arms.of("arithmetic", "v2"))
     assert model.batches == [[1], [4]]
 
 
@@ -156,7 +156,7 @@ async def test_a_shadow_that_is_not_ready_or_too_slow_drops_its_copies(monkeypat
     traffic = table(arithmetic={"traffic": {"v1": 100}, "shadow": [{"to": "v2"}]})
     async with plane_of(LocalCluster(Executor("v1")), traffic) as plane:
         await plane.infer(request(1))
-        assert plane._log.arms.of("arithmetic", "v2") == ArmCounts(dropped=1)
+        assert plane._accounting.arms.of("arithmetic", "v2") == ArmCounts(dropped=1)
     monkeypatch.setattr(shadow, "TIMEOUT_S", 0.01)
     model = Recording(held=True)
     async with shadowed(model) as (plane, arm):
@@ -182,7 +182,7 @@ async def test_a_copy_that_fails_or_does_not_fit_is_the_shadows_error_and_nobody
     async with shadowed(call, **changes) as (plane, arm):
         assert (await plane.infer(request(1))).outputs["total"].tolist() == [3]
         assert await settled(arm) == ArmCounts(shadow_errors=1)
-        assert plane._log.arms.of("arithmetic", "v1").errors == 0
+        assert plane._accounting.arms.of("arithmetic", "v1").errors == 0
 
 
 async def test_a_shadow_of_many_responses_cannot_be_compared():
@@ -191,7 +191,7 @@ async def test_a_shadow_of_many_responses_cannot_be_compared():
     async with plane_of(LocalCluster(v1, v2), traffic) as plane:
         responses = [one async for one in plane.stream(InferenceRequest("count", {"upto": np.array([2])}))]
         assert len(responses) == 2
-        assert plane._log._shadows._tasks == set()
+        assert plane._accounting._shadows._tasks == set()
 
 
 async def test_copies_are_in_no_log_and_no_metric_and_go_last(caplog):
@@ -242,7 +242,7 @@ async def test_closing_gives_up_the_copies():
     async with shadowed(model) as (plane, arm):
         await plane.infer(request(1))
         await until(model.started.is_set)
-        copies: Shadows = plane._log._shadows
+        copies: Shadows = plane._accounting._shadows
         await copies.close()
         assert copies._tasks == set()
         assert copies._loads == {}

@@ -14,5 +14,14 @@ def test_every_row_names_statuses_that_exist_and_agree(error):
     assert code in grpc.StatusCode.__members__
     assert http >= 400
     assert (http < 500 or http == 501) == (
-        code in {"INVALID_ARGUMENT", "NOT_FOUND", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "UNIMPLEMENTED"}
+        code
+        in {
+            "INVALID_ARGUMENT",
+            "NOT_FOUND",
+            "PERMISSION_DENIED",
+            "RESOURCE_EXHAUSTED",
+            "UNAUTHENTICATED",
+            "UNIMPLEMENTED",
+        }
+        or http == 409
     )
