@@ -31,6 +31,7 @@ SAMPLES = [
     errors.Overloaded("digits-v1", 64, 2.5),
     errors.ModelNotReady("digits", "v2", "it is starting"),
     errors.ReplicaLost("digits-v1"),
+    errors.ReplicaLost("digits-v1", was_sent=False, may_repeat=False),
     errors.RemoteUnavailable("digits-v1 node triton", "127.0.0.1:8001", "connection refused"),
     errors.ControllerAway("it does not answer"),
     errors.DeadlineExceeded("digits-v1", 0.1),

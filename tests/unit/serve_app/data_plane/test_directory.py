@@ -41,6 +41,32 @@ async def test_a_version_or_label_wins_over_the_split():
     assert picked(subject, "stable") == {"v1": 100}
 
 
+async def test_a_user_stays_while_its_version_is_ready_and_comes_back_to_it():
+    cluster, users = Changing("v1", "v2"), [f"u{number}" for number in range(40)]
+    subject = await directory(cluster, **SPLIT, sticky={"header": "x-user"})
+
+    def versions(point: float) -> list[str]:
+        return [subject.resolve("arithmetic", "", point, user).info.version for user in users]
+
+    before = versions(0.0)
+    assert (set(before), versions(0.99)) == ({"v1", "v2"}, before)
+    assert subject.resolve("arithmetic", "canary", 0.0, users[0]).info.version == "v2"
+    gone = cluster.ready.pop("arithmetic-v2")
+    await subject.refresh()
+    assert set(versions(0.0)) == {"v1"}
+    cluster.ready["arithmetic-v2"] = gone
+    await subject.refresh()
+    assert versions(0.0) == before
+
+
+async def test_what_keeps_users_is_the_tables():
+    subject = await directory(Changing("v1"), **SPLIT, sticky={"cookie": "sid"})
+    assert subject.sticky("arithmetic").cookie == "sid"
+    assert subject.sticky("cats") is None
+    subject.set_table(table(arithmetic=SPLIT))
+    assert subject.sticky("arithmetic") is None
+
+
 async def test_a_version_that_is_not_ready_gets_nothing_and_says_why():
     cluster = Changing("v1")
     cluster.others["arithmetic-v2"] = ReleaseStatus(ReleaseState.UNAVAILABLE, "CheckFailed: golden 0")

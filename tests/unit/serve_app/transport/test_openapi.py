@@ -106,3 +106,11 @@ def test_whatever_infers_can_be_explained(path, method):
     }
     infers = HOT.search(path) is not None and "200" in operation["responses"]
     assert len(asked) == (2 if infers else 0)
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_whatever_infers_takes_a_version_by_url_or_header(path, method):
+    operation = DOCUMENT["paths"][path][method]
+    asked = [one for one in operation["parameters"] if one["name"] in ("version", "x-model-version")]
+    infers = re.search(r"/generate(_stream)?$", path) or (HOT.search(path) and "200" in operation["responses"])
+    assert len(asked) == (1 if infers or "{version}" in path else 0)
