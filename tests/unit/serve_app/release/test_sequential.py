@@ -93,7 +93,7 @@ def ever_missed(p, looks, alpha, streams=1000):
 
 @pytest.mark.parametrize(("p", "looks"), [(0.02, 600), (0.1, 500)])
 def test_bounds_looked_at_after_each_request_miss_at_most_alpha_of_1000_streams(p, looks):
-    """alpha 0.05 +- 0.021, three standard errors of 1,000 streams; measured 0.007 and 0.009."""
+    """alpha 0.05 +- 0.021, three standard errors of 1,000 streams; measured 0.023 and 0.030."""
     assert ever_missed(p, looks, 0.05) <= 0.05 + 0.021
 
 
