@@ -197,7 +197,8 @@ DISAGREEMENT = {"metric": "disagreement", "max": 0.02}
 class Arm:
     """Cumulative counts of one simulated version at each look; log-normal latencies of median 20 ms times `slow`."""
 
-    def __init__(self, rng, per_look, looks, *, errors=0.001, slow=1.0, right=0.95, disagree=0.01):
+    def __init__(self, rng, size, *, errors=0.001, slow=1.0, right=0.95, disagree=0.01):
+        looks, per_look = size
         self.per_look, self.judged = per_look, per_look // 2
         buckets = np.searchsorted(LATENCY_EDGES_MS, rng.lognormal(np.log(20 * slow), 0.5, (looks, per_look)))
         counts = [np.bincount(row, minlength=len(LATENCY_EDGES_MS) + 1) for row in buckets]
@@ -226,7 +227,7 @@ def failures(config, runs, requests, stable=None, new=None):
     looks = requests // LOOK
     found = []
     for _ in range(runs):
-        arms = Arm(rng, 4 * LOOK, looks, **stable or {}), Arm(rng, LOOK, looks, **new or {})
+        arms = Arm(rng, (looks, 4 * LOOK), **stable or {}), Arm(rng, (looks, LOOK), **new or {})
         for look in range(looks):
             verdicts = judge(config, arms[0].at(look), arms[1].at(look), SecondSamples(), VERSIONS)
             if failed := [given.gate for given in verdicts if given.outcome is Outcome.FAILED]:
