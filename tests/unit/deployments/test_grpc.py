@@ -25,7 +25,8 @@ from tritonclient.utils import InferenceServerException
 from deployments.grpc import GrpcMethods, add_inference_service
 from serve_app.data_plane.local import LocalCluster
 from serve_app.datatypes import Datatype
-from serve_app.transport.grpc import GrpcAnswer, GrpcHandler, Metadata
+from serve_app.transport.grpc import GrpcAnswer, GrpcHandler
+from serve_app.transport.grpc_admin import Metadata
 from serve_app.transport.grpc_health import HealthHandler
 from serve_app.types import Tensors, TensorSpec
 
