@@ -1,7 +1,15 @@
 """The applications of the cluster, as the controller of releases changes them from inside of a replica.
 
-Serve's own declarative way is the only one used, for adding as for deleting: the whole configuration with a change in
-it. What stays the same in it keeps its replicas, the gateway's included.
+Serve's declarative way is used for adding and for deleting: the whole configuration with the change in it, as `serve
+deploy` sends it. Observed with Ray 2.60:
+
+- Whatever stays the same keeps its processes, the gateway's and the controller's own included; another number of
+  replicas starts or ends only the difference. A file that is deployed later works as always, and takes all of it back.
+- `serve.delete` deletes as well, but leaves the application in the configuration that Serve keeps, and Serve's
+  controller deploys that again when it restarts; what was deleted here stays deleted.
+- An application that is still being deleted can be deployed again; that takes as long as its start.
+
+Whoever deploys a file at the same moment wins or loses as a whole, so both take the controller's lock first.
 """
 
 from __future__ import annotations
@@ -19,14 +27,18 @@ _GONE = "DELETING"
 
 
 class ServeApplications:
-    """`Applications` of the Serve instance that this process belongs to."""
+    """`Applications` of the Serve instance that this process belongs to.
 
-    def __init__(self) -> None:
-        self._turn = asyncio.Lock()
+    Args:
+        client: Gives Serve's own client, whose calls block; it knows the deployed configuration.
+    """
+
+    def __init__(self, client: Callable[[], Any] = _get_global_client) -> None:
+        self._client, self._turn = client, asyncio.Lock()
 
     async def running(self) -> Mapping[str, ApplicationConfig]:
         """The configuration of every application that was deployed from a file and is not being deleted."""
-        return declared(await asyncio.to_thread(_details))
+        return declared(await asyncio.to_thread(self._details))
 
     async def deploy(self, applications: Sequence[ApplicationConfig]) -> None:
         """Add applications, or change those of the same names, and leave all others alone."""
@@ -39,11 +51,23 @@ class ServeApplications:
 
     async def _change(self, change: Callable[[dict[str, ApplicationConfig]], dict[str, ApplicationConfig]]) -> None:
         async with self._turn:
-            details = await asyncio.to_thread(_details)
+            details = await asyncio.to_thread(self._details)
             present = declared(details)
             wanted = change(present)
             if wanted != present:
-                await asyncio.to_thread(_apply, wanted.values(), details.get("target_capacity"))
+                await asyncio.to_thread(self._apply, wanted.values(), details.get("target_capacity"))
+
+    def _details(self) -> dict[str, Any]:
+        details: dict[str, Any] = self._client().get_serve_details()
+        return details
+
+    def _apply(self, applications: Iterable[ApplicationConfig], target_capacity: float | None) -> None:
+        """Have Serve's controller take a configuration into use; it waits for nothing.
+
+        Ports and other options of the whole are not in it: Serve reads them at its start only.
+        """
+        whole = {"applications": list(applications), "target_capacity": target_capacity}
+        self._client().deploy_apps(ServeDeploySchema.model_validate(whole))
 
 
 def declared(details: Mapping[str, Any]) -> dict[str, ApplicationConfig]:
@@ -62,17 +86,3 @@ def _plain(config: Mapping[str, Any]) -> ApplicationConfig:
     """As JSON has it, with what was given and nothing else: this is kept in a database and applied again."""
     plain: ApplicationConfig = ServeApplicationSchema.model_validate(config).model_dump(mode="json", exclude_unset=True)
     return plain
-
-
-def _details() -> dict[str, Any]:
-    details: dict[str, Any] = _get_global_client().get_serve_details()
-    return details
-
-
-def _apply(applications: Iterable[ApplicationConfig], target_capacity: float | None) -> None:
-    """Have Serve's controller take a configuration into use, as `serve deploy` does; it waits for nothing.
-
-    Ports and other options of the whole are not in it: Serve reads them at its start only.
-    """
-    schema = ServeDeploySchema.model_validate({"applications": list(applications), "target_capacity": target_capacity})
-    _get_global_client().deploy_apps(schema)

@@ -179,14 +179,16 @@ def _traffic_has_releases(gateway: Gateway, releases: Iterable[Release]) -> Iter
 
 
 def _one_controller(application: Application) -> Iterator[Finding]:
+    """Two controllers would move traffic against each other."""
     entry = application.deployment(RELEASES_DEPLOYMENT)
-    if entry is None:
+    options = at(application.data, entry.path[len(application.path) :]) if entry else None
+    if entry is None or not isinstance(options, Mapping):
         return
-    options = at(application.data, entry.path[len(application.path) :])
-    if entry.max_replicas > 1:
-        key = "num_replicas" if at(options, ("autoscaling_config",)) is None else "autoscaling_config"
-        message = f"there is one controller of releases, so it has one replica, not up to {entry.max_replicas}"
-        yield (*entry.path, key), message
+    replicas = options.get("num_replicas", 1)
+    if replicas != 1:
+        yield (*entry.path, "num_replicas"), f"must be 1, not {shown(replicas)}: there is one controller of releases"
+    if options.get("autoscaling_config") is not None:
+        yield (*entry.path, "autoscaling_config"), "there is one controller of releases, which is not scaled"
     if entry.user_config is not None:
         yield (*entry.path, "user_config"), "has no effect: the controller's settings are args.releases"
 

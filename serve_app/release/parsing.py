@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Annotated, get_args
 
@@ -49,6 +49,8 @@ def sentence_of(error: ValidationError) -> str:
 def _fault(fault: ErrorDetails) -> str:
     if fault["type"] == "union_tag_not_found":
         return "it needs a verb"
+    if fault["type"] == "union_tag_invalid":
+        return f"verb: must be one of {', '.join(VERBS)}, not {shown(fault['ctx']['tag'])}"
     where = ".".join(map(str, fault["loc"][1:] if len(fault["loc"]) > 1 else fault["loc"]))
     says = str(fault["ctx"]["error"]) if fault["type"] == "value_error" else fault["msg"]
     value = fault["input"]
@@ -110,6 +112,6 @@ def _label(label: object, where: str) -> str:
 
 
 def _value(value: object, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidInput(f"{where}value", f"must be a number, not {shown(value)}")
-    return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
+        return float(value)
+    raise InvalidInput(f"{where}value", f"must be a finite number, not {shown(value)}")

@@ -116,8 +116,8 @@ async def until_ready(directory: Directory, model: str, version: str, within_s: 
     """Return once a version, or any of the model's, can be called.
 
     Args:
-        model: One of the traffic table.
         directory: Its view of the cluster may be older than what was done just now, so a fresh one comes first.
+        model: One of the traffic table.
         version: Empty: any.
         within_s: Seconds.
 

@@ -91,7 +91,7 @@ class GrpcHandler:
 
     def __init__(self, plane: DataPlane, admin: Admin | None = None) -> None:
         self._plane = plane
-        self._verbs = GrpcAdmin(plane.directory, admin or Admin()).verbs
+        self._verbs = GrpcAdmin(plane, admin or Admin()).verbs
         self._pages: dict[str, Callable[..., Awaitable[Message]]] = {
             "ServerLive": self._server_live,
             "ServerReady": self._server_ready,

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from google.protobuf.message import Message
 from tritonclient.grpc import service_pb2 as pb
 
-from serve_app.data_plane.directory import Directory
+from serve_app.data_plane.plane import DataPlane
 from serve_app.transport.admin import Admin
 from serve_app.transport.triton_pages import check_parameters
 
@@ -19,15 +19,15 @@ class GrpcAdmin:
     """These methods, with the token in the metadata as `authorization: Bearer ...`.
 
     Args:
-        directory: Knows the models.
+        plane: Knows the models.
         admin: The way to the controller.
 
     Attributes:
         verbs: By the method's name.
     """
 
-    def __init__(self, directory: Directory, admin: Admin) -> None:
-        self._directory, self._admin = directory, admin
+    def __init__(self, plane: DataPlane, admin: Admin) -> None:
+        self._plane, self._admin = plane, admin
         self.verbs: Mapping[str, Callable[..., Awaitable[Message]]] = {
             "RepositoryModelLoad": self.load,
             "RepositoryModelUnload": self.unload,
@@ -37,7 +37,7 @@ class GrpcAdmin:
         """Deploy what was unloaded; answered once it can be called."""
         self._admin.check_verb(_headers(metadata), "loading a model by a call")
         check_parameters(bool(message.parameters))
-        await self._admin.load(self._directory, message.model_name)
+        await self._admin.load(self._plane.directory, message.model_name)
         return pb.RepositoryModelLoadResponse()
 
     async def unload(
@@ -45,7 +45,7 @@ class GrpcAdmin:
     ) -> pb.RepositoryModelUnloadResponse:
         """Delete the model's applications until it is loaded again."""
         self._admin.check_verb(_headers(metadata), "unloading a model by a call")
-        await self._admin.unload(self._directory, message.model_name)
+        await self._admin.unload(self._plane.directory, message.model_name)
         return pb.RepositoryModelUnloadResponse()
 
 

@@ -151,7 +151,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "Descriptions": _array(_object({"modelName": STRING, "modelVersion": STRING}, ("modelName", "modelVersion"))),
     "Status": _object({"status": STRING}, ("status",)),
     "Command": _object(
-        {"verb": {"type": "string", "enum": VERBS}, "model": STRING, "actor": STRING},
+        {"verb": {"type": "string", "enum": list(VERBS)}, "model": STRING, "actor": STRING},
         ("verb",),
         additionalProperties=True,
         description="Beside the verb its own fields, as docs/releases.md lists them.",

@@ -51,7 +51,7 @@ class TorchserveAdmin:
         self._admin.check_verb(request.headers, "registering a model by a call")
         given = _query(request, "url", "model_name", "initial_workers", "synchronous")
         url = given.get("url", "")
-        folders = PurePosixPath(url.partition("://")[2] or url).parts
+        folders = PurePosixPath((url.partition("://")[2] or url).strip("/")).parts
         if len(folders) < 2:
             raise InvalidInput("query parameter 'url'", "must be given: a folder <model>/<version> with a model.yaml")
         model, version = given.get("model_name", folders[-2]), folders[-1]

@@ -18,6 +18,7 @@ EXEMPT = {
     "deployments/logs.py",
     "deployments/metrics.py",
     "deployments/model.py",
+    "deployments/releases.py",
     "graphs/gateway.py",
     "graphs/inference.py",
 }
