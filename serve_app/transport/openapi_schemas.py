@@ -154,7 +154,7 @@ SCHEMAS: Mapping[str, Schema] = {
         {"verb": {"type": "string", "enum": list(VERBS)}, "model": STRING, "actor": STRING},
         ("verb",),
         additionalProperties=True,
-        description="Beside the verb its own fields, as docs/releases.md lists them.",
+        description="Beside the verb its own fields; what is wrong with one is said by its name.",
     ),
     "Feedback": _object(
         {**_FEEDBACK, "items": _array(_object(_FEEDBACK, ("request_id",)))},
