@@ -208,14 +208,15 @@ class RouteNotFound(RequestError):
 
 
 class Forbidden(RequestError):
-    """What the request asks for is there, and the operator does not allow it."""
+    """What the request asks for is there, and the operator does not allow it; with no setting, nobody can."""
 
-    def __init__(self, subject: str, setting: str) -> None:
+    def __init__(self, subject: str, setting: str = "") -> None:
         super().__init__(subject, setting)
         self.subject, self.setting = subject, setting
 
     def __str__(self) -> str:
-        return f"{self.subject} is not allowed here; the operator allows it with {self.setting}"
+        allowing = f"; the operator allows it with {self.setting}" if self.setting else ""
+        return f"{self.subject} is not allowed here{allowing}"
 
 
 class Unauthorized(RequestError):

@@ -76,7 +76,7 @@ class Streaming:
                     yield response
             return
         except ReplicaLost:
-            if has_begun:
+            if has_begun or not route.info.idempotent:
                 raise
         again = await self._route_again(route, request, deadline)
         if not again.info.decoupled:

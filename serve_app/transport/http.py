@@ -18,7 +18,15 @@ import orjson
 
 from serve_app.data_plane.plane import DataPlane
 from serve_app.data_plane.stickiness import Lookup, user_in_head
-from serve_app.errors import BodyTimeout, CapacityError, DeadlineUnreachable, ModelNotFound, ServeAppError, TooLarge
+from serve_app.errors import (
+    BodyTimeout,
+    CapacityError,
+    DeadlineUnreachable,
+    ModelNotFound,
+    ServeAppError,
+    TooLarge,
+    Unauthorized,
+)
 from serve_app.protocol import v2_binary
 from serve_app.protocol.call import Call, explain_of, tenant_of, timeout_s_of, version_of
 from serve_app.transport.codecs import PREDICT, TENSORFLOW, TORCHSERVE, V2, Body, Codec, Encode
@@ -209,6 +217,8 @@ def error_response(error: Exception, request_id: str) -> HttpResponse:
     if isinstance(error, ServeAppError):
         if isinstance(error, CapacityError):
             headers["retry-after"] = str(math.ceil(error.retry_after_s))
+        if isinstance(error, Unauthorized):
+            headers["www-authenticate"] = "Bearer"
         if isinstance(error, BodyTimeout):
             headers["connection"] = "close"  # the rest of the body may still come
         return HttpResponse(http_status(error), orjson.dumps({"error": str(error)}), headers)

@@ -14,6 +14,7 @@ from serve_app.data_plane.cluster import Cluster
 from serve_app.data_plane.plane import DataPlane, Options
 from serve_app.observability.metrics import NoMetrics
 from serve_app.observability.request_log import RequestLog
+from serve_app.transport.admin import Admin
 from serve_app.transport.asgi import GatewayAsgi
 from serve_app.transport.http import InferHandler
 from serve_app.transport.pages import Pages
@@ -47,8 +48,8 @@ async def plane_of(
 
 
 @asynccontextmanager
-async def client_of(plane: DataPlane) -> AsyncIterator[httpx.AsyncClient]:
-    app = GatewayAsgi(InferHandler(plane), Pages(plane, scrape).app, plane.limits)
+async def client_of(plane: DataPlane, admin: Admin | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    app = GatewayAsgi(InferHandler(plane), Pages(plane, scrape, admin).app, plane.limits)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         yield client

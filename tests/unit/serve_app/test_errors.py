@@ -80,3 +80,7 @@ def test_statuses_say_who_can_act():
     assert http_status(errors.ModelNotReady("x", "", "z")) == 503
     assert http_status(errors.DeadlineExceeded("x", 1)) == 504
     assert http_status(errors.DeadlineUnreachable("x", 2, 1)) == 429
+
+
+def test_what_nobody_can_allow_names_no_setting():
+    assert str(errors.Forbidden("x from a page in a browser")) == "x from a page in a browser is not allowed here"
