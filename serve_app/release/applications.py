@@ -40,9 +40,8 @@ _RESTARTING = frozenset(
 _SECRET = "env_vars"  # noqa: S105 - the name of what may hold some
 _MOST_DIFFERENCES = 8
 
-FAILED = frozenset({"DEPLOY_FAILED", "UNHEALTHY"})
-DELETING = "DELETING"
-RUNNING = "RUNNING"
+RUNNING, DELETING, DEPLOY_FAILED, UNHEALTHY = "RUNNING", "DELETING", "DEPLOY_FAILED", "UNHEALTHY"
+"""Ray's words for the status of an application."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +73,15 @@ class Running:
     applications: Mapping[str, RunningApplication] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def kept(self) -> Mapping[str, ApplicationConfig]:
+        """The configs of applications that a file deployed and nobody deletes: what a new config must name again."""
+        return {
+            name: application.config
+            for name, application in self.applications.items()
+            if application.config is not None and application.status != DELETING
+        }
+
 
 class Change(StrEnum):
     """What becomes of an application."""
@@ -89,13 +97,12 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ApplicationStep:
-    """An application, what becomes of it, and what differs, one sentence each."""
+    """An application, what becomes of it, and what differs, one sentence each; `config` is that of what runs."""
 
     name: str
     change: Change
     differences: tuple[str, ...] = ()
-
-
+    config: ApplicationConfig | None = None
 
 
 def step(running: RunningApplication | None, wanted: ApplicationConfig, options: Mapping[str, Any]) -> ApplicationStep:
@@ -109,7 +116,7 @@ def step(running: RunningApplication | None, wanted: ApplicationConfig, options:
     before, after = canonical(running.config, logging), canonical(wanted, logging)
     differences = list(_differences(before, after, ""))
     if not differences:
-        return ApplicationStep(name, Change.RETRY if running.status in FAILED else Change.KEEP)
+        return ApplicationStep(name, Change.RETRY if running.status == DEPLOY_FAILED else Change.KEEP)
     said = tuple(differences[:_MOST_DIFFERENCES])
     if (more := len(differences) - len(said)) > 0:
         said = (*said, f"and {more} more")

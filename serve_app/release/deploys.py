@@ -8,14 +8,36 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from serve_app.release.applications import DELETING, Change, Running
+from serve_app.release.applications import Change, Running, step
 from serve_app.release.control import ApplicationConfig
 from serve_app.release.overview import Overview
 from serve_app.release.plan import Plan
-from serve_app.release.tables import Entry, entries_in, gateway_name, read_entry, settled, table_in, with_table
+from serve_app.release.tables import (
+    Entry,
+    entries_in,
+    gateway_name,
+    read_entry,
+    settled,
+    table_in,
+    table_of,
+    with_table,
+)
+from serve_app.types import release_name
 
 ServeConfig = Mapping[str, Any]
 """What Serve's REST API takes: a serve file as data."""
+
+
+def is_deployed(config: ServeConfig, running: Running) -> bool:
+    """Whether all that a config says runs already, so that deploying it would change nothing."""
+    applications = {str(one.get("name", "default")): one for one in config["applications"]}
+    if applications.keys() != running.kept.keys():
+        return False
+    name = gateway_name(running)
+    if name is None or table_of(applications[name]) != table_of(running.kept[name]):
+        return False
+    steps = (step(running.applications[other], one, config) for other, one in applications.items())
+    return all(one.change is Change.KEEP for one in steps)
 
 
 def first_config(plan: Plan, running: Running) -> ServeConfig:
@@ -41,29 +63,25 @@ def fallback_config(plan: Plan, before: Running, overview: Overview) -> ServeCon
 
     A model that was to move is declared as it is live, because what stood in for its old entry is gone.
     """
-    retried = {one.name for one in plan.applications if one.change is Change.RETRY}
-    kept = [name for name in _alive(before) if name not in retried]
-    gone = {one.name for one in plan.applications if one.change in (Change.ADD, Change.RETRY)}
+    gone = plan.retried | {one.name for one in plan.applications if one.change is Change.ADD}
     touched = {model.model for model in plan.models if model.first is not model.declared}
     models = dict[str, Entry]()
     for name, entry in _declared(before).items():
         state = overview.models.get(name)
-        if state is None or (name not in touched and not _names(name, entry, gone)):
+        if state is None or (name not in touched and not _versions_in(gone, name, entry)):
             models[name] = entry
         elif state.rollout is None or state.rollout.phase.is_over:
-            versions = [version for version in read_entry(entry).versions if f"{name}-{version}" in gone]
-            models[name] = settled(entry, state.live, versions)
+            models[name] = settled(entry, state.live, _versions_in(gone, name, entry))
         else:
             models[name] = entry
-    applications = [before.applications[name].config or {} for name in kept]
     table = _table(models, plan.default_model)
-    return config_of(before, (_replaced(one, plan.wanted.gateway, table) for one in applications), plan.wanted.options)
+    kept = [_replaced(config, plan.wanted.gateway, table) for name, config in before.kept.items() if name not in gone]
+    return _under(plan.wanted.options, kept)
 
 
 def without(running: Running, names: Collection[str], options: Mapping[str, Any]) -> ServeConfig:
     """What runs, without some applications."""
-    kept = (running.applications[name].config or {} for name in _alive(running) if name not in names)
-    return config_of(running, kept, options)
+    return _under(options, (config for name, config in running.kept.items() if name not in names))
 
 
 def redeclared(running: Running, model: str, overview: Overview) -> ServeConfig | None:
@@ -78,41 +96,28 @@ def redeclared(running: Running, model: str, overview: Overview) -> ServeConfig 
     entry = settled(entries[model], overview.models[model].live)
     if read_entry(entry) == read_entry(entries[model]):
         return None
-    table = {**table_in(running.applications[name].config or {}), "models": {**entries, model: entry}}
-    kept = (running.applications[other].config or {} for other in _alive(running))
-    return config_of(running, (_replaced(one, name, table) for one in kept), {})
+    table = {**table_in(running.kept[name]), "models": {**entries, model: entry}}
+    return _under(running.options, (_replaced(config, name, table) for config in running.kept.values()))
 
 
-def config_of(
-    running: Running, applications: Iterable[ApplicationConfig], options: Mapping[str, Any]
-) -> ServeConfig:
-    """Applications under the top of a serve file, or where that is not known, under what Serve was started with."""
-    return {**running.options, **options, "applications": [*applications]}
+def _under(options: Mapping[str, Any], applications: Iterable[ApplicationConfig]) -> ServeConfig:
+    return {**options, "applications": [*applications]}
 
 
 def _config(plan: Plan, running: Running, table: Mapping[str, Any]) -> ServeConfig:
     wanted = plan.wanted
     new = [_replaced(config, wanted.gateway, table) for config in wanted.applications.values()]
-    old = [running.applications[name].config or {} for name in _alive(running) if name not in wanted.applications]
-    return config_of(running, [*new, *old], wanted.options)
+    old = [config for name, config in running.kept.items() if name not in wanted.applications]
+    return _under(wanted.options, [*new, *old])
 
 
 def _replaced(application: ApplicationConfig, gateway: str, table: Mapping[str, Any]) -> ApplicationConfig:
-    return with_table(application, table) if application.get("name") == gateway else application
-
-
-def _alive(running: Running) -> list[str]:
-    """Applications that a file deployed and nobody deletes."""
-    return [
-        name
-        for name, application in running.applications.items()
-        if application.config is not None and application.status != DELETING
-    ]
+    return with_table(application, table) if application.get("name", "default") == gateway else application
 
 
 def _declared(running: Running) -> Mapping[str, Entry]:
     name = gateway_name(running)
-    return entries_in(table_in(running.applications[name].config or {})) if name is not None else {}
+    return entries_in(table_in(running.kept[name])) if name is not None else {}
 
 
 def _table(models: Mapping[str, Entry | None], default_model: str | None) -> dict[str, Any]:
@@ -120,5 +125,6 @@ def _table(models: Mapping[str, Entry | None], default_model: str | None) -> dic
     return {"default_model": default_model, **table} if default_model is not None else table
 
 
-def _names(model: str, entry: Entry, gone: Collection[str]) -> bool:
-    return any(f"{model}-{version}" in gone for version in read_entry(entry).versions)
+def _versions_in(releases: Collection[str], model: str, entry: Entry) -> list[str]:
+    """Versions of an entry whose releases are among these."""
+    return [version for version in read_entry(entry).versions if release_name(model, version) in releases]

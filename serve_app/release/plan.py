@@ -14,14 +14,7 @@ from serve_app.config.declared import ServeFile
 from serve_app.config.gateway import ModelTraffic, TrafficTable
 from serve_app.config.rollout import RolloutConfig
 from serve_app.errors import CommandRefused
-from serve_app.release.applications import (
-    DELETING,
-    FAILED,
-    ApplicationStep,
-    Change,
-    Running,
-    step,
-)
+from serve_app.release.applications import ApplicationStep, Change, Running, step
 from serve_app.release.control import ApplicationConfig
 from serve_app.release.overview import ModelOverview, Overview, RolloutState
 from serve_app.release.records import Phase, Routing
@@ -154,20 +147,21 @@ class Plan:
         return tuple(one for one in self.applications if one.change is Change.REPLACE and one.name in ours)
 
     @property
-    def needs_first(self) -> bool:
-        """Whether something must be deployed before traffic can move."""
-        deployed = (Change.KEEP, Change.RETIRE)
-        return any(one.change not in deployed for one in self.applications) or any(
-            model.declared is None or read_entry(model.declared) != read_entry(model.first or model.declared)
-            for model in self.models
-        )
+    def in_use(self) -> frozenset[str]:
+        """Releases that answer requests, or have a label."""
+        return frozenset(release for model in self.models for release in _releases_in_use(model))
 
-    def keep_for_s(self, release: str) -> float:
-        """How long a retired release stays warm; 0 if its model has no rollout in the file."""
-        for name, model in self.wanted.table.models.items():
-            if release.startswith(f"{name}-") and model.rollout is not None:
-                return model.rollout.keep_for_s
-        return 0.0
+    @property
+    def retried(self) -> frozenset[str]:
+        """Releases that failed and answer nobody, so that they may be deleted to be deployed again."""
+        names = {one.name for one in self.applications if one.change is Change.RETRY}
+        return frozenset(names & set(self.wanted.releases)) - self.in_use
+
+    def keep_for_s(self, config: ApplicationConfig) -> float:
+        """How long a retired application stays warm; 0 if its model has no rollout in the file."""
+        args = config.get("args")
+        model = self.wanted.table.models.get(str(args.get("model"))) if isinstance(args, Mapping) else None
+        return model.rollout.keep_for_s if model is not None and model.rollout is not None else 0.0
 
 
 def make_plan(wanted: Wanted, running: Running, overview: Overview) -> Plan:
@@ -180,8 +174,7 @@ def make_plan(wanted: Wanted, running: Running, overview: Overview) -> Plan:
     gateway = gateway_name(running)
     if gateway is None or gateway != wanted.gateway:
         raise CommandRefused(f"the gateway runs as application {gateway!r} and the file calls it {wanted.gateway!r}")
-    config = running.applications[gateway].config or {}
-    table = table_in(config)
+    table = table_in(running.kept[gateway])
     kept = {line.release: line.in_s for line in overview.retirements if line.release not in wanted.applications}
     return Plan(
         wanted=wanted,
@@ -212,10 +205,16 @@ def aims_at(rollout: RolloutState, routing: Routing) -> bool:
 def _application_steps(wanted: Wanted, running: Running, kept: Collection[str]) -> Iterator[ApplicationStep]:
     for name, config in wanted.applications.items():
         yield step(running.applications.get(name), config, wanted.options)
-    for name, application in running.applications.items():
-        is_ours = application.config is not None and application.status != DELETING
-        if name not in wanted.applications and name not in kept and is_ours:
-            yield ApplicationStep(name, Change.RETIRE)
+    for name, config in running.kept.items():
+        if name not in wanted.applications and name not in kept:
+            yield ApplicationStep(name, Change.RETIRE, config=config)
+
+
+def _releases_in_use(model: ModelStep) -> Iterator[str]:
+    if model.before is not None:
+        versions = {version for version, weight in model.before.traffic.items() if weight > 0}
+        for version in versions | set(model.before.labels.values()):
+            yield release_name(model.model, version)
 
 
 def _model_steps(
@@ -247,8 +246,8 @@ def _changed_model(name: str, declared: Entry, entry: Entry, state: ModelOvervie
     model, live, rollout = read_entry(entry), state.live, state.rollout
     after = routing_of(model)
     under_way = rollout is not None and not rollout.phase.is_over
-    is_resumed = rollout is not None and under_way and aims_at(rollout, after)
-    moves = not same_routing(live, after) or (under_way and not is_resumed) or is_resumed
+    is_resumed = under_way and rollout is not None and aims_at(rollout, after)
+    moves = under_way or not same_routing(live, after)
     first: Entry = declared
     if moves and not is_resumed:
         candidate = staged(declared, live, entry)
@@ -268,9 +267,7 @@ def _changed_model(name: str, declared: Entry, entry: Entry, state: ModelOvervie
     )
 
 
-def _gaining(
-    name: str, live: Routing, model: ModelTraffic, state: ModelOverview, running: Running
-) -> Iterator[str]:
+def _gaining(name: str, live: Routing, model: ModelTraffic, state: ModelOverview, running: Running) -> Iterator[str]:
     """Versions that get more to do, or were not there before."""
     for version in sorted(model.versions):
         more = model.traffic.get(version, 0) > live.traffic.get(version, 0)
@@ -306,9 +303,3 @@ def _option_notes(wanted: Mapping[str, Any], running: Mapping[str, Any]) -> Iter
                     f"{section}.{key} stays {theirs[key]!r}: Serve takes {value!r} only once it is shut down and "
                     "started again"
                 )
-
-
-def is_failed(running: Running, name: str) -> bool:
-    """Whether an application cannot become ready by itself."""
-    application = running.applications.get(name)
-    return application is not None and application.status in FAILED

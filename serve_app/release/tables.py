@@ -20,10 +20,8 @@ Entry = Mapping[str, Any]
 
 def gateway_name(running: Running) -> str | None:
     """The name of the application that is the gateway, if there is one."""
-    for name, application in running.applications.items():
-        if application.config is not None and application.config.get("import_path") == GATEWAY_IMPORT_PATH:
-            return name
-    return None
+    names = (name for name, config in running.kept.items() if config.get("import_path") == GATEWAY_IMPORT_PATH)
+    return next(names, None)
 
 
 def table_in(gateway: ApplicationConfig) -> Mapping[str, Any]:
@@ -47,15 +45,25 @@ def with_table(gateway: ApplicationConfig, table: Mapping[str, Any]) -> Applicat
     Raises:
         InvalidTable: The table breaks its schema.
     """
-    try:
-        TrafficTable.model_validate(table)
-    except ValidationError as error:
-        raise InvalidTable(str(error.errors()[0]["msg"])) from None
     deployments = [
         {**entry, "user_config": table} if entry.get("name") == GATEWAY_DEPLOYMENT else entry
         for entry in gateway.get("deployments") or ()
     ]
-    return {**gateway, "deployments": deployments}
+    changed = {**gateway, "deployments": deployments}
+    table_of(changed)
+    return changed
+
+
+def table_of(gateway: ApplicationConfig) -> TrafficTable:
+    """The table that a gateway's application declares, as its schema reads it.
+
+    Raises:
+        InvalidTable: It breaks its schema.
+    """
+    try:
+        return TrafficTable.model_validate(table_in(gateway))
+    except ValidationError as error:
+        raise InvalidTable(str(error.errors()[0]["msg"])) from None
 
 
 def read_entry(entry: Entry) -> ModelTraffic:
