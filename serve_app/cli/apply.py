@@ -14,7 +14,7 @@ import typer
 
 from serve_app.cli.apply_lock import ApplyLock, held
 from serve_app.cli.apply_run import ApplyRun
-from serve_app.cli.output import CommandError, errors_reported, say, say_error, say_table, stderr_console
+from serve_app.cli.output import CommandError, errors_reported, say, say_table, stderr_console
 from serve_app.cli.plan_view import APPLICATION_HEADERS, MODEL_HEADERS, application_rows, model_rows, sentences
 from serve_app.cli.releases import Clock, Releases, admin_token
 from serve_app.cli.rollout_view import Board
@@ -73,7 +73,7 @@ def apply_command(extra_checks: Sequence[ExtraCheck]) -> Callable[..., None]:
                 board = closing.enter_context(Board(stderr_console(), say))
                 lock = ApplyLock(Releases(server))
                 watch = Watch(rest, Releases(server), CLOCK, board, lock.check)
-                code = _applied(ApplyRun(wanted, watch, say), lock, lambda plan: _agreed(plan, yes), replace)
+                code = applied(ApplyRun(wanted, watch, say), lock, lambda plan: _agreed(plan, yes), replace)
         raise typer.Exit(code)
 
     return apply
@@ -87,19 +87,19 @@ def wanted_in(file: Path, declared: ServeFile) -> Wanted:
     return Wanted.of(data, declared)
 
 
-def _applied(run: ApplyRun, lock: ApplyLock, agreed: Callable[[Plan], bool], replace: bool) -> int:
+def applied(run: ApplyRun, lock: ApplyLock, agreed: Callable[[Plan], bool], replace: bool) -> int:
     """The exit code of a run, from its plan to its end."""
     if not run.gateway_runs():
-        say("no gateway runs yet, so nobody can be asked for the right to apply: this must be the only run")
+        run.say("no gateway runs yet, so nobody can be asked for the right to apply: this must be the only run")
         plan = run.plan_first()
         return run.deploy_first(plan) if agreed(plan) else 1
-    with held(lock, CLOCK, say):
+    with held(lock, run.watch.clock, run.say):
         plan = run.plan()
         if plan.is_empty:
             for sentence in sentences(plan):
-                say(sentence)
+                run.say(sentence)
             run.confirm_unchanged()
-            say("no change")
+            run.say("no change")
             return 0
         run.check(plan, replace)
         if not agreed(plan):
@@ -107,7 +107,7 @@ def _applied(run: ApplyRun, lock: ApplyLock, agreed: Callable[[Plan], bool], rep
         try:
             return run.carry_out(plan)
         except KeyboardInterrupt:
-            say_error("stopped; a rollout under way goes on, and the same command finishes what is left")
+            run.say("stopped; a rollout under way goes on, and the same command finishes what is left")
             return 130
 
 

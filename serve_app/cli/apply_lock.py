@@ -42,7 +42,7 @@ class ApplyLock:
             before = held
             clock.sleep(_POLL_S)
             held = self._ask()
-            if not held.acquired and (held.owner != before.owner or held.expires_in_s > before.expires_in_s):
+            if not held.acquired and (held.owner != before.owner or held.expires_in_s >= before.expires_in_s):
                 raise CommandError(f"{_said(held)} and renews it; one file is applied at a time")
 
     def renew(self) -> None:

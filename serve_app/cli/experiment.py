@@ -26,7 +26,7 @@ def experiments() -> None:
 
 
 @app.command("show")
-def show_experiment(  # noqa: PLR0913 - every option of a command is a parameter
+def show_experiment(
     name: Annotated[str, typer.Argument(help="The experiment's name in the traffic table.")],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the server's answer as JSON.")] = False,

@@ -25,7 +25,7 @@ _PATIENCE_S = 60.0
 _STALE_S = 10.0
 
 
-def rollback(  # noqa: PLR0913 - every option of a command is a parameter
+def rollback(
     model: Annotated[str, typer.Argument(help="A served model.")],
     *,
     reason: Annotated[str, typer.Option(help="Why; it is kept among the events.")] = "",
@@ -38,21 +38,20 @@ def rollback(  # noqa: PLR0913 - every option of a command is a parameter
 
     Then the old traffic is declared to Serve, so that a gateway that restarts without the controller has it too.
     """
-    with errors_reported():
-        with Server(url, timeout_s, admin_token(token_env, os.environ)) as server:
-            releases = Releases(server)
-            began = CLOCK.now()
-            rollout = releases.start(RollBack(model=model, reason=reason, actor=actor()))
-            live = until_back(releases, model, rollout, CLOCK)
-            say(f"{model}: {routing_text(live)}, after {CLOCK.now() - began:.2f} s")
-            try:
-                with dashboard(address, os.environ, timeout_s) as rest:
-                    redeclare(ServeRest(rest), releases, model)
-            except (CommandError, ConfigError) as error:
-                say_error(
-                    f"warning: the old traffic is in effect, but it could not be declared to Serve: {error}; until the "
-                    "next `serve-app apply`, a gateway that restarts without the controller has the other one"
-                )
+    with errors_reported(), Server(url, timeout_s, admin_token(token_env, os.environ)) as server:
+        releases = Releases(server)
+        began = CLOCK.now()
+        rollout = releases.start(RollBack(model=model, reason=reason, actor=actor()))
+        live = until_back(releases, model, rollout, CLOCK)
+        say(f"{model}: {routing_text(live)}, after {CLOCK.now() - began:.2f} s")
+        try:
+            with dashboard(address, os.environ, timeout_s) as rest:
+                redeclare(ServeRest(rest), releases, model)
+        except (CommandError, ConfigError) as error:
+            say_error(
+                f"warning: the old traffic is in effect, but it could not be declared to Serve: {error}; until the "
+                "next `serve-app apply`, a gateway that restarts without the controller has the other one"
+            )
 
 
 def until_back(releases: Releases, model: str, rollout: RolloutState, clock: Clock) -> Routing:

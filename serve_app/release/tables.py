@@ -108,9 +108,9 @@ def staged(declared: Entry, live: Routing, wanted: Entry) -> dict[str, Any]:
 def settled(declared: Entry, live: Routing, gone: Iterable[str] = ()) -> dict[str, Any]:
     """The declared entry with the live traffic and labels; versions in `gone` that have neither are left out."""
     old = read_entry(declared)
-    in_use = {*live.labels.values(), *(name for name, weight in live.traffic.items() if weight > 0)}
-    dropped = set(gone) - in_use
-    names = [name for name in dict.fromkeys([*old.traffic, *live.traffic, *old.versions]) if name not in dropped]
+    answering = [name for name, weight in live.traffic.items() if weight > 0]
+    dropped = set(gone) - {*live.labels.values(), *answering}
+    names = [name for name in dict.fromkeys([*old.traffic, *answering, *old.inline]) if name not in dropped]
     entry = {
         **declared,
         "traffic": {name: live.traffic.get(name, 0) for name in names},
