@@ -203,7 +203,9 @@ class World:
             self._set(rollout, rollout["from"])
         elif rollout["step"] < len(rollout["percents"]) - 1 or (model in self.regressing and rollout["step"] == 0):
             share = rollout["percents"][rollout["step"]]
-            rollout.update(step=rollout["step"] + 1, percent=share, phase="paused" if model in self.manual else "running")
+            rollout.update(
+                step=rollout["step"] + 1, percent=share, phase="paused" if model in self.manual else "running"
+            )
             self._set(rollout, _mixed(rollout["from"], rollout["to"], share))
         else:
             rollout.update(phase="succeeded", percent=100)

@@ -145,7 +145,9 @@ def test_a_canary_moves_traffic_and_retires_the_old_version(serving_v1):
     assert serving_v1.jumps == []
     assert serving_v1.puts == [["digits-v1", "digits-v2", "gateway"]] * 2
     assert serving_v1.routings() == {"digits": {"traffic": {"v2": 100}, "labels": {"stable": "v2"}}}
-    assert serving_v1.entries() == {"digits": V2["applications"][0]["deployments"][0]["user_config"]["models"]["digits"]}
+    assert serving_v1.entries() == {
+        "digits": V2["applications"][0]["deployments"][0]["user_config"]["models"]["digits"]
+    }
     assert [command["verb"] for command in serving_v1.commands] == ["start", "retire"]
     assert serving_v1.commands[1]["after_s"] == 600
     assert "digits: canary succeeded" in said
@@ -219,7 +221,9 @@ def test_a_paused_rollout_is_waited_for(serving_v1):
 def test_another_thing_under_the_same_tag_is_refused_unless_it_is_to_be_replaced(serving_v1):
     changed = copy.deepcopy(V1)
     changed["applications"][1]["args"]["source"] = "models/digits/other"
-    with pytest.raises(CommandError, match=r"digits-v1 \(args.source: \"models/digits/v1\" -> \"models/digits/other\"\)"):
+    with pytest.raises(
+        CommandError, match=r"digits-v1 \(args.source: \"models/digits/v1\" -> \"models/digits/other\"\)"
+    ):
         apply(serving_v1, changed)
     assert serving_v1.puts == []
 

@@ -19,7 +19,9 @@ def warnings(rollout):
 def test_a_strategy_is_ignored_by_serve_deploy(rollout):
     ((path, message),) = warnings(rollout)
     assert path == ("applications", 0, "deployments", 0, "user_config", "models", "digits", "rollout")
-    assert f"ignores strategy {rollout['strategy']}: it moves the traffic of digits to v1 90%, v2 10% at once" in message
+    assert (
+        f"ignores strategy {rollout['strategy']}: it moves the traffic of digits to v1 90%, v2 10% at once" in message
+    )
 
 
 @pytest.mark.parametrize("rollout", [None, {"strategy": "all-at-once"}])

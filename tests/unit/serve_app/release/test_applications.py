@@ -45,7 +45,11 @@ def test_the_files_logging_config_is_copied_into_every_application_by_ray():
     ("change", "kind", "said"),
     [
         ({"args": {**V1["args"], "slo_ms": 5}}, Change.REPLACE, "args.slo_ms: not given -> 5"),
-        ({"import_path": "graphs.other:build"}, Change.REPLACE, 'import_path: "graphs.inference:build" -> "graphs.other'),
+        (
+            {"import_path": "graphs.other:build"},
+            Change.REPLACE,
+            'import_path: "graphs.inference:build" -> "graphs.other',
+        ),
         (
             {"deployments": [{"name": "digits", "ray_actor_options": {"num_cpus": 2}}]},
             Change.RESTART,

@@ -74,7 +74,9 @@ def test_the_way_back_from_a_killed_runs_deployment_forgets_its_version():
 
 
 def test_the_way_back_keeps_live_traffic_where_the_declared_one_was_not_in_effect():
-    stale = serve_file({"digits": {"traffic": {"v3": 100, "v1": 0}}}, [release("digits", "v1"), release("digits", "v3")])
+    stale = serve_file(
+        {"digits": {"traffic": {"v3": 100, "v1": 0}}}, [release("digits", "v1"), release("digits", "v3")]
+    )
     config = fallback_config(plan(before=stale), running(stale), LIVE)
     assert models(config) == {"digits": {"traffic": {"v3": 0, "v1": 100}}}
 
