@@ -12,14 +12,15 @@ from serve_app.cli.validate import good_file
 
 V1 = serve_file({"digits": {"traffic": {"v1": 100}}}, [release("digits", "v1")])
 V2 = serve_file({"digits": {"traffic": {"v2": 100}}}, [release("digits", "v2")])
+TOKEN = "of-this-test"  # noqa: S105 - of nobody else
 
 
 @pytest.fixture
 def world(monkeypatch):
-    with World(token="secret").served() as world:
+    with World(token=TOKEN).served() as world:
         monkeypatch.setattr(module, "CLOCK", Clock(lambda: world.now, world.tick))
-        monkeypatch.setattr(module, "artifact_checks", lambda checks: list(checks))
-        monkeypatch.setenv("SERVE_APP_ADMIN_TOKEN", "secret")
+        monkeypatch.setattr(module, "artifact_checks", list)
+        monkeypatch.setenv("SERVE_APP_ADMIN_TOKEN", TOKEN)
         yield world
 
 
@@ -70,7 +71,7 @@ def test_a_wrong_token_changes_nothing(apply, world, monkeypatch):
 def test_a_dashboard_that_does_not_answer_is_named(run, tmp_path, monkeypatch):
     moment = iter(range(0, 10_000, 10))
     monkeypatch.setattr(module, "CLOCK", Clock(lambda: next(moment), lambda _: None))
-    monkeypatch.setattr(module, "artifact_checks", lambda checks: list(checks))
+    monkeypatch.setattr(module, "artifact_checks", list)
     (tmp_path / "serve.yaml").write_text(yaml.safe_dump(V1))
     code, _, err = run("apply", tmp_path / "serve.yaml", "--dashboard", "http://127.0.0.1:9")
     assert code == 1

@@ -38,7 +38,7 @@ def test_a_refused_command_is_the_servers_sentence(server, releases):
 
 def test_a_wrong_token_is_explained(server, releases):
     server.on(*COMMANDS, {"error": "a wrong token"}, status=401)
-    with pytest.raises(CommandError, match="a wrong token .*; give the token by --token-env"):
+    with pytest.raises(CommandError, match=r"a wrong token .*; give the token by --token-env"):
         releases.start(Promote(model="digits"))
 
 

@@ -1,11 +1,13 @@
 """Requests to a server and the sentences for what goes wrong."""
 
+import pickle
 import socket
 
+import httpx
 import pytest
 
 from serve_app.cli.output import CommandError
-from serve_app.cli.server import Server, model_path
+from serve_app.cli.server import Refused, Server, model_path
 
 
 def get(url, path="/x", timeout_s=5.0):

@@ -72,5 +72,5 @@ def test_what_serve_deploy_would_do_otherwise_is_a_warning_and_no_fault(run, tmp
     assert code == 0
     assert "good" in out
     assert err.startswith(
-        f"warning: {file}:28: applications.0.deployments.0.user_config.models.wine.rollout: `serve deploy` "
+        f"warning: {file}:29: applications.0.deployments.0.user_config.models.wine.rollout: `serve deploy` "
     )

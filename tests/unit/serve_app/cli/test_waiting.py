@@ -95,8 +95,8 @@ def test_applications_are_waited_for_without_a_gateway(world, watch):
 
 
 def test_a_gateway_that_does_not_come_is_an_error(world, watch):
+    world.away = True
     with pytest.raises(CommandError, match=r"away \(status 503\); waited 4 s for it to come back"):
-        world.away = True
         watch.until_answering(4)
 
 
