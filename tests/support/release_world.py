@@ -1,4 +1,4 @@
-"""A cluster and its controller of releases, small and in memory, behind two real HTTP servers: dashboard and gateway."""
+"""A cluster and its controller of releases, in memory, behind two real HTTP servers: dashboard and gateway."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Runs of apply against a small cluster: nothing moves but by rollouts, and a killed run is finished by the next."""
 
 import copy
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from support.release_world import World, release, serve_file
@@ -276,10 +276,8 @@ def changes_of_a_run(data, broken=(), regressing=()):
         apply(world, V1)
         world.broken, world.regressing = set(broken), set(regressing)
         death = Death()
-        try:
+        with suppress(NotReady):
             apply(world, data, death)
-        except NotReady:
-            pass
         return death.made, end_state(world)
 
 
