@@ -103,6 +103,7 @@ def applied(run: ApplyRun, lock: ApplyLock, agreed: Callable[[Plan], bool], repl
         if plan.is_empty:
             for sentence in sentences(plan):
                 run.say(sentence)
+            run.keep_wanted()
             run.confirm_unchanged()
             run.say("no change")
             return 0
@@ -110,6 +111,7 @@ def applied(run: ApplyRun, lock: ApplyLock, agreed: Callable[[Plan], bool], repl
         if not agreed(plan):
             return 1
         try:
+            run.keep_wanted()
             return run.carry_out(plan)
         except KeyboardInterrupt:
             run.say("stopped; a rollout under way goes on, and the same command finishes what is left")
