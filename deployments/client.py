@@ -35,11 +35,12 @@ class ModelClient:
     def __init__(self, handle: DeploymentHandle, model: str, version: str) -> None:
         self._handle, self._model, self._version = handle, model, version
 
-    async def infer(self, *, timeout_s: float | None = None, **inputs: Array) -> dict[str, Array]:
+    async def infer(self, *, timeout_s: float | None = None, user: str = "", **inputs: Array) -> dict[str, Array]:
         """Answer named arrays of 1..n rows each with the model's outputs, as many rows each.
 
         Args:
             timeout_s: Seconds until the answer is of no more use; None takes the release's.
+            user: Who is kept at one version if the model has `sticky`; empty leaves it to the inputs, or to chance.
             inputs: Every input of the signature, with its dtype.
 
         Raises:
@@ -48,27 +49,27 @@ class ModelClient:
             ModelFailure: The model raised.
         """
         try:
-            response: InferenceResponse = await self._handle.infer.remote(self._request(inputs, timeout_s))
+            response: InferenceResponse = await self._handle.infer.remote(self._request(inputs, timeout_s, user))
         except (RayTaskError, RayActorError) as error:
             raise _own(error) from None
         return dict(response.outputs)
 
-    def infer_sync(self, *, timeout_s: float | None = None, **inputs: Array) -> dict[str, Array]:
+    def infer_sync(self, *, timeout_s: float | None = None, user: str = "", **inputs: Array) -> dict[str, Array]:
         """As `infer`, blocking; not for use inside an event loop."""
         try:
-            response: InferenceResponse = self._handle.infer.remote(self._request(inputs, timeout_s)).result()
+            response: InferenceResponse = self._handle.infer.remote(self._request(inputs, timeout_s, user)).result()
         except (RayTaskError, RayActorError) as error:
             raise _own(error) from None
         return dict(response.outputs)
 
-    async def explain(self, *, timeout_s: float | None = None, **inputs: Array) -> InferenceResponse:
+    async def explain(self, *, timeout_s: float | None = None, user: str = "", **inputs: Array) -> InferenceResponse:
         """As `infer`, with what was done for it: the response's `visits`, `timings` and `left_out`.
 
         Raises:
             Forbidden: The gateway's `args.explain` does not allow it.
             RequestError, CapacityError, ModelFailure: As `infer`.
         """
-        request = replace(self._request(inputs, timeout_s), explain=True)
+        request = replace(self._request(inputs, timeout_s, user), explain=True)
         try:
             response: InferenceResponse = await self._handle.infer.remote(request)
         except (RayTaskError, RayActorError) as error:
@@ -76,18 +77,19 @@ class ModelClient:
         return response
 
     async def stream(
-        self, *, timeout_s: float | None = None, **inputs: Array
+        self, *, timeout_s: float | None = None, user: str = "", **inputs: Array
     ) -> AsyncGenerator[dict[str, Array], None]:
         """As `infer`, for a model with any number of responses: each as it comes. To close it stops the model's work.
 
         Args:
             timeout_s: Seconds until the first response is of no more use; None takes the release's.
+            user: As of `infer`.
             inputs: As of `infer`.
 
         Raises:
             RequestError, CapacityError, ModelFailure: As `infer`; also behind some of the responses.
         """
-        responses = self._handle.options(stream=True).stream.remote(self._request(inputs, timeout_s))
+        responses = self._handle.options(stream=True).stream.remote(self._request(inputs, timeout_s, user))
         try:
             async for response in responses:
                 yield dict(response.outputs)
@@ -96,9 +98,9 @@ class ModelClient:
         finally:
             responses.cancel()
 
-    def _request(self, inputs: dict[str, Array], timeout_s: float | None) -> InferenceRequest:
+    def _request(self, inputs: dict[str, Array], timeout_s: float | None, user: str) -> InferenceRequest:
         arrays = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
-        return InferenceRequest(self._model, arrays, self._version, timeout_s=timeout_s)
+        return InferenceRequest(self._model, arrays, self._version, timeout_s=timeout_s, user=user)
 
 
 def connect(model: str, version: str = "", label: str = "") -> ModelClient:

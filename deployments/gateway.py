@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from functools import partial
 
+from ray.serve.handle import DeploymentHandle
+
 from deployments.cluster import RayCluster
+from deployments.control import HandleControl
 from deployments.grpc import GrpcMethods
 from deployments.logs import use_request_log, use_serve_log
 from deployments.metrics import RayMetrics, scrape_cluster
 from serve_app.config.gateway import ExpressConfig, GatewayArgs
 from serve_app.data_plane.inline import InlineReleases
-from serve_app.data_plane.plane import DataPlane
+from serve_app.data_plane.plane import DataPlane, Options
 from serve_app.dataflow.block_server import BlockServer
 from serve_app.observability.request_log import RequestLog
+from serve_app.transport.admin import Admin
+from serve_app.transport.admin_token import AdminToken
 from serve_app.transport.asgi import GatewayAsgi
 from serve_app.transport.express import ExpressDoor
 from serve_app.transport.grpc import GrpcHandler
@@ -27,19 +33,27 @@ from serve_app.types import InferenceRequest, InferenceResponse
 
 
 class Gateway(GrpcMethods):
-    """Answers HTTP requests, gRPC and Python handle calls; every decision is made in `serve_app`."""
+    """Answers HTTP requests, gRPC and Python handle calls; every decision is made in `serve_app`.
+
+    Args:
+        args: Its settings.
+        releases: The controller of releases; the gateway goes on without it.
+    """
 
     _door: ExpressDoor | None = None
 
-    def __init__(self, args: GatewayArgs) -> None:
+    def __init__(self, args: GatewayArgs, releases: DeploymentHandle) -> None:
         use_serve_log()
         use_request_log()
         self._cluster = RayCluster()
         metrics = RayMetrics()
         inline = InlineReleases(partial(BlockServer.load, metrics=metrics))
-        self._plane = DataPlane(self._cluster, args.limits, RequestLog(metrics), inline=inline, explains=args.explain)
-        self._pages, self._handler = Pages(self._plane, scrape_cluster).app, InferHandler(self._plane)
-        self._grpc = GrpcHandler(self._plane)
+        control = HandleControl(releases)
+        options = Options(inline, args.explain, control)
+        self._plane = DataPlane(self._cluster, args.limits, RequestLog(metrics), options=options)
+        admin = Admin(control, AdminToken.of(args, os.environ), args.admin)
+        self._pages, self._handler = Pages(self._plane, scrape_cluster, admin).app, InferHandler(self._plane)
+        self._grpc = GrpcHandler(self._plane, admin)
         self._health = HealthHandler(self._plane.directory, self._cluster.stopping)
         self._door = self._express(args.express) if args.express else None
 
@@ -56,7 +70,7 @@ class Gateway(GrpcMethods):
         The first time, Serve calls the replica running, and may end others for it, once this returns.
         """
         self._plane.configure(user_config)
-        await self._plane.inline.first_loaded()
+        await asyncio.gather(self._plane.inline.first_loaded(), self._plane.informed())
         if self._door:
             await self._door.opened()
 

@@ -12,7 +12,8 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from tritonclient.grpc import service_pb2 as pb
 
-from serve_app.transport.grpc import SERVICE, GrpcAnswer, GrpcHandler, Metadata, with_deadline
+from serve_app.transport.grpc import SERVICE, GrpcAnswer, GrpcHandler, with_deadline
+from serve_app.transport.grpc_admin import Metadata
 from serve_app.transport.grpc_health import HEALTH, HealthHandler
 
 

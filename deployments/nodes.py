@@ -57,6 +57,7 @@ async def _node(name: str, handle: DeploymentHandle) -> NodeModel:
         version=info.release,
         device=info.device,
         is_ragged=info.is_ragged,
+        idempotent=info.idempotent,
     )
 
 

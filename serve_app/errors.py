@@ -208,14 +208,15 @@ class RouteNotFound(RequestError):
 
 
 class Forbidden(RequestError):
-    """What the request asks for is there, and the operator does not allow it."""
+    """What the request asks for is there, and the operator does not allow it; with no setting, nobody can."""
 
-    def __init__(self, subject: str, setting: str) -> None:
+    def __init__(self, subject: str, setting: str = "") -> None:
         super().__init__(subject, setting)
         self.subject, self.setting = subject, setting
 
     def __str__(self) -> str:
-        return f"{self.subject} is not allowed here; the operator allows it with {self.setting}"
+        allowing = f"; the operator allows it with {self.setting}" if self.setting else ""
+        return f"{self.subject} is not allowed here{allowing}"
 
 
 class Unauthorized(RequestError):
@@ -281,13 +282,23 @@ class ModelNotReady(CapacityError):
 
 
 class ReplicaLost(CapacityError):
-    """The replica died while it had the request and the one retry did not succeed either."""
+    """The replica died while it had the request and the one retry did not succeed either.
 
-    def __init__(self, release: str) -> None:
-        super().__init__(release)
-        self.release = release
+    Attributes:
+        was_sent: Whether the replica may have begun with the request; else it only waited for one, and harmed nobody.
+        may_repeat: Whether the model may execute a request again; if not, it was not retried.
+    """
+
+    def __init__(self, release: str, was_sent: bool = True, may_repeat: bool = True) -> None:
+        super().__init__(release, was_sent, may_repeat)
+        self.release, self.was_sent, self.may_repeat = release, was_sent, may_repeat
 
     def __str__(self) -> str:
+        if not self.may_repeat:
+            return (
+                f"a replica of {self.release} died while it worked on this request, which was not tried again: "
+                "the model's manifest says idempotent: false"
+            )
         return f"a replica of {self.release} died while it worked on this request; retry"
 
 

@@ -78,6 +78,7 @@ class ReleaseInfo:
         decoupled: Whether a request has any number of responses, in Triton's word, and not exactly one.
         nodes: Of a graph: median milliseconds of each node by the rows that it was given, measured at load.
         is_ragged: Whether inputs may have any length along axis 1; the release itself then makes their mask.
+        idempotent: Whether a request may be executed again: nobody can tell, except by the time it took.
     """
 
     model: str
@@ -98,6 +99,7 @@ class ReleaseInfo:
     decoupled: bool = False
     nodes: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     is_ragged: bool = False
+    idempotent: bool = True
 
     @property
     def revision(self) -> int:
@@ -132,6 +134,8 @@ class InferenceRequest:
         priority: Level within [1, MAX_PRIORITY]; the lowest number goes first.
         tenant: Whose request it is; those of one tenant do not crowd out others'. For fair queueing only, unproven.
         explain: Whether the answer is to say what was done for it.
+        user: What keeps it at one version, as the model's `sticky` reads it; empty: drawn anew, unless a tensor or
+            parameter says it.
     """
 
     model_name: str
@@ -145,6 +149,7 @@ class InferenceRequest:
     priority: int = DEFAULT_PRIORITY
     tenant: str = ""
     explain: bool = False
+    user: str = ""
 
     @property
     def rows(self) -> int:

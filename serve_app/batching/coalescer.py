@@ -140,12 +140,13 @@ class Coalescer:
         """Rows that wait for a slot."""
         return self._rows
 
-    async def submit(self, request: InferenceRequest, timeout_s: float) -> Coalesced:
+    async def submit(self, request: InferenceRequest, timeout_s: float, *, alone: bool = False) -> Coalesced:
         """Answer one validated request.
 
         Args:
             request: Its tensors fit the release's signature.
             timeout_s: Seconds from now after which the caller is told `DeadlineExceeded`.
+            alone: Have it leave at once in a call of its own, past the queue and its bounds.
 
         Raises:
             Overloaded: The queue is full; nothing was queued, or it had to give way to another tenant's.
@@ -154,7 +155,7 @@ class Coalescer:
             DeadlineExceeded: No answer in time; a request that had not left is not executed.
             ServeAppError: What the release says about this request.
         """
-        waiting = self._enqueue(request, timeout_s)
+        waiting = self._send_alone(request, timeout_s) if alone else self._enqueue(request, timeout_s)
         try:
             return await waiting.answer
         finally:
@@ -187,15 +188,24 @@ class Coalescer:
         self.admit(rows, priority, timeout_s)
         if self._rows + rows > self.bounds.queue_rows:
             self._make_room(request.tenant, rows)
-        now, answer = time.perf_counter(), asyncio.get_running_loop().create_future()
-        nbytes = nbytes_of(request.inputs)
-        waiting = _Waiting(request, rows, nbytes, request.tenant, priority, now, now + timeout_s, answer)
-        waiting.tick = self._expiry.add(waiting, timeout_s)
+        waiting = self._waiting(request, timeout_s)
         self._queue[waiting] = None
         self._rows_by_level[priority] += rows
         self._rows += rows
-        self._bytes += nbytes
+        self._bytes += waiting.nbytes
         self._pump_soon()
+        return waiting
+
+    def _send_alone(self, request: InferenceRequest, timeout_s: float) -> _Waiting:
+        waiting = self._waiting(request, timeout_s)
+        self._context.run(self._start, [waiting])
+        return waiting
+
+    def _waiting(self, request: InferenceRequest, timeout_s: float) -> _Waiting:
+        now, answer = time.perf_counter(), asyncio.get_running_loop().create_future()
+        rows, nbytes = request.rows, nbytes_of(request.inputs)
+        waiting = _Waiting(request, rows, nbytes, request.tenant, request.priority, now, now + timeout_s, answer)
+        waiting.tick = self._expiry.add(waiting, timeout_s)
         return waiting
 
     def _make_room(self, tenant: str, rows: int) -> None:
@@ -252,11 +262,14 @@ class Coalescer:
     def _pump(self) -> None:
         self._pump_is_due = False
         while self._may_send() and (members := self._take()):
-            rows = sum(waiting.rows for waiting in members)
-            ends_at = time.perf_counter() + self._latency.usual_s(rows)
-            flight = asyncio.get_running_loop().create_task(self._fly(members, rows))
-            self._flights[flight] = _Flight(members, rows, ends_at)
-            flight.add_done_callback(self._landed)
+            self._start(members)
+
+    def _start(self, members: list[_Waiting]) -> None:
+        rows = sum(waiting.rows for waiting in members)
+        ends_at = time.perf_counter() + self._latency.usual_s(rows)
+        flight = asyncio.get_running_loop().create_task(self._fly(members, rows))
+        self._flights[flight] = _Flight(members, rows, ends_at)
+        flight.add_done_callback(self._landed)
 
     def _landed(self, flight: asyncio.Task[None]) -> None:
         del self._flights[flight]

@@ -10,6 +10,7 @@ from serve_app.config.declared import (
     GATEWAY_DEPLOYMENT,
     GATEWAY_IMPORT_PATH,
     RELEASE_IMPORT_PATH,
+    RELEASES_DEPLOYMENT,
     Application,
     DeploymentEntry,
     Gateway,
@@ -36,7 +37,8 @@ def cross_check(file: ServeFile) -> Iterator[Finding]:
     for release in file.releases:
         yield from _release_stands_alone(release)
     for gateway in file.gateways:
-        yield from _only_deployments(gateway.application, GATEWAY_DEPLOYMENT)
+        yield from _only_deployments(gateway.application, GATEWAY_DEPLOYMENT, RELEASES_DEPLOYMENT)
+        yield from _one_controller(gateway.application)
         yield from _traffic_has_releases(gateway, file.releases)
         yield from _inline_is_no_application(gateway, file.applications)
         yield from _batches_can_fill(gateway, file.releases)
@@ -174,6 +176,21 @@ def _traffic_has_releases(gateway: Gateway, releases: Iterable[Release]) -> Iter
                 known = ", ".join(sorted(versions))
                 message = f"version {version!r} of {model} has no release in this file; there are: {known}"
                 yield (*path, *where), message
+
+
+def _one_controller(application: Application) -> Iterator[Finding]:
+    """Two controllers would move traffic against each other."""
+    entry = application.deployment(RELEASES_DEPLOYMENT)
+    options = at(application.data, entry.path[len(application.path) :]) if entry else None
+    if entry is None or not isinstance(options, Mapping):
+        return
+    replicas = options.get("num_replicas", 1)
+    if replicas != 1:
+        yield (*entry.path, "num_replicas"), f"must be 1, not {shown(replicas)}: there is one controller of releases"
+    if options.get("autoscaling_config") is not None:
+        yield (*entry.path, "autoscaling_config"), "there is one controller of releases, which is not scaled"
+    if entry.user_config is not None:
+        yield (*entry.path, "user_config"), "has no effect: the controller's settings are args.releases"
 
 
 def _inline_is_no_application(gateway: Gateway, applications: Iterable[Application]) -> Iterator[Finding]:

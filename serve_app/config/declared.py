@@ -18,6 +18,7 @@ from serve_app.types import release_name
 GATEWAY_IMPORT_PATH = "graphs.gateway:build"
 RELEASE_IMPORT_PATH = "graphs.inference:build"
 GATEWAY_DEPLOYMENT = "Gateway"
+RELEASES_DEPLOYMENT = "Releases"
 
 _RAY_APPLICATION_NAME = "default"
 _RAY_AUTO_MAX_REPLICAS = 100  # of `num_replicas: auto`, ray.serve.config.AutoscalingConfig.default
@@ -80,7 +81,7 @@ class Gateway:
 
     @property
     def entry(self) -> DeploymentEntry | None:
-        """The options of its one deployment."""
+        """The options of the deployment that answers requests."""
         return self.application.deployment(GATEWAY_DEPLOYMENT)
 
     @property

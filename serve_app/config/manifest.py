@@ -72,6 +72,11 @@ class Manifest(StrictModel):
         default=False,
         description="Whether a request has any number of responses: the Python class has `stream`, not `predict`.",
     )
+    idempotent: bool = Field(
+        default=True,
+        description="Whether a request may be executed again when its replica died: false where that has an effect "
+        "beyond the answer, as counting or sending something has.",
+    )
     metrics: Mapping[str, Number] = Field(default={}, description="Measured on held-out data, e.g. accuracy.")
     profile: ProfileConfig | None = None
 

@@ -63,7 +63,7 @@ class Connections:
         """A replica of the release died: if it was the only one, leave the route until another one describes itself."""
         if release in self.routes and self.status(release).replicas <= 1:
             logger.warning("%s lost its replica; its traffic waits or goes to other versions", release)
-            self.routes[release].coalescer.refuse_waiting(ReplicaLost(release))
+            self.routes[release].coalescer.refuse_waiting(ReplicaLost(release, was_sent=False))
             self._leave(release)
             self._changed()
             self._look()
@@ -96,7 +96,7 @@ class Connections:
         """Give up a route. What waits on a release that still runs is answered by it, else it goes elsewhere."""
         route = self.routes.pop(release)
         if self.status(release).state is not ReleaseState.READY:
-            route.coalescer.refuse_waiting(ReplicaLost(release))
+            route.coalescer.refuse_waiting(ReplicaLost(release, was_sent=False))
         self._leaving.append(route)
 
     def _abandon_dead(self) -> None:
@@ -105,7 +105,7 @@ class Connections:
             release = route.info.release
             status = self.status(release)
             if status.replicas + status.stopping == 0:
-                route.coalescer.refuse_waiting(ReplicaLost(release))
+                route.coalescer.refuse_waiting(ReplicaLost(release, was_sent=False))
                 route.coalescer.abandon_flights(ReplicaLost(release))
             if route.coalescer.is_idle:
                 route.client.close()
@@ -158,7 +158,7 @@ class Connections:
             on_lost=self.lost,
         )
         if (before := self.routes.get(release)) is not None:  # it has moved; what waits there goes on here
-            before.coalescer.refuse_waiting(ReplicaLost(release))
+            before.coalescer.refuse_waiting(ReplicaLost(release, was_sent=False))
             self._leaving.append(before)
         self.routes[release] = Route(info, coalescer, client, is_inline)
         self._changed()

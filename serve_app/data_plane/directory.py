@@ -1,4 +1,4 @@
-"""Which version answers a request: the traffic table over the releases that can be called now."""
+"""Which version answers a request: the traffic in effect over the releases that can be called now."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import logging
 from collections.abc import Mapping
 from itertools import accumulate
 
-from serve_app.config.gateway import ModelTraffic, TrafficTable
+from serve_app.config.gateway import TrafficTable
+from serve_app.config.rollout import StickyConfig
 from serve_app.data_plane.cluster import Cluster
 from serve_app.data_plane.connections import Connections
+from serve_app.data_plane.in_effect import InEffect, in_effect
 from serve_app.data_plane.route import Route, Split, VersionStatus
 from serve_app.errors import ModelNotFound, ModelNotReady, VersionNotFound
+from serve_app.release.messages import LiveTable
 from serve_app.types import release_name
 
 logger = logging.getLogger("serve_app.directory")
@@ -25,13 +28,24 @@ class Directory:
 
     A version gets no traffic before the cluster calls its release ready and the release has described itself. If none
     of the versions a changed table wants is ready, those that answered before go on answering: old stays until new is
-    ready.
+    ready. So does the version that a label meant before.
+
+    Attributes:
+        table: The declared one; None before the first.
+        live: What the controller wants instead, for models whose declared entry it knows.
+        fingerprints: Of the declared entries, by model.
+        in_effect: What holds, by model.
     """
 
     def __init__(self, cluster: Cluster) -> None:
-        self._table: TrafficTable | None = None
+        self.table: TrafficTable | None = None
+        self.live = LiveTable()
+        self.fingerprints: Mapping[str, str] = {}
+        self.in_effect: Mapping[str, InEffect] = {}
         self._splits: dict[str, Split] = {}
         self._tags: dict[tuple[str, str], str] = {}
+        self._meant: dict[tuple[str, str], str] = {}  # the last ready version that a label meant
+        self._sticky: dict[str, StickyConfig] = {}
         self._answered: dict[str, dict[str, float]] = {}
         self._wake, self._news = asyncio.Event(), asyncio.Event()
         self._connections = Connections(cluster, self._update_splits, self.look)
@@ -39,18 +53,23 @@ class Directory:
     @property
     def models(self) -> tuple[str, ...]:
         """Names of the served models."""
-        return tuple(self._table.models) if self._table else ()
+        return tuple(self.in_effect)
 
     @property
     def default_model(self) -> str | None:
         """The model of `POST /predict`."""
-        return self._table.default_model if self._table else None
+        return self.table.default_model if self.table else None
 
     def set_table(self, table: TrafficTable) -> None:
         """Take a new traffic table into use at once; versions new in it follow as soon as they are found ready."""
-        self._table = table
-        self._update_splits()
-        self._wake.set()
+        fingerprints = {model: declared.fingerprint for model, declared in table.models.items()}
+        self._take_effect(table, fingerprints, self.live)
+
+    def set_live(self, live: LiveTable) -> None:
+        """Have the controller's table in effect at once, for the models whose declared entry it stands in for."""
+        if self.table is not None and live.models != self.live.models:
+            self._take_effect(self.table, self.fingerprints, live)
+        self.live = live
 
     def look(self) -> None:
         """Have the cluster looked at out of turn."""
@@ -93,13 +112,18 @@ class Directory:
         async with asyncio.timeout(within_s):
             await news.wait()
 
-    def resolve(self, model: str, version: str, point: float) -> Route:
+    def sticky(self, model: str) -> StickyConfig | None:
+        """What keeps the model's users at one version; None where each request is drawn anew."""
+        return self._sticky.get(model)
+
+    def resolve(self, model: str, version: str, point: float, user: str = "") -> Route:
         """The route of one request.
 
         Args:
             model: A served model.
             version: A version tag or label that wins over the split, or empty.
             point: A number in [0, 1) that chooses among the split's shares.
+            user: Who chooses among them instead: always the same one; empty for nobody.
 
         Raises:
             ModelNotFound: The table has no such model.
@@ -110,9 +134,10 @@ class Directory:
             split = self._splits.get(model)
             if split is None:
                 raise ModelNotReady(model, "", self._why_none_is_ready(model, self._traffic(model)))
-            return self._connections.routes[release_name(model, split.pick(point))]
+            tag = split.pick_for(model, user) if user else split.pick(point)
+            return self._connections.routes[release_name(model, tag)]
         tag = self.version_of(model, version)
-        route = self._connections.routes.get(release_name(model, tag))
+        route = self.route(model, tag)
         if route is None:
             raise ModelNotReady(model, tag, self._connections.reason(release_name(model, tag)))
         return route
@@ -146,44 +171,74 @@ class Directory:
                 self._connections.reason(release_name(model, version)),
                 traffic.traffic.get(version, 0.0),
                 round(split.share(version), 3) if split else 0.0,
-                tuple(label for label, tag in traffic.labels.items() if tag == version),
+                tuple(label for label in traffic.labels if self._tags.get((model, label)) == version),
             )
             for version in self._versions(model)
         ]
 
     def is_ready(self) -> bool:
         """Whether every model of the table can be answered."""
-        return self._table is not None and set(self._splits) == set(self._table.models)
+        return self.table is not None and set(self._splits) == set(self.in_effect)
 
-    def _traffic(self, model: str) -> ModelTraffic:
-        if self._table is None or model not in self._table.models:
+    def route(self, model: str, version: str) -> Route | None:
+        """The route to a version tag, if it is ready."""
+        return self._connections.routes.get(release_name(model, version))
+
+    def _take_effect(self, table: TrafficTable, fingerprints: Mapping[str, str], live: LiveTable) -> None:
+        self.in_effect = {
+            model: in_effect(model, declared, fingerprints[model], live.models.get(model))
+            for model, declared in table.models.items()
+        }
+        self.table, self.fingerprints, self.live = table, fingerprints, live
+        self._update_splits()
+        self._wake.set()
+
+    def _traffic(self, model: str) -> InEffect:
+        traffic = self.in_effect.get(model)
+        if traffic is None:
             raise ModelNotFound(model, self.models)
-        return self._table.models[model]
+        return traffic
 
     def _versions(self, model: str) -> tuple[str, ...]:
-        """Version tags of the table, and those that answered before as long as none of the table's is ready."""
+        """Version tags of the table, and those that go on for one of the table's that is not ready."""
         traffic = self._traffic(model)
         before = () if self._ready(model, traffic.traffic) else self._answered.get(model, {})
-        return tuple(sorted({*traffic.versions, *before}))
+        meant = {
+            self._meant.get((model, label), tag) for label, tag in traffic.labels.items() if not self.route(model, tag)
+        }
+        return tuple(sorted({*traffic.versions, *before, *meant}))
 
-    def _why_none_is_ready(self, model: str, traffic: ModelTraffic) -> str:
+    def _meaning(self, model: str, label: str, tag: str) -> str:
+        """The version a label means: the table's, unless that is not ready and the one before is."""
+        before = self._meant.get((model, label), tag)
+        return before if self.route(model, before) and not self.route(model, tag) else tag
+
+    def _why_none_is_ready(self, model: str, traffic: InEffect) -> str:
         tags = [version for version, weight in traffic.traffic.items() if weight > 0]
         return "; ".join(f"{tag}: {self._connections.reason(release_name(model, tag))}" for tag in tags)
 
     def _update_splits(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
-        models = self._table.models if self._table else {}
         self._splits = {
-            model: split for model, traffic in models.items() if (split := self._split(model, traffic)) is not None
+            model: split
+            for model, traffic in self.in_effect.items()
+            if (split := self._split(model, traffic)) is not None
         }
-        self._tags = {(model, tag): tag for model in models for tag in self._versions(model)}
-        self._tags |= {
-            (model, label): tag for model, traffic in models.items() for label, tag in traffic.labels.items()
+        models = self.table.models if self.table else {}
+        self._sticky = {model: traffic.sticky for model, traffic in models.items() if traffic.sticky}
+        self._tags = {(model, tag): tag for model in self.in_effect for tag in self._versions(model)}
+        labels = {
+            (model, label): self._meaning(model, label, tag)
+            for model, traffic in self.in_effect.items()
+            for label, tag in traffic.labels.items()
         }
+        self._tags |= labels
+        before = {key: tag for key, tag in self._meant.items() if key in labels}
+        self._meant = before | {(model, label): tag for (model, label), tag in labels.items() if self.route(model, tag)}
 
-    def _split(self, model: str, traffic: ModelTraffic) -> Split | None:
-        """The shares of the table's ready versions, else of those that answered before it and still can."""
+    def _split(self, model: str, traffic: InEffect) -> Split | None:
+        """The shares of the ready versions in effect, else of those that answered before it and still can."""
         shares = self._ready(model, traffic.traffic)
         if shares:
             self._answered[model] = shares
@@ -192,5 +247,4 @@ class Directory:
         return Split(tuple(shares), tuple(accumulate(shares.values()))) if shares else None
 
     def _ready(self, model: str, weights: Mapping[str, float]) -> dict[str, float]:
-        routes = self._connections.routes
-        return {tag: weight for tag, weight in weights.items() if weight > 0 and release_name(model, tag) in routes}
+        return {tag: weight for tag, weight in weights.items() if weight > 0 and self.route(model, tag)}

@@ -9,43 +9,43 @@ import random
 import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
 from serve_app.config.gateway import LimitsConfig, TrafficTable
+from serve_app.data_plane.accounting import Accounting
+from serve_app.data_plane.answering import response_of, wanted
 from serve_app.data_plane.cluster import Cluster
 from serve_app.data_plane.directory import Directory
-from serve_app.data_plane.explaining import visits_of
+from serve_app.data_plane.exchange import Exchange
 from serve_app.data_plane.inline import InlineReleases, JoinedCluster
 from serve_app.data_plane.loop_lag import LoopLag
 from serve_app.data_plane.route import Route
+from serve_app.data_plane.second_try import Attempt, SecondTries
+from serve_app.data_plane.stickiness import is_in_body, user_of
+from serve_app.data_plane.streaming import Streaming
 from serve_app.data_plane.validation import validate
 from serve_app.errors import (
-    DeadlineExceeded,
     DeadlineUnreachable,
     Forbidden,
     InvalidInput,
     InvalidTable,
-    ModelNotReady,
     NotSupported,
     ReplicaLost,
-    RequestError,
     ServeAppError,
 )
 from serve_app.observability.request_log import UNKNOWN, RequestLog
 from serve_app.protocol.call import Call
+from serve_app.release.control import ReleaseControl
+from serve_app.release.messages import Feedback
 from serve_app.types import (
     DEFAULT_PRIORITY,
-    Block,
-    BlockEntry,
-    EntryResult,
     InferenceRequest,
     InferenceResponse,
     ReleaseInfo,
-    Tensors,
 )
 
 logger = logging.getLogger("serve_app.data_plane")
@@ -56,6 +56,24 @@ LOOP_PASSES = 2  # times that a request waits for the event loop's turn outside 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a data plane may have beside a cluster.
+
+    Attributes:
+        inline: The releases of this process; they come and go with the traffic table.
+        explains: Whether requests may ask what was done for them.
+        control: Who moves traffic between versions; without it the declared table holds.
+    """
+
+    inline: InlineReleases | None = None
+    explains: bool = False
+    control: ReleaseControl | None = None
+
+
+NO_OPTIONS = Options()
+
+
 class DataPlane:
     """Validates a request, chooses its release, has it executed and accounts for it.
 
@@ -63,11 +81,11 @@ class DataPlane:
         cluster: Where the releases run.
         limits: Bounds on one request.
         log: Told once about every request, whatever became of it.
-        random_point: Gives numbers in [0, 1) that choose among the shares of a traffic split.
-        inline: The releases of this process; they come and go with the traffic table.
-        explains: Whether requests may ask what was done for them.
+        random_point: Gives numbers in [0, 1) that choose among the shares of a traffic split, and what is copied.
+        options: What there is beside.
 
     Attributes:
+        control: As of `Options`.
         table_fault: Why the last `user_config` was not taken into use; empty if it was.
     """
 
@@ -77,21 +95,23 @@ class DataPlane:
         limits: LimitsConfig,
         log: RequestLog,
         random_point: Callable[[], float] = random.random,
-        *,
-        inline: InlineReleases | None = None,
-        explains: bool = False,
+        options: Options = NO_OPTIONS,
     ) -> None:
-        self.inline = inline or InlineReleases()
+        self.inline, self.control = options.inline or InlineReleases(), options.control
         self.directory = Directory(JoinedCluster(cluster, self.inline))
         self.limits = limits
         self.table_fault = ""
-        self._log, self._random_point, self._explains = log, random_point, explains
+        self._accounting = Accounting(log, self.directory, random_point)
+        self._exchange = Exchange(self.control, self.directory, self._accounting) if self.control else None
+        self._random_point, self._explains = random_point, options.explains
         self._id_prefix, self._ids = secrets.token_hex(6), itertools.count(1)
         self._watch: asyncio.Task[None] | None = None
         self._lag = LoopLag()
+        self._streaming = Streaming(self._accounting, self._admit_stream, self._route_again, limits.timeout_s)
+        self._second = SecondTries(self._route_anew, self.directory.changed, self._execute)
 
     def set_table(self, table: TrafficTable) -> None:
-        """Take a new traffic table into use and, the first time, start to watch the cluster.
+        """Take a new traffic table into use; the first time, start to watch the cluster and to ask the controller.
 
         Raises:
             InvalidTable: It changes a release of this process; the old table stays.
@@ -101,6 +121,8 @@ class DataPlane:
         if self._watch is None:
             self._watch = asyncio.get_running_loop().create_task(self.directory.watch())
             self._lag.start()
+            if self._exchange is not None:
+                self._exchange.start()
 
     def configure(self, user_config: Mapping[str, object]) -> None:
         """Take the traffic table of a `user_config` into use, or keep the old one and say why.
@@ -119,8 +141,10 @@ class DataPlane:
             self.table_fault = ""
 
     async def close(self) -> None:
-        """Stop watching the cluster and write what the log holds back."""
-        self._log.flush()
+        """Stop watching the cluster and asking the controller, and write what the log holds back."""
+        await self._accounting.close()
+        if self._exchange is not None:
+            await self._exchange.close()
         self._lag.stop()
         if self._watch is not None:
             self._watch.cancel()
@@ -129,10 +153,23 @@ class DataPlane:
         await self.directory.close()
         await self.inline.close()
 
+    async def informed(self) -> None:
+        """Return once the controller, if there is one, has said what should hold, or did not answer in time."""
+        if self._exchange is not None:
+            await self._exchange.asked()
+
+    def feedback(self, items: Sequence[Feedback]) -> None:
+        """Count what became known about answers, here or at the gateway replica that gave them.
+
+        Raises:
+            InvalidInput: An item has an id, label or value out of bounds; none was counted.
+        """
+        self._accounting.feedback(items)
+
     def refused(self, model: str, request_id: str, error: Exception) -> None:
         """Account for a request that could not be decoded, or whose answer could not be encoded."""
         served = model if model in self.directory.models else UNKNOWN
-        self._log.failed(InferenceRequest(served, {}, request_id=request_id), UNKNOWN, 0.0, error)
+        self._accounting.failed(InferenceRequest(served, {}, request_id=request_id), UNKNOWN, 0.0, error)
 
     def request_id(self, given: str = "") -> str:
         """The client's identity for a request where it can be logged and sent back, else one no other request has."""
@@ -169,12 +206,14 @@ class DataPlane:
             DeadlineUnreachable: What is ahead takes longer than it allows; this is accounted for.
             RequestError, ModelNotReady: As `signature`.
         """
-        route = self.directory.resolve(call.model_name, call.model_version, self._random_point())
+        if not call.model_version and is_in_body(self.directory.sticky(call.model_name)):
+            return  # nobody knows yet where it goes
+        route = self.directory.resolve(call.model_name, call.model_version, self._random_point(), call.user)
         try:
             route.coalescer.admit(1, DEFAULT_PRIORITY, self._time_left_s(route, call.timeout_s))
         except DeadlineUnreachable as error:
-            request = InferenceRequest(call.model_name, {}, request_id=call.request_id)
-            self._log.failed(request, route.info.version, 0.0, error)
+            request = InferenceRequest(call.model_name, {}, call.model_version, request_id=call.request_id)
+            self._accounting.failed(request, route.info.version, 0.0, error)
             raise
 
     async def infer(self, request: InferenceRequest) -> InferenceResponse:
@@ -194,21 +233,27 @@ class DataPlane:
         if not request.request_id:
             request = replace(request, request_id=self.request_id())
         route: Route | None = None
+        was_lost = False
         try:
             self._check_explained(request)
-            route = self.directory.resolve(request.model_name, request.model_version, point)
+            route = self._route(request, point)
             validate(request, route.info, self.limits.max_request_rows)
             deadline = started + self._time_left_s(route, request.timeout_s)
+            attempt = Attempt(route)
             try:
-                response = await self._execute(route, request, deadline)
-            except ReplicaLost:  # inference may be repeated: once more, on any version the request may go to
-                route = await self._route_again(route, request, deadline)
-                response = await self._execute(route, request, deadline)
+                response = await self._execute(attempt, request, deadline)
+            except ReplicaLost as lost:
+                if was_lost := lost.was_sent:
+                    self._accounting.lost(request, route.info.version, lost)
+                try:
+                    response = await self._second.answer(lost, attempt, request, deadline)
+                finally:
+                    route = attempt.route
         except BaseException as error:  # also a client that left, and whatever is not ours: every request is counted
             version = route.info.version if route else getattr(error, "version", request.model_version)
-            self._log.failed(request, version, time.perf_counter() - started, error)
+            self._accounting.failed(request, version, time.perf_counter() - started, error, was_lost=was_lost)
             raise
-        self._log.answered(request, response, time.perf_counter() - started)
+        self._accounting.answered(request, response, time.perf_counter() - started, was_lost=was_lost)
         return response
 
     async def stream(self, request: InferenceRequest) -> AsyncGenerator[InferenceResponse, None]:
@@ -221,7 +266,7 @@ class DataPlane:
         """
         point = self._random_point()
         try:
-            route = self.directory.resolve(request.model_name, request.model_version, point)
+            route = self._route(request, point)
         except ServeAppError:
             route = None  # as for a model of one response, which says and accounts why
         if route is None or not route.info.decoupled:
@@ -229,99 +274,39 @@ class DataPlane:
             return
         if not request.request_id:
             request = replace(request, request_id=self.request_id())
-        async with aclosing(self._accounted(route, request)) as responses:
+        async with aclosing(self._streaming.answer(route, request)) as responses:
             async for response in responses:
                 yield response
 
-    async def _accounted(self, route: Route, request: InferenceRequest) -> AsyncGenerator[InferenceResponse, None]:
-        """The responses of a decoupled model, with one line in the log for all of them."""
-        started = time.perf_counter()
-        total = _response(route, request, {}, EntryResult())
-        try:
-            self._check_explained(request, is_decoupled=True)
-            validate(request, route.info, self.limits.max_request_rows)
-            deadline = started + self._time_left_s(route, request.timeout_s)
-            async with aclosing(self._responses(route, request, deadline)) as responses:
-                async for response in responses:
-                    total.model_version = response.model_version
-                    total.timings = total.timings.then(response.timings)
-                    yield response
-        except BaseException as error:  # as in `infer`
-            self._log.failed(request, total.model_version, time.perf_counter() - started, error)
-            raise
-        self._log.answered(request, total, time.perf_counter() - started)
+    def _route(self, request: InferenceRequest, point: float) -> Route:
+        """Where a request goes: to the version that it names, else to its user's, else to the one `point` draws."""
+        user = user_of(self.directory.sticky(request.model_name), request)
+        return self.directory.resolve(request.model_name, request.model_version, point, user)
 
-    async def _responses(
-        self, route: Route, request: InferenceRequest, deadline: float
-    ) -> AsyncGenerator[InferenceResponse, None]:
-        """The responses of a decoupled model; a replica lost before the first one costs nothing but time."""
-        has_begun = False
-        try:
-            async with aclosing(self._streamed(route, request, deadline)) as responses:
-                async for response in responses:
-                    has_begun = True
-                    yield response
-            return
-        except ReplicaLost:
-            if has_begun:
-                raise
-        again = await self._route_again(route, request, deadline)
-        if not again.info.decoupled:
-            raise ReplicaLost(route.info.release)
-        async with aclosing(self._streamed(again, request, deadline)) as responses:
-            async for response in responses:
-                yield response
-
-    async def _streamed(
-        self, route: Route, request: InferenceRequest, deadline: float
-    ) -> AsyncGenerator[InferenceResponse, None]:
-        """What one release responds.
-
-        Raises:
-            DeadlineExceeded: The next response takes too long.
-        """
-        left_s = max(0.0, deadline - time.perf_counter())
-        entry = BlockEntry(request.rows, request.request_id, left_s, request.parameters, request.priority)
-        async with aclosing(route.client.stream(Block(request.inputs, (entry,)))) as replies:
-            while True:
-                try:
-                    async with asyncio.timeout(left_s):
-                        reply = await anext(replies, None)
-                except TimeoutError:
-                    raise DeadlineExceeded(route.info.release, left_s) from None
-                if reply is None:
-                    return
-                (result,) = reply.results
-                if result.error is not None:
-                    raise result.error
-                yield _response(route, request, _wanted(reply.outputs, request, route.info), result)
-                left_s = self.limits.timeout_s
+    def _route_anew(self, request: InferenceRequest) -> Route:
+        route = self._route(request, self._random_point())
+        validate(request, route.info, self.limits.max_request_rows)
+        return route
 
     async def _route_again(self, lost: Route, request: InferenceRequest, deadline: float) -> Route:
-        """A route for a request whose replica died, waiting for one until its deadline if there is none."""
-        while True:
-            try:
-                route = self.directory.resolve(request.model_name, request.model_version, self._random_point())
-                validate(request, route.info, self.limits.max_request_rows)
-            except ModelNotReady:
-                try:
-                    await self.directory.changed(deadline - time.perf_counter())
-                except TimeoutError:
-                    raise ReplicaLost(lost.info.release) from None
-            except RequestError:  # it was right for the version that died; it is not the caller's to change
-                raise ReplicaLost(lost.info.release) from None
-            else:
-                return route
+        return await self._second.route_again(lost, request, deadline)
 
-    async def _execute(self, route: Route, request: InferenceRequest, deadline: float) -> InferenceResponse:
+    async def _execute(self, attempt: Attempt, request: InferenceRequest, deadline: float) -> InferenceResponse:
+        route = attempt.route
         if route.info.decoupled:
             raise NotSupported(
                 f"model {request.model_name!r} has any number of responses to a request: ask it by gRPC "
                 "ModelStreamInfer, or by POST to its /generate_stream"
             )
-        coalesced = await route.coalescer.submit(request, max(0.0, deadline - time.perf_counter()))
-        outputs = _wanted(coalesced.outputs, request, route.info)
-        return _response(route, request, outputs, coalesced.result, coalesced.queued_s)
+        left_s = max(0.0, deadline - time.perf_counter())
+        coalesced = await route.coalescer.submit(request, left_s, alone=attempt.is_alone)
+        outputs = wanted(coalesced.outputs, request, route.info)
+        return response_of(route, request, outputs, coalesced.result, coalesced.queued_s)
+
+    def _admit_stream(self, route: Route, request: InferenceRequest) -> float:
+        self._check_explained(request, is_decoupled=True)
+        validate(request, route.info, self.limits.max_request_rows)
+        return self._time_left_s(route, request.timeout_s)
 
     def _check_explained(self, request: InferenceRequest, *, is_decoupled: bool = False) -> None:
         if request.explain and not self._explains:
@@ -357,25 +342,3 @@ def _table_of(user_config: Mapping[str, object]) -> TrafficTable:
     except ValidationError as error:
         faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise InvalidTable("; ".join(faults)) from None
-
-
-def _response(
-    route: Route, request: InferenceRequest, outputs: Tensors, result: EntryResult, queued_s: float = 0.0
-) -> InferenceResponse:
-    return InferenceResponse(
-        request.model_name,
-        route.info.version,
-        outputs,
-        route.info.prediction,
-        request.id,
-        request.request_id,
-        result.timings,
-        queued_s,
-        result.left_out,
-        visits_of(result, route.info, request.rows) if request.explain else (),
-    )
-
-
-def _wanted(outputs: Tensors, request: InferenceRequest, info: ReleaseInfo) -> Tensors:
-    names = request.outputs or tuple(spec.name for spec in info.outputs)
-    return {name: outputs[name] for name in names}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from serve_app.batching.coalescer import Coalescer
+from serve_app.data_plane import rendezvous
 from serve_app.data_plane.cluster import ReleaseClient, ReleaseState
 from serve_app.types import Block, BlockReply, ReleaseInfo
 
@@ -52,6 +53,12 @@ class Split:
     def pick(self, point: float) -> str:
         """The version whose share holds `point`, in [0, 1)."""
         return self.versions[min(bisect(self.sums, point * self.sums[-1]), len(self.versions) - 1)]
+
+    def pick_for(self, model: str, user: str) -> str:
+        """The version that a user of the model always gets, as long as the shares stay."""
+        starts = (0.0, *self.sums[:-1])
+        weights = {tag: end - start for tag, start, end in zip(self.versions, starts, self.sums, strict=True)}
+        return rendezvous.pick(model, user, weights)
 
     def share(self, version: str) -> float:
         """Percent of the traffic that `version` gets."""

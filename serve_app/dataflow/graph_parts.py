@@ -65,7 +65,7 @@ def graph_parts(
         raise ConfigError(f"{args.release}: graph: {error}") from error
     device = next((model.device for model in models.values() if model.device != "cpu"), "cpu")
     limits, threads = [node.limits for node in local], max((node.threads for node in local), default=1)
-    manifest = signature_of(graph, plan, limits)
+    manifest = signature_of(graph, plan, limits, idempotent=all(model.idempotent for model in models.values()))
     runtime = GraphRuntime(plan, device, tuple(remotes.values()))
     runtime.check()
     return Parts(manifest, (runtime,), threads, plan.waits, plan.samples, runtime.close)
@@ -114,7 +114,13 @@ def _local(
     if batching.ragged is not None:
         predict = ByLength(predict, batching.ragged, outputs, args.release).predict
     model = NodeModel(
-        inputs, outputs, predict, profile=profile, device=runtime.device, is_ragged=batching.ragged is not None
+        inputs,
+        outputs,
+        predict,
+        profile=profile,
+        device=runtime.device,
+        is_ragged=batching.ragged is not None,
+        idempotent=manifest.idempotent,
     )
     return _LocalNode(model, limits, source.threads)
 

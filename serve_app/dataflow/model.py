@@ -183,4 +183,5 @@ def _info(args: ReleaseArgs, manifest: Manifest, batching: BatchingConfig, devic
         allowed_rows=batching.allowed_rows,
         decoupled=manifest.decoupled,
         is_ragged=batching.ragged is not None,
+        idempotent=manifest.idempotent,
     )

@@ -24,6 +24,7 @@ class NodeModel:
         version: Whose version it is, as `serve-app show` and explanations say it.
         device: Where it runs.
         is_ragged: Whether its inputs may have any length along axis 1.
+        idempotent: As of `ReleaseInfo`; unknown of other servers' models, and taken for true.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -34,6 +35,7 @@ class NodeModel:
     version: str = ""
     device: str = "cpu"
     is_ragged: bool = False
+    idempotent: bool = True
 
 
 @dataclass(slots=True)

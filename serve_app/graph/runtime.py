@@ -54,8 +54,10 @@ def unfit_for_graphs(manifest: Manifest) -> str:
     return "a decoupled model has any number of responses, a node has one" if manifest.decoupled else ""
 
 
-def signature_of(graph: GraphConfig, plan: Plan, nodes: Iterable[BatchingConfig]) -> Manifest:
-    """The graph as if it were one model, with the tightest of its nodes' limits."""
+def signature_of(
+    graph: GraphConfig, plan: Plan, nodes: Iterable[BatchingConfig], *, idempotent: bool = True
+) -> Manifest:
+    """The graph as if it were one model, with the tightest of its nodes' limits; idempotent if all its models are."""
     rows, nbytes = zip(*((node.max_rows, node.max_batch_bytes) for node in (BatchingConfig(), *nodes)), strict=True)
     return Manifest(
         format=Format.PYTHON,
@@ -63,6 +65,7 @@ def signature_of(graph: GraphConfig, plan: Plan, nodes: Iterable[BatchingConfig]
         outputs=tuple(map(_config, plan.outputs)),
         prediction=graph.prediction,
         golden=graph.golden,
+        idempotent=idempotent,
         batching=BatchingConfig(max_rows=min(rows), max_batch_bytes=min(nbytes)),
     )
 

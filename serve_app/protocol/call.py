@@ -6,13 +6,16 @@ import re
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
+from serve_app.config.base import NAME_PATTERN
 from serve_app.errors import InvalidInput
 
 TIMEOUT_FIELD, TENANT_FIELD, EXPLAIN_FIELD = "x-request-timeout-seconds", "x-tenant-id", "x-explain"
-MAX_TENANT = 128
+VERSION_FIELD = "x-model-version"
+MAX_TENANT = MAX_NAME = 128
 _SECONDS = re.compile(r"[0-9]{0,15}\.?[0-9]{1,15}")
 _FLAGS = {"1": True, "true": True, "0": False, "false": False}
 _TENANT = re.compile(r"[\x20-\x7e]+")
+_NAME = re.compile(NAME_PATTERN)
 
 
 class Call(NamedTuple):  # not a dataclass: one is made for every request, and a frozen one takes three times as long
@@ -20,11 +23,12 @@ class Call(NamedTuple):  # not a dataclass: one is made for every request, and a
 
     Attributes:
         model_name: From the URL.
-        model_version: A version tag or label from the URL, or empty.
+        model_version: A version tag or label from the URL or a header, or empty.
         request_id: Identity in logs; may be empty.
         timeout_s: Seconds from now until the answer is of no more use; None if the headers do not say.
         tenant: Whose request it is; may be empty.
         explain: Whether the answer is to be explained.
+        user: Who is kept at one version, where a header or cookie says it; may be empty.
     """
 
     model_name: str
@@ -33,6 +37,7 @@ class Call(NamedTuple):  # not a dataclass: one is made for every request, and a
     timeout_s: float | None = None
     tenant: str = ""
     explain: bool = False
+    user: str = ""
 
 
 def timeout_s_of(field: str) -> float | None:
@@ -63,6 +68,26 @@ def tenant_of(field: str) -> str:
         raise InvalidInput(f"header {TENANT_FIELD!r}", f"has {len(field)} characters, the limit is {MAX_TENANT}")
     if not _TENANT.fullmatch(field):
         raise InvalidInput(f"header {TENANT_FIELD!r}", f"is {field[:40]!a}, must be printable ASCII")
+    return field
+
+
+def version_of(field: str, told: str) -> str:
+    """The version tag or label that a request asks for; empty if it leaves that to the split.
+
+    Args:
+        field: `x-model-version`; may be empty.
+        told: What its URL or message says, or empty.
+
+    Raises:
+        InvalidInput: The field is no name, or another one than the request says itself.
+    """
+    if not field:
+        return told
+    if len(field) > MAX_NAME or not _NAME.fullmatch(field):
+        reason = f"is {field[:40]!a}, must be a version tag or label of at most {MAX_NAME} characters"
+        raise InvalidInput(f"header {VERSION_FIELD!r}", reason)
+    if told and told != field:
+        raise InvalidInput(f"header {VERSION_FIELD!r}", f"is {field!r}, the request itself says {told[:MAX_NAME]!a}")
     return field
 
 

@@ -77,6 +77,7 @@ def _request(call: Call, inputs: dict[str, Array], identity: str, parameters: Pa
         priority=priority(parameters),
         tenant=call.tenant,
         explain=explain(parameters, call.explain),
+        user=call.user,
     )
 
 

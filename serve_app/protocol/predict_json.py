@@ -35,10 +35,12 @@ def decode_request(body: bytes, info: ReleaseInfo, call: Call) -> InferenceReque
     return InferenceRequest(
         info.model,
         inputs,
+        call.model_version,
         request_id=call.request_id,
         timeout_s=call.timeout_s,
         tenant=call.tenant,
         explain=call.explain,
+        user=call.user,
     )
 
 

@@ -126,6 +126,7 @@ def _request(inputs: dict[str, Array], call: Call, outputs: tuple[str, ...] = ()
         timeout_s=call.timeout_s,
         tenant=call.tenant,
         explain=call.explain,
+        user=call.user,
     )
 
 

@@ -80,6 +80,7 @@ def _from_json(body: bytes, info: ReleaseInfo, call: Call) -> tuple[InferenceReq
         timeout_s=call.timeout_s,
         tenant=call.tenant,
         explain=call.explain,
+        user=call.user,
     )
     return request, _encode_one if alone else _encode_all
 

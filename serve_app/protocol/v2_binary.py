@@ -76,6 +76,7 @@ def decode_raw(body: bytes, info: ReleaseInfo, call: Call) -> InferenceRequest:
         timeout_s=call.timeout_s,
         tenant=call.tenant,
         explain=call.explain,
+        user=call.user,
     )
 
 

@@ -68,6 +68,7 @@ def decode_request(message: pb.ModelInferRequest, call: Call) -> tuple[Inference
         priority(parameters),
         call.tenant,
         explain(parameters, call.explain),
+        call.user,
     )
     return request, classes
 

@@ -98,6 +98,7 @@ def decode_request(
         priority(parameters),
         call.tenant,
         explain(parameters, call.explain),
+        call.user,
     )
     return request, form
 

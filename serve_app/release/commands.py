@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from serve_app.config.base import Name, PositiveFloat, StrictModel
+from serve_app.config.base import NO_BOOLEAN, Name, PositiveFloat, StrictModel
 from serve_app.config.rollout import Percent, RolloutConfig, Seconds
 
 Text = Annotated[str, Field(max_length=500)]
 Actor = Annotated[str, Field(max_length=200, pattern=r"^[\x20-\x7e]*$")]
+Replicas = Annotated[int, Field(ge=1, le=1000), NO_BOOLEAN]
 
 
 class StartRollout(StrictModel):
@@ -77,4 +78,69 @@ class Unlock(StrictModel):
     owner: Annotated[str, Field(min_length=1, max_length=200)]
 
 
-Command = StartRollout | Promote | RollBack | Retire | Lock | Unlock
+class Load(StrictModel):
+    """Deploy a model's applications again, as they were when it was unloaded."""
+
+    verb: Literal["load"] = "load"
+    model: Name
+    actor: Actor = ""
+
+
+class Unload(StrictModel):
+    """Delete a model's applications and remember how they were, traffic or not."""
+
+    verb: Literal["unload"] = "unload"
+    model: Name
+    actor: Actor = ""
+
+
+class Register(StrictModel):
+    """Deploy a version of a model that the traffic table has already; it gets no traffic unless it is the only one."""
+
+    verb: Literal["register"] = "register"
+    model: Name
+    version: Name
+    source: Annotated[str, Field(min_length=1, max_length=2000)]
+    replicas: Replicas = 1
+    actor: Actor = ""
+
+
+class Scale(StrictModel):
+    """Give a version so many replicas, without a restart of those there are."""
+
+    verb: Literal["scale"] = "scale"
+    model: Name
+    version: Name | None = Field(default=None, description="null: the model's only one.")
+    min_replicas: Replicas = 1
+    max_replicas: Replicas = 1
+    actor: Actor = ""
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Scale:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(f"min_replicas {self.min_replicas} is over max_replicas {self.max_replicas}")
+        return self
+
+
+class SetDefault(StrictModel):
+    """Give all of a model's traffic to a version that is deployed."""
+
+    verb: Literal["set-default"] = "set-default"
+    model: Name
+    version: Name
+    actor: Actor = ""
+
+
+class Unregister(StrictModel):
+    """Delete a version that has neither traffic nor a label."""
+
+    verb: Literal["unregister"] = "unregister"
+    model: Name
+    version: Name | None = Field(default=None, description="null: the model's only one.")
+    actor: Actor = ""
+
+
+Verb = Load | Unload | Register | Scale | SetDefault | Unregister
+"""What other servers' clients ask for; `serve_app.release.verbs` does it."""
+
+Command = StartRollout | Promote | RollBack | Retire | Lock | Unlock | Verb

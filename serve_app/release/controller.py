@@ -12,18 +12,20 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from serve_app.errors import CommandRefused
+from serve_app.config.rollout import RolloutConfig
 from serve_app.observability.metrics import MetricSink
-from serve_app.release.commands import Command, Lock, Promote, Retire, RollBack, StartRollout, Unlock
+from serve_app.release.commands import Command, Lock, Promote, Retire, RollBack, StartRollout, Unlock, Verb
 from serve_app.release.control import Applications, Document
 from serve_app.release.events import MAX_SHOWN, Events
 from serve_app.release.gateways import Gateways
 from serve_app.release.journal import Journal, Store
 from serve_app.release.messages import GatewayReport, LiveTable
-from serve_app.release.records import LockRecord, RolloutRecord
+from serve_app.release.records import LockRecord, RolloutRecord, Routing
 from serve_app.release.retirements import Retirements
 from serve_app.release.rollouts import Rollouts
 from serve_app.release.status import experiment_document, rollout_document, status_document
+from serve_app.release.unloaded import UnloadedApplications
+from serve_app.release.verbs import Verbs
 
 logger = logging.getLogger("serve_app.releases")
 
@@ -68,6 +70,8 @@ class Controller:
         self.gateways = Gateways(clock)
         self.rollouts = Rollouts(self.gateways, self.journal, self.events, clock)
         self.retirements = Retirements(applications, self.journal, self.events, clock)
+        self._unloaded = UnloadedApplications(self.journal)
+        self._verbs = Verbs(applications, self.rollouts.routing, self._move, self._unloaded)
         self.lock: LockRecord | None = None
         self._turn = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
@@ -83,6 +87,7 @@ class Controller:
             self.gateways.restore(record)
         self.rollouts.restore(saved.rollouts, saved.revision)
         self.retirements.restore(saved.retirements)
+        self._unloaded.restore(saved.unloaded)
         self.events.restore(await self.journal.ask(self._store.events, MAX_SHOWN))
         self._watch = asyncio.get_running_loop().create_task(self._look_for_ever())
 
@@ -124,6 +129,8 @@ class Controller:
             await self.journal.ask(self._store.release_lock, APPLY, command.owner)
             self.lock = None
             return {}
+        if isinstance(command, Verb):
+            return await self._verbs(command)
         async with self._turn:
             if isinstance(command, Retire):
                 self.retirements.add(command.releases, command.after_s, command.actor)
@@ -154,14 +161,19 @@ class Controller:
             await self._webhooks.deliver_due(self._clock())
         await self._prune()
 
-    async def _rollout(self, command: Command) -> RolloutRecord:
+    async def _move(self, model: str, routing: Routing, actor: str) -> None:
+        """Give a model another routing at once, as a verb of another server asks."""
+        config = RolloutConfig(strategy="all-at-once")
+        start = StartRollout(model=model, traffic=routing.traffic, labels=routing.labels, rollout=config, actor=actor)
+        async with self._turn:
+            await self.rollouts.start(start)
+
+    async def _rollout(self, command: StartRollout | Promote | RollBack) -> RolloutRecord:
         if isinstance(command, StartRollout):
             return await self.rollouts.start(command)
         if isinstance(command, Promote):
             return await self.rollouts.promote(command)
-        if isinstance(command, RollBack):
-            return await self.rollouts.roll_back(command)
-        raise CommandRefused(f"{command.verb!r} is no verb of the controller")
+        return await self.rollouts.roll_back(command)
 
     async def _lock(self, command: Lock) -> Document:
         now_s = self._clock()

@@ -64,11 +64,11 @@ class Journal:
         for key in events[:-MAX_HELD_EVENTS]:
             del self._held[key]
 
-    async def write(self, revision: int) -> bool:
+    async def write(self, revision: int | None) -> bool:
         """Write what is held; whether all of it is kept now."""
         return await self.keep(revision)
 
-    async def keep(self, revision: int, *changes: Record | Forgotten) -> bool:
+    async def keep(self, revision: int | None, *changes: Record | Forgotten) -> bool:
         """Write what is held and some changes more, which are not held where that fails; whether they are kept."""
         async with self._turn:
             held = dict(self._held)

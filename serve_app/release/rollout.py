@@ -92,6 +92,9 @@ def routing_of(record: RolloutRecord) -> Routing:
     """Who answers in the record's present state."""
     if record.phase is Phase.SUCCEEDED:
         return record.after
+    if record.phase is Phase.WAITING:  # gateways look only for versions that are named
+        named = {version: 0.0 for version in (*record.after.traffic, *record.after.labels.values())}
+        return Routing({**named, **record.before.traffic}, record.before.labels)
     if record.phase not in (Phase.RUNNING, Phase.PAUSED):
         return record.before
     share = stages_of(config_of(record))[record.step].percent / 100

@@ -107,7 +107,7 @@ class Rollouts:
             if same_routing(last.after, after):
                 return last
             raise CommandRefused(f"{model} has a rollout under way ({said(last.after)}); roll it back or wait for it")
-        if last is not None and last.phase is Phase.SUCCEEDED and same_routing(before, after, last.after):
+        if last is not None and last.phase is Phase.SUCCEEDED and last.after == after and same_routing(before, after):
             return last
         now_s = self._clock()
         record = RolloutRecord(

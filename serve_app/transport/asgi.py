@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from functools import partial
 from http import HTTPStatus
 
 import orjson
@@ -34,6 +36,7 @@ HEAD_FIELDS = {
     b"content-encoding": "coding",
     b"accept-encoding": "accept",
     b"x-explain": "explain",
+    b"x-model-version": "version",
 }
 
 
@@ -168,7 +171,14 @@ def _length_and_head(scope: Scope) -> tuple[int, RequestHead]:
             length = int(value) if value.isdigit() and len(value) < 20 else 0
         elif field := HEAD_FIELDS.get(name):
             fields.setdefault(field, value.decode("latin-1"))
-    return length, RequestHead(**fields)
+    return length, RequestHead(**fields, lookup=partial(_field_of, scope["headers"]))
+
+
+def _field_of(headers: Iterable[tuple[bytes, bytes]], name: str) -> str | None:
+    """What a header says; cookies may come one by one, and no other header's second value counts."""
+    wanted = name.encode()
+    values = [value.decode("latin-1") for found, value in headers if found == wanted]
+    return "; ".join(values if name == "cookie" else values[:1])
 
 
 def _not_allowed(scope: Scope) -> HttpResponse:

@@ -88,7 +88,9 @@ def _encode_v2_classes(form: OutputForm, signature: Signature, response: Inferen
 
 def _decode_predict(body: Body, call: Call, signature: Signature) -> tuple[InferenceRequest, Encode]:
     _refuse_binary(body, "/predict")
-    return predict_json.decode_request(body.content, signature(call.model_name, ""), call), _encode_predict
+    return predict_json.decode_request(
+        body.content, signature(call.model_name, call.model_version), call
+    ), _encode_predict
 
 
 def _encode_predict(response: InferenceResponse) -> Answer:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 from http import HTTPStatus
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from serve_app.data_plane.plane import DataPlane
+from serve_app.data_plane.stickiness import user_in_head
 from serve_app.errors import NotSupported, ServeAppError, TooLarge
 from serve_app.protocol.call import (
     EXPLAIN_FIELD,
     TENANT_FIELD,
     TIMEOUT_FIELD,
+    VERSION_FIELD,
     Call,
     explain_of,
     tenant_of,
     timeout_s_of,
+    version_of,
 )
 from serve_app.protocol.generate_json import decode_request, encode_response
 from serve_app.transport.compression import Decompressor
@@ -85,8 +90,7 @@ class Generate:
             return first
 
     async def _decoded(self, request: Request) -> InferenceRequest:
-        name, version = request.path_params["model"], request.path_params.get("version", "")
-        headers = request.headers
+        name, headers = request.path_params["model"], request.headers
         request_id = self._plane.request_id(headers.get("x-request-id", ""))
         try:
             body = await request.body()
@@ -94,10 +98,8 @@ class Generate:
                 body = await self._decompressed(body, coding)
             if len(body) > (limit := self._plane.limits.max_json_bytes):
                 raise TooLarge("the JSON in the body", len(body), limit, "bytes")
-            timeout_s, tenant = timeout_s_of(headers.get(TIMEOUT_FIELD, "")), tenant_of(headers.get(TENANT_FIELD, ""))
-            explain = explain_of(request.url.query, headers.get(EXPLAIN_FIELD, ""))
-            call = Call(name, version, request_id, timeout_s, tenant, explain)
-            decoded = decode_request(body, self._plane.signature(name, version), call)
+            call = self._call(request, request_id)
+            decoded = decode_request(body, self._plane.signature(name, call.model_version), call)
             if decoded.explain:
                 raise NotSupported("flat JSON has no room for an explanation: ask for it with /infer")
             return decoded
@@ -105,9 +107,25 @@ class Generate:
             self._plane.refused(name, request_id, error)
             raise
 
+    def _call(self, request: Request, request_id: str) -> Call:
+        name, headers = request.path_params["model"], request.headers
+        return Call(
+            name,
+            version_of(headers.get(VERSION_FIELD, ""), request.path_params.get("version", "")),
+            request_id,
+            timeout_s_of(headers.get(TIMEOUT_FIELD, "")),
+            tenant_of(headers.get(TENANT_FIELD, "")),
+            explain_of(request.url.query, headers.get(EXPLAIN_FIELD, "")),
+            user_in_head(self._plane.directory.sticky(name), partial(_field_of, headers)),
+        )
+
 
 _GONE = Response(status_code=HTTPStatus.NO_CONTENT)
 """For a client that left: nobody reads it."""
+
+
+def _field_of(headers: Headers, name: str) -> str | None:
+    return "; ".join(headers.getlist(name)) if name == "cookie" else headers.get(name)
 
 
 async def _first(responses: AsyncGenerator[InferenceResponse, None]) -> tuple[InferenceResponse, ...]:

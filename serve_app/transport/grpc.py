@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from functools import partial
 from importlib.metadata import version as package_version
@@ -17,6 +17,7 @@ from tritonclient.grpc import service_pb2 as pb
 from serve_app.data_plane.cluster import ReleaseState
 from serve_app.data_plane.plane import DataPlane
 from serve_app.data_plane.statistics import statistics_of
+from serve_app.data_plane.stickiness import user_in_head
 from serve_app.errors import (
     CapacityError,
     MalformedBody,
@@ -30,24 +31,25 @@ from serve_app.protocol.call import (
     EXPLAIN_FIELD,
     TENANT_FIELD,
     TIMEOUT_FIELD,
+    VERSION_FIELD,
     Call,
     explain_of,
     tenant_of,
     timeout_s_of,
+    version_of,
 )
 from serve_app.protocol.classification import classified
 from serve_app.protocol.v2_grpc import decode_request, encode_response
 from serve_app.protocol.v2_grpc_pages import config_message, metadata_message, statistics_message
 from serve_app.protocol.v2_json import NO_SHARED_MEMORY
+from serve_app.transport.admin import Admin
+from serve_app.transport.grpc_admin import GrpcAdmin, Metadata
 from serve_app.transport.grpc_stream import Interleaved
 from serve_app.transport.pages import EXTENSIONS, SERVER_NAME
 from serve_app.transport.status import grpc_code
 from serve_app.types import InferenceRequest, InferenceResponse
 
 logger = logging.getLogger("serve_app.grpc")
-
-Metadata = Sequence[tuple[str, str | bytes]]
-"""A call's metadata: what headers are for HTTP. Names that end in `-bin` have bytes."""
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 REQUEST_ID_FIELD = "x-request-id"
@@ -56,13 +58,7 @@ _MIN_LEFT_S = 1e-6
 _WANTS_FINAL, _IS_FINAL = "triton_enable_empty_final_response", "triton_final_response"
 _REQUESTS = {method.name: getattr(pb, method.input_type.name) for method in SERVICE.methods}
 
-_LOAD = (
-    "models are not loaded or unloaded by a call: add the release to the applications in the serve YAML, or remove it "
-    "there, and apply the file"
-)
 NOT_SUPPORTED = {
-    "RepositoryModelLoad": _LOAD,
-    "RepositoryModelUnload": _LOAD,
     "TraceSetting": "there are no trace settings: nothing is traced in Triton's way; see GET /metrics",
     "LogSettings": "log settings are neither told nor changed by a call: set logging_config in the serve YAML",
     **{
@@ -89,10 +85,16 @@ class GrpcAnswer(NamedTuple):
 
 
 class GrpcHandler:
-    """Answers all methods; the only code between a server's shell and the data plane."""
+    """Answers all methods; the only code between a server's shell and the data plane.
 
-    def __init__(self, plane: DataPlane) -> None:
+    Args:
+        plane: The data plane.
+        admin: The way to the controller of releases; None where there is none.
+    """
+
+    def __init__(self, plane: DataPlane, admin: Admin | None = None) -> None:
         self._plane = plane
+        self._verbs = GrpcAdmin(plane, admin or Admin()).verbs
         self._pages: dict[str, Callable[..., Awaitable[Message]]] = {
             "ServerLive": self._server_live,
             "ServerReady": self._server_ready,
@@ -112,12 +114,14 @@ class GrpcHandler:
             data: The method's request.
             metadata: The call's own.
         """
-        request_id = self._plane.request_id(next(iter(_values(metadata, REQUEST_ID_FIELD)), ""))
+        request_id = self._plane.request_id(_value(metadata, REQUEST_ID_FIELD))
         try:
             if method == "ModelInfer":
                 response = await self._model_infer(data, metadata, request_id)
             elif method in self._pages:
                 response = await self._pages[method](self._parsed(method, data))
+            elif method in self._verbs:
+                response = await self._verbs[method](self._parsed(method, data), metadata)
             else:
                 raise NotSupported(NOT_SUPPORTED.get(method, f"method {method[:128]!r} is not supported"))
         except Exception as error:  # the outermost frame: whatever it is, the client gets a sentence
@@ -177,9 +181,15 @@ class GrpcHandler:
     ) -> tuple[InferenceRequest, Mapping[str, int]]:
         """The request, and how many classes are wanted instead of an output's scores."""
         with self._accounting(message.model_name, request_id):
-            timeout_s, tenant = _timeout_s(metadata), tenant_of(next(iter(_values(metadata, TENANT_FIELD)), ""))
-            explain = explain_of("", next(iter(_values(metadata, EXPLAIN_FIELD)), ""))
-            call = Call(message.model_name, message.model_version, request_id, timeout_s, tenant, explain)
+            call = Call(
+                message.model_name,
+                version_of(_value(metadata, VERSION_FIELD), message.model_version),
+                request_id,
+                _timeout_s(metadata),
+                tenant_of(_value(metadata, TENANT_FIELD)),
+                explain_of("", _value(metadata, EXPLAIN_FIELD)),
+                user_in_head(self._plane.directory.sticky(message.model_name), partial(_value, metadata)),
+            )
             return decode_request(message, call)
 
     def _encoded(
@@ -289,6 +299,12 @@ def _timeout_s(metadata: Metadata) -> float | None:
     return min(
         (allowed for field in _values(metadata, TIMEOUT_FIELD) if (allowed := timeout_s_of(field))), default=None
     )
+
+
+def _value(metadata: Metadata, name: str) -> str:
+    """What the metadata say; cookies may come one by one, and no other name's second value counts."""
+    values = _values(metadata, name)
+    return "; ".join(values if name == "cookie" else values[:1])
 
 
 def _values(metadata: Metadata, name: str) -> list[str]:

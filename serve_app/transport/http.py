@@ -17,9 +17,18 @@ from typing import NamedTuple, TypeVar
 import orjson
 
 from serve_app.data_plane.plane import DataPlane
-from serve_app.errors import BodyTimeout, CapacityError, DeadlineUnreachable, ModelNotFound, ServeAppError, TooLarge
+from serve_app.data_plane.stickiness import Lookup, user_in_head
+from serve_app.errors import (
+    BodyTimeout,
+    CapacityError,
+    DeadlineUnreachable,
+    ModelNotFound,
+    ServeAppError,
+    TooLarge,
+    Unauthorized,
+)
 from serve_app.protocol import v2_binary
-from serve_app.protocol.call import Call, explain_of, tenant_of, timeout_s_of
+from serve_app.protocol.call import Call, explain_of, tenant_of, timeout_s_of, version_of
 from serve_app.transport.codecs import PREDICT, TENSORFLOW, TORCHSERVE, V2, Body, Codec, Encode
 from serve_app.transport.compression import Decompressor, compressed
 from serve_app.transport.server_timing import server_timing
@@ -102,7 +111,9 @@ class RequestHead(NamedTuple):
         coding: `content-encoding`: how the body is compressed.
         accept: `accept-encoding`: how the answer may be.
         explain: `x-explain`: whether the answer is to be explained.
-        query: What is behind the question mark of the URL, which may say the same.
+        version: `x-model-version`: a version tag or label that wins over the split.
+        query: What is behind the question mark of the URL, which may say whether the answer is to be explained.
+        lookup: Gives any other header, read only where a model's users are kept at a version by it.
     """
 
     request_id: str = ""
@@ -113,7 +124,9 @@ class RequestHead(NamedTuple):
     coding: str = ""
     accept: str = ""
     explain: str = ""
+    version: str = ""
     query: str = ""
+    lookup: Lookup | None = None
 
 
 class InferHandler:
@@ -137,7 +150,7 @@ class InferHandler:
         try:
             if head.coding:
                 body = await self._decompressed(body, head.coding)
-            call = _call(route, head, request_id)
+            call = self._call(route, head, request_id)
             if route.model and body.find(PRIORITY, 0, _json_bytes(route, head, body)) < 0:  # that may go before others
                 self._plane.refuse_hopeless(call)
             request, encode = await _off_loop(len(body), partial(self._decode, route, head, body, call))
@@ -165,6 +178,18 @@ class InferHandler:
         self._plane.refused(route.model or self._plane.directory.default_model or "", request_id, error)
         return error_response(error, request_id)
 
+    def _call(self, route: InferRoute, head: RequestHead, request_id: str) -> Call:
+        directory = self._plane.directory
+        return Call(
+            route.model,
+            version_of(head.version, route.version),
+            request_id,
+            timeout_s_of(head.timeout_s),
+            tenant_of(head.tenant),
+            explain_of(head.query, head.explain),
+            user_in_head(directory.sticky(route.model or directory.default_model or ""), head.lookup),
+        )
+
     def _decode(self, route: InferRoute, head: RequestHead, body: bytes, call: Call) -> tuple[InferenceRequest, Encode]:
         """The request, and what encodes its answer."""
         limit = self._plane.limits.max_json_bytes
@@ -181,15 +206,6 @@ class InferHandler:
         return model
 
 
-def _call(route: InferRoute, head: RequestHead, request_id: str) -> Call:
-    timeout_s, tenant, explain = (
-        timeout_s_of(head.timeout_s),
-        tenant_of(head.tenant),
-        explain_of(head.query, head.explain),
-    )
-    return Call(route.model, route.version, request_id, timeout_s, tenant, explain)
-
-
 async def _off_loop(nbytes: int, work: Callable[[], _T]) -> _T:
     """What `work` gives; in a thread if that copies so many bytes that other requests would notice."""
     return await asyncio.to_thread(work) if nbytes > IN_LOOP_BYTES else work()
@@ -201,6 +217,8 @@ def error_response(error: Exception, request_id: str) -> HttpResponse:
     if isinstance(error, ServeAppError):
         if isinstance(error, CapacityError):
             headers["retry-after"] = str(math.ceil(error.retry_after_s))
+        if isinstance(error, Unauthorized):
+            headers["www-authenticate"] = "Bearer"
         if isinstance(error, BodyTimeout):
             headers["connection"] = "close"  # the rest of the body may still come
         return HttpResponse(http_status(error), orjson.dumps({"error": str(error)}), headers)

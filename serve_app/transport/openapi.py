@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from serve_app.protocol.call import EXPLAIN_FIELD
+from serve_app.protocol.call import EXPLAIN_FIELD, VERSION_FIELD
 from serve_app.transport.openapi_schemas import SCHEMAS, STRING, Schema
 
 JSON, BYTES, EVENTS, TEXT, HTML = (
@@ -40,6 +40,15 @@ _EXPLAIN: list[dict[str, object]] = [
     }
     for name, place in (("explain", "query"), (EXPLAIN_FIELD, "header"))
 ]
+_VERSION: list[dict[str, object]] = [
+    {
+        "name": VERSION_FIELD,
+        "in": "header",
+        "schema": STRING,
+        "description": "A version tag or label that wins over the traffic split.",
+    }
+]
+_INFERS = re.compile(r"/infer$|/generate(_stream)?$|:(predict|classify|regress)$|^/predict$|^/predictions/")
 _PARAMETER = re.compile(r"{(\w+)}")
 
 
@@ -74,6 +83,7 @@ class Operation(NamedTuple):
 _V2, _V1 = "/v2/models/{model}[v]", "/v1/models/{model}[v]"
 _X: Mapping[str, object] = {"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [0, 1, 2]}
 _NOT_DONE = "Not done here, and says why (501)."
+_SWITCHED = "Needs the token of the gateway's args.admin, without which it is off (501)."
 
 OPERATIONS = (
     Operation("/v2", "get", "Name, version and extensions of the server.", "Server"),
@@ -118,8 +128,10 @@ OPERATIONS = (
             Operation(
                 repository + "/index", "post", "Every version, its state and traffic.", "Index", "IndexRequest", {}
             ),
-            Operation(repository + "/models/{model}/load", "post", _NOT_DONE, "Settings"),
-            Operation(repository + "/models/{model}/unload", "post", _NOT_DONE, "Settings"),
+            Operation(
+                repository + "/models/{model}/load", "post", f"Deploy what was unloaded. {_SWITCHED}", "Settings"
+            ),
+            Operation(repository + "/models/{model}/unload", "post", f"Delete its releases. {_SWITCHED}", "Settings"),
         )
     ),
     *(
@@ -175,6 +187,41 @@ OPERATIONS = (
     Operation("/models/{model}", "get", "TorchServe's description.", "Descriptions", query=("customized",)),
     Operation(
         "/models/{model}/{version}", "get", "The same of a version, or `all`.", "Descriptions", query=("customized",)
+    ),
+    Operation(
+        "/models",
+        "post",
+        f"TorchServe's registering. {_SWITCHED}",
+        "Status",
+        query=("url", "model_name", "initial_workers", "synchronous"),
+    ),
+    *(
+        operation
+        for path in ("/models/{model}", "/models/{model}/{version}")
+        for operation in (
+            Operation(path, "put", f"TorchServe's scaling. {_SWITCHED}", "Status", query=("min_worker", "max_worker")),
+            Operation(path, "delete", f"TorchServe's unregistering. {_SWITCHED}", "Status"),
+        )
+    ),
+    Operation("/models/{model}/{version}/set-default", "put", f"All traffic to it. {_SWITCHED}", "Status"),
+    Operation("/v2/releases", "get", "Versions, rollouts, gates and events of every model.", "Settings"),
+    Operation("/v2/releases/{model}", "get", "The same of one model.", "Settings"),
+    Operation("/v2/experiments/{name}", "get", "An experiment's metrics by version, with intervals.", "Settings"),
+    Operation(
+        "/admin/commands",
+        "post",
+        "A command to the controller of releases; needs the cluster's token, as a bearer.",
+        "Settings",
+        "Command",
+        {"verb": "promote", "model": "arithmetic"},
+    ),
+    Operation(
+        "/v1/feedback",
+        "post",
+        "True labels of answers, or numbers that say how good they were.",
+        "Accepted",
+        "Feedback",
+        {"request_id": "r1", "label": "3"},
     ),
     *(
         Operation(
@@ -272,10 +319,11 @@ overflow:auto}}summary{{cursor:pointer;padding:.2em}}code b{{display:inline-bloc
 def _described(operation: Operation, path: str) -> dict[str, object]:
     inside = [{"name": name, "in": "path", "required": True, "schema": STRING} for name in _PARAMETER.findall(path)]
     asked = [{"name": name, "in": "query", "schema": STRING} for name in operation.query]
+    named = _VERSION if _INFERS.search(path) and "{version}" not in path else []
     described: dict[str, object] = {
         "summary": operation.summary,
         "operationId": re.sub(r"\W+", "_", f"{operation.method}{path}").strip("_"),
-        "parameters": inside + asked + (_EXPLAIN if operation.explained else []),
+        "parameters": inside + asked + named + (_EXPLAIN if operation.explained else []),
         "responses": _responses(operation),
     }
     if operation.body:

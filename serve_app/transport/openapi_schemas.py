@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from serve_app.datatypes import Datatype
+from serve_app.release.parsing import MAX_ITEMS, VERBS
 from serve_app.types import MAX_PRIORITY
 
 Schema = Mapping[str, object]
@@ -33,6 +34,11 @@ _SIGNATURE = _array(
     _object({**_TENSOR, "shape": _array({"type": "integer", "minimum": -1})}, ("name", "datatype", "shape"))
 )
 _ROWS = {"description": "Rows as nested lists; an object with the rows of each input by name if there are several."}
+_FEEDBACK: Mapping[str, Schema] = {
+    "request_id": {"type": "string", "description": "The answer's x-request-id."},
+    "label": {"type": ["string", "integer", "boolean"], "description": "What the prediction should have been."},
+    "value": {"type": "number", "description": "How good the answer was; more is better."},
+}
 
 SCHEMAS: Mapping[str, Schema] = {
     "Error": _object({"error": {"type": "string", "description": "One sentence."}}, ("error",)),
@@ -143,6 +149,18 @@ SCHEMAS: Mapping[str, Schema] = {
     "Ping": _object({"status": {"type": "string", "enum": ["Healthy", "Unhealthy"]}}, ("status",)),
     "TorchserveModels": _object({"models": _array({"type": "object"}), "nextPageToken": STRING}, ("models",)),
     "Descriptions": _array(_object({"modelName": STRING, "modelVersion": STRING}, ("modelName", "modelVersion"))),
+    "Status": _object({"status": STRING}, ("status",)),
+    "Command": _object(
+        {"verb": {"type": "string", "enum": list(VERBS)}, "model": STRING, "actor": STRING},
+        ("verb",),
+        additionalProperties=True,
+        description="Beside the verb its own fields; what is wrong with one is said by its name.",
+    ),
+    "Feedback": _object(
+        {**_FEEDBACK, "items": _array(_object(_FEEDBACK, ("request_id",)))},
+        description=f"One object with request_id and either label or value; or items, up to {MAX_ITEMS} of them.",
+    ),
+    "Accepted": _object({"accepted": _COUNT}, ("accepted",)),
     "Rows": {"description": "Rows as nested lists, or one row alone."},
     "Predictions": {"description": "A list with one member a row, or the prediction of the only one."},
 }

@@ -16,10 +16,13 @@ from serve_app.data_plane.cluster import ReleaseState
 from serve_app.data_plane.plane import DataPlane
 from serve_app.errors import RouteNotFound, ServeAppError
 from serve_app.protocol.v2_json import model_metadata, parse_object
+from serve_app.transport.admin import Admin
 from serve_app.transport.compatible_pages import CompatiblePages
 from serve_app.transport.generate import Generate
 from serve_app.transport.http import error_response
 from serve_app.transport.openapi import OpenApi
+from serve_app.transport.release_pages import ReleasePages
+from serve_app.transport.torchserve_admin import TorchserveAdmin
 from serve_app.transport.triton_pages import TritonPages
 
 SERVER_NAME = "serve-app"
@@ -43,10 +46,12 @@ class Pages:
     Args:
         plane: The data plane they tell about.
         scrape: What `/metrics` shows.
+        admin: The way to the controller of releases; None where there is none.
     """
 
-    def __init__(self, plane: DataPlane, scrape: Scrape) -> None:
+    def __init__(self, plane: DataPlane, scrape: Scrape, admin: Admin | None = None) -> None:
         self._plane, self._scrape = plane, scrape
+        admin = admin or Admin()
         model = "/v2/models/{model}"
         self.app = Starlette(
             routes=[
@@ -55,7 +60,7 @@ class Pages:
                 Route("/v2/health/ready", self.ready),
                 Route("/v2/repository/index", self.index, methods=["POST"]),
                 Route("/v2/repository/{repository}/index", self.index, methods=["POST"]),
-                *TritonPages(plane).routes,
+                *TritonPages(plane, admin).routes,
                 *Generate(plane).routes,
                 *(
                     route
@@ -64,6 +69,8 @@ class Pages:
                 ),
                 Route("/metrics", self.metrics),
                 *CompatiblePages(plane).routes,
+                *TorchserveAdmin(plane, admin).routes,
+                *ReleasePages(plane, admin).routes,
                 *OpenApi().routes,
             ],
             exception_handlers={HTTPException: _http_error, ServeAppError: self._error, Exception: self._error},

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, MutableMapping
+from functools import partial
 from typing import Any, Protocol
 
 import orjson
@@ -24,7 +25,6 @@ from serve_app.transport.leavers import Leavers
 READY_PATH = "/v2/health/ready"
 LINGER_S = 5.0  # how long the rest of a refused body is read and thrown away, so that the client reads its answer
 _FIELDS = tuple((name.decode(), field) for name, field in HEAD_FIELDS.items())
-_NO_FIELDS = RequestHead()
 _DRAINING = HttpResponse(
     503, orjson.dumps({"live": True, "ready": False, "error": "draining: this door is closing"}), {"content-type": JSON}
 )
@@ -40,6 +40,9 @@ class Headers(Protocol):
 
     def get(self, key: str, default: str = ...) -> str | None:
         """The first value, or the default."""
+
+    def get_all(self, key: str) -> list[str]:
+        """Every value."""
 
     def items(self) -> list[tuple[str, str]]:
         """Every name with each of its values."""
@@ -230,7 +233,12 @@ class AsgiCall:
 
 def _head(headers: Headers) -> RequestHead:
     fields = {field: value for name, field in _FIELDS if (value := headers.get(name))}
-    return RequestHead(**fields) if fields else _NO_FIELDS
+    return RequestHead(**fields, lookup=partial(_field_of, headers))
+
+
+def _field_of(headers: Headers, name: str) -> str | None:
+    """As of `asgi.py`."""
+    return "; ".join(headers.get_all(name)) if name == "cookie" else headers.get(name)
 
 
 async def _whole(exchange: Exchange, limits: LimitsConfig) -> bytes:

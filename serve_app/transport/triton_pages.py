@@ -12,8 +12,9 @@ from serve_app.data_plane.plane import DataPlane
 from serve_app.data_plane.statistics import statistics_of
 from serve_app.errors import InvalidInput, NotSupported
 from serve_app.protocol.v2_config import model_config
-from serve_app.protocol.v2_json import NO_SHARED_MEMORY
+from serve_app.protocol.v2_json import NO_SHARED_MEMORY, parse_object
 from serve_app.protocol.v2_statistics import model_statistics
+from serve_app.transport.admin import Admin
 
 TRACE_SETTINGS = {
     "trace_level": ["OFF"],
@@ -32,13 +33,14 @@ class TritonPages:
 
     Args:
         plane: The data plane they tell about.
+        admin: The way to the controller, for load and unload.
 
     Attributes:
         routes: For a Starlette application that answers `ServeAppError`; before those of `/v2/models/{model}`.
     """
 
-    def __init__(self, plane: DataPlane) -> None:
-        self._plane = plane
+    def __init__(self, plane: DataPlane, admin: Admin) -> None:
+        self._plane, self._admin = plane, admin
         model = "/v2/models/{model}"
         self.routes = [
             Route("/v2/models", self.models),
@@ -49,9 +51,9 @@ class TritonPages:
                 for route in (Route(path + "/config", self.config), Route(path + "/stats", self.statistics))
             ),
             *(
-                Route(f"{repository}/models/{{model}}/{verb}", self.load, methods=["POST"])
+                Route(f"{repository}/models/{{model}}/{verb}", handler, methods=["POST"])
                 for repository in ("/v2/repository", "/v2/repository/{repository}")
-                for verb in ("load", "unload")
+                for verb, handler in (("load", self.load), ("unload", self.unload))
             ),
             *(Route(path + "/trace/setting", self.trace, methods=["GET", "POST"]) for path in ("/v2", model)),
             Route("/v2/logging", self.logging, methods=["GET", "POST"]),
@@ -83,11 +85,21 @@ class TritonPages:
         return JSONResponse({"model_stats": [model_statistics(info, figures) for info, figures in counted]})
 
     async def load(self, request: Request) -> Response:
-        """`POST /v2/repository[/{r}]/models/{m}/load` and `unload`: releases are declared, not loaded by a call."""
-        raise NotSupported(
-            f"model {request.path_params['model'][:128]!r} is not loaded or unloaded by a call: add its release to the "
-            "applications in the serve YAML, or remove it there, and apply the file"
-        )
+        """`POST /v2/repository[/{r}]/models/{m}/load`: deploy what was unloaded; answered once it can be called.
+
+        What is deployed is what the serve file declared, so the body has no parameters.
+        """
+        self._admin.check_verb(request.headers, "loading a model by a call")
+        body = await request.body()
+        check_parameters(bool(body and parse_object(body).get("parameters")))
+        await self._admin.load(self._plane.directory, request.path_params["model"])
+        return JSONResponse({})
+
+    async def unload(self, request: Request) -> Response:
+        """`POST /v2/repository[/{r}]/models/{m}/unload`: delete the model's applications until it is loaded again."""
+        self._admin.check_verb(request.headers, "unloading a model by a call")
+        await self._admin.unload(self._plane.directory, request.path_params["model"])
+        return JSONResponse({})
 
     async def trace(self, request: Request) -> Response:
         """`GET /v2[/models/{m}]/trace/setting`: that nothing is traced."""
@@ -119,3 +131,13 @@ class TritonPages:
         A region that a client names and the server opens has led to running a client's code (CVE-2025-23319).
         """
         raise NotSupported(f"shared memory is not supported: {NO_SHARED_MEMORY}")
+
+
+def check_parameters(has_any: bool) -> None:
+    """Refuse a load whose parameters would change what the operator declared.
+
+    Raises:
+        NotSupported: There are any.
+    """
+    if has_any:
+        raise NotSupported("a load takes no parameters here: what is loaded is what the serve file declared")

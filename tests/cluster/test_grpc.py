@@ -94,7 +94,7 @@ def test_refusals_have_their_code_and_sentence(client, pixels):
     assert (status, "pixels" in sentence) == ("StatusCode.INVALID_ARGUMENT", True)
     status, sentence = refusal(client, "digits", np.repeat(pixels[:1], MAX_BODY_BYTES // 256 + 1, axis=0))
     assert (status, f"the limit is {MAX_BODY_BYTES}" in sentence) == ("StatusCode.RESOURCE_EXHAUSTED", True)
-    with pytest.raises(InferenceServerException, match="models are not loaded or unloaded by a call") as refused:
+    with pytest.raises(InferenceServerException, match="loading a model by a call is switched off") as refused:
         client.load_model("digits")
     assert refused.value.status() == "StatusCode.UNIMPLEMENTED"
 

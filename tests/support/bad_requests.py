@@ -205,7 +205,7 @@ BAD_REQUESTS = [
     BadRequest("TorchServe: explanations", b"[]", 501, "only predicts", "/explanations/digits"),
     BadRequest("TorchServe: unknown version", b"", 404, "no version or label 'v9'", TORCHSERVE + "/v9"),
     BadRequest("TorchServe: DELETE", b"", 405, "use POST", TORCHSERVE, "DELETE"),
-    BadRequest("TorchServe: register a model", b"", 405, "method not allowed", "/models", "POST"),
+    BadRequest("TorchServe: register a model", b"", 501, "switched off", "/models", "POST"),
     bad_form("no JSON", b"[1,", "application/json", "the body is not JSON"),
     bad_form("a string", b'"seven"', "application/json", "needs a list as data, not the string 'seven'"),
     bad_form("form of text", b"data=7", "application/x-www-form-urlencoded", "which tools send by default"),

@@ -8,7 +8,16 @@ from serve_app.config.gateway import TrafficTable
 from serve_app.errors import ControllerAway
 from serve_app.release.counts import ArmCounts
 from serve_app.release.messages import GatewayReport, LiveTable
-from serve_app.release.records import CountsRecord, Event, Forgotten, LockRecord, Retirement, RolloutRecord, Saved
+from serve_app.release.records import (
+    CountsRecord,
+    Event,
+    Forgotten,
+    LockRecord,
+    Retirement,
+    RolloutRecord,
+    Saved,
+    UnloadedApplication,
+)
 
 
 class Clock:
@@ -32,6 +41,7 @@ class MemoryStore:
         self.retirements: dict[str, Retirement] = {}
         self.counts: dict[tuple[str, str, str], CountsRecord] = {}
         self.all_events: dict[str, Event] = {}
+        self.unloaded: dict[str, UnloadedApplication] = {}
         self.revision = 0
         self.away = ""
         self.lock: LockRecord | None = None
@@ -45,6 +55,7 @@ class MemoryStore:
             (),
             tuple(self.counts.values()),
             tuple(self.retirements.values()),
+            tuple(self.unloaded.values()),
         )
 
     def save(self, changes, revision=None) -> None:
@@ -59,8 +70,10 @@ class MemoryStore:
                 self.counts[change.window, change.version, change.gateway] = change
             elif isinstance(change, Event):
                 self.all_events[change.id] = change
-            elif isinstance(change, Forgotten) and change.kind == "retirement":
-                self.retirements.pop(change.key, None)
+            elif isinstance(change, UnloadedApplication):
+                self.unloaded[change.name] = change
+            elif isinstance(change, Forgotten):
+                {"retirement": self.retirements, "unloaded": self.unloaded}[change.kind].pop(change.key, None)
         self.revision = self.revision if revision is None else revision
 
     def events(self, limit, model="") -> list[Event]:

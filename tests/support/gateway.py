@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,9 +11,10 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from serve_app.config.gateway import LimitsConfig, TrafficTable
 from serve_app.data_plane.cluster import Cluster
-from serve_app.data_plane.plane import DataPlane
+from serve_app.data_plane.plane import DataPlane, Options
 from serve_app.observability.metrics import NoMetrics
 from serve_app.observability.request_log import RequestLog
+from serve_app.transport.admin import Admin
 from serve_app.transport.asgi import GatewayAsgi
 from serve_app.transport.http import InferHandler
 from serve_app.transport.pages import Pages
@@ -28,11 +30,15 @@ async def scrape() -> bytes:
 
 @asynccontextmanager
 async def plane_of(
-    cluster: Cluster, traffic: TrafficTable, limits: LimitsConfig | None = None, metrics=None, **options
+    cluster: Cluster,
+    traffic: TrafficTable,
+    limits: LimitsConfig | None = None,
+    metrics=None,
+    random_point=random.random,
+    **options,
 ):
-    plane = DataPlane(
-        cluster, limits or LimitsConfig(), RequestLog(NoMetrics() if metrics is None else metrics), **options
-    )
+    log = RequestLog(NoMetrics() if metrics is None else metrics)
+    plane = DataPlane(cluster, limits or LimitsConfig(), log, random_point, Options(**options))
     plane.set_table(traffic)
     await plane.directory.refresh()
     try:
@@ -42,8 +48,8 @@ async def plane_of(
 
 
 @asynccontextmanager
-async def client_of(plane: DataPlane) -> AsyncIterator[httpx.AsyncClient]:
-    app = GatewayAsgi(InferHandler(plane), Pages(plane, scrape).app, plane.limits)
+async def client_of(plane: DataPlane, admin: Admin | None = None) -> AsyncIterator[httpx.AsyncClient]:
+    app = GatewayAsgi(InferHandler(plane), Pages(plane, scrape, admin).app, plane.limits)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         yield client

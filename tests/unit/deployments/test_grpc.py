@@ -25,7 +25,8 @@ from tritonclient.utils import InferenceServerException
 from deployments.grpc import GrpcMethods, add_inference_service
 from serve_app.data_plane.local import LocalCluster
 from serve_app.datatypes import Datatype
-from serve_app.transport.grpc import GrpcAnswer, GrpcHandler, Metadata
+from serve_app.transport.grpc import GrpcAnswer, GrpcHandler
+from serve_app.transport.grpc_admin import Metadata
 from serve_app.transport.grpc_health import HealthHandler
 from serve_app.types import Tensors, TensorSpec
 
@@ -143,7 +144,7 @@ async def test_a_refusal_has_its_code_and_sentence():
             await client.infer("other", [tensor(Datatype.FP32)])
         assert refused.value.status() == "StatusCode.NOT_FOUND"
         assert "model 'other' is not served here; served are: echo" in refused.value.message()
-        with pytest.raises(InferenceServerException, match="models are not loaded or unloaded by a call"):
+        with pytest.raises(InferenceServerException, match="loading a model by a call is switched off"):
             await client.load_model("echo")
 
 

@@ -31,6 +31,7 @@ SAMPLES = [
     errors.Overloaded("digits-v1", 64, 2.5),
     errors.ModelNotReady("digits", "v2", "it is starting"),
     errors.ReplicaLost("digits-v1"),
+    errors.ReplicaLost("digits-v1", was_sent=False, may_repeat=False),
     errors.RemoteUnavailable("digits-v1 node triton", "127.0.0.1:8001", "connection refused"),
     errors.ControllerAway("it does not answer"),
     errors.DeadlineExceeded("digits-v1", 0.1),
@@ -79,3 +80,7 @@ def test_statuses_say_who_can_act():
     assert http_status(errors.ModelNotReady("x", "", "z")) == 503
     assert http_status(errors.DeadlineExceeded("x", 1)) == 504
     assert http_status(errors.DeadlineUnreachable("x", 2, 1)) == 429
+
+
+def test_what_nobody_can_allow_names_no_setting():
+    assert str(errors.Forbidden("x from a page in a browser")) == "x from a page in a browser is not allowed here"

@@ -158,6 +158,28 @@ async def test_a_dead_replica_is_told_to_its_requests_and_to_the_owner_before_th
     assert await ask(subject, 7) == [21]
 
 
+async def test_a_request_may_have_a_call_of_its_own_that_waits_for_nobody():
+    link = Link(held=True)
+    subject = Coalescer(link, bounds=Bounds(queue_rows=1))
+    tasks = [asyncio.create_task(ask(subject, 1))]
+    await until(lambda: link.blocks == [[1]])
+    tasks.append(asyncio.create_task(ask(subject, 2)))
+    await until(lambda: subject.queued_rows == 1)
+    alone = asyncio.create_task(subject.submit(request(3), 20, alone=True))
+    await until(lambda: link.blocks == [[1], [3]])
+    assert subject.queued_rows == 1
+    link.gate.set()
+    assert await asyncio.gather(*tasks) == [[3], [6]]
+    assert (await alone).outputs["total"].tolist() == [9]
+    assert link.blocks == [[1], [3], [2]]
+
+
+async def test_a_call_of_its_own_has_a_deadline_too():
+    subject = Coalescer(Link(held=True))
+    with pytest.raises(DeadlineExceeded, match=r"within 0\.01 s"):
+        await subject.submit(request(1), 0.01, alone=True)
+
+
 async def test_one_bad_entry_fails_alone():
     async def send(blocks):
         results = [EntryResult(), EntryResult(InvalidInput("input 'x'", "is bad")), EntryResult()]

@@ -51,6 +51,29 @@ def test_a_route_begins_with_a_slash():
     ]
 
 
+def with_releases(**options):
+    application = gateway()
+    application["deployments"].append({"name": "Releases", **options})
+    return application
+
+
+def test_the_controller_of_releases_may_have_options():
+    assert found(with_releases(num_replicas=1, ray_actor_options={"num_cpus": 0.1}), release()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "key", "says"),
+    [
+        ({"num_replicas": 2}, "num_replicas", "must be 1, not 2: there is one controller of releases"),
+        ({"num_replicas": "auto"}, "num_replicas", 'must be 1, not "auto": there is one controller of releases'),
+        ({"autoscaling_config": {}}, "autoscaling_config", "there is one controller of releases, which is not scaled"),
+        ({"user_config": {}}, "user_config", "has no effect: the controller's settings are args.releases"),
+    ],
+)
+def test_there_is_one_controller_of_releases(options, key, says):
+    assert found(with_releases(**options), release()) == [(f"applications.0.deployments.1.{key}", says)]
+
+
 def test_a_fault_in_one_model_hides_nothing_about_the_others():
     traffic = {"m": {"traffic": {"v1": 1}, "typo": 1}, "n": {"traffic": {"v9": 100}}}
     (finding,) = found(gateway(traffic), release(), release("v1", "n"))

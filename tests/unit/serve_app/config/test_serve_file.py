@@ -149,7 +149,7 @@ TABLE = [
         "a gateway without a traffic table",
         ("  - name: Gateway\n", "  - name: Gatway\n"),
         "18: applications.0.deployments: the deployment Gateway needs the traffic table as its user_config",
-        "19: applications.0.deployments.0.name: gateway has no deployment 'Gatway'; its only one is 'Gateway'",
+        "19: applications.0.deployments.0.name: gateway has no deployment 'Gatway'; it has: Gateway, Releases",
     ),
     bad(
         "options for a deployment that a release does not have",

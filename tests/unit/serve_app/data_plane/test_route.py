@@ -10,6 +10,7 @@ from support.arithmetic import INFO, Executor, block, rows
 from support.waiting import until
 
 from serve_app.data_plane.local import LocalCluster
+from serve_app.data_plane.rendezvous import pick
 from serve_app.data_plane.route import Sender, Split
 
 
@@ -18,6 +19,13 @@ from serve_app.data_plane.route import Sender, Split
 )
 def test_a_point_falls_into_its_share(point, version):
     assert Split(("a", "b", "c"), (20, 50, 100)).pick(point) == version
+
+
+def test_a_user_gets_what_the_hash_of_the_weights_says():
+    split, users = Split(("a", "b", "c"), (20, 50, 100)), [str(number) for number in range(50)]
+    expected = [pick("m", user, {"a": 20, "b": 30, "c": 50}) for user in users]
+    assert [split.pick_for("m", user) for user in users] == expected
+    assert set(expected) == {"a", "b", "c"}
 
 
 def test_shares_are_percent_of_what_is_there():

@@ -152,6 +152,12 @@ def test_the_tightest_limits_of_the_nodes_hold_unless_the_release_says_otherwise
     assert load_model(wider).info.max_rows == 16
 
 
+@pytest.mark.parametrize("idempotent", [True, False])
+def test_a_graph_may_be_repeated_if_its_models_may(tmp_path, idempotent):
+    source = write_version(tmp_path, doubling(), {"idempotent": idempotent})
+    assert load_model(one_node(source)).info.idempotent == idempotent
+
+
 def test_a_node_that_cannot_be_loaded_is_named(tmp_path):
     with pytest.raises(ConfigError, match="none: is not a directory"):
         load_model(one_node(tmp_path / "none"))

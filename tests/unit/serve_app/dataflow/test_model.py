@@ -34,6 +34,11 @@ def test_a_loaded_model_says_all_about_itself_and_answers(tmp_path):
     assert model.predict({"x": np.ones((2, 2), np.float32)})["y"].tolist() == [[2.0, 2.0], [2.0, 2.0]]
 
 
+def test_whether_a_request_may_be_repeated_is_the_manifests(tmp_path):
+    assert load_model(args(write_version(tmp_path / "a", doubling(), {}))).info.idempotent
+    assert not load_model(args(write_version(tmp_path / "b", doubling(), {"idempotent": False}))).info.idempotent
+
+
 def test_the_release_s_batching_wins_field_by_field(tmp_path):
     directory = write_version(tmp_path, doubling(), {"batching": {"max_rows": 8, "max_queue_rows": 99}})
     info = load_model(args(directory, batching={"max_rows": 4})).info

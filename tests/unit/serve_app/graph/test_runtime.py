@@ -35,6 +35,8 @@ def test_its_signature_is_a_manifest_with_the_tightest_limits():
     manifest = signature_of(GRAPH, planned(), nodes)
     assert [(one.name, one.datatype, one.shape) for one in manifest.outputs] == [("y", Datatype.FP32, (-1, 2))]
     assert (manifest.batching.max_rows, manifest.batching.max_batch_bytes) == (8, 1000)
+    assert manifest.idempotent
+    assert not signature_of(GRAPH, planned(), nodes, idempotent=False).idempotent
 
 
 def test_what_cannot_be_a_node_is_said():

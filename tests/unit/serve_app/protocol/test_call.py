@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.errors import InvalidInput
-from serve_app.protocol.call import explain_of, flag_of, tenant_of, timeout_s_of
+from serve_app.protocol.call import explain_of, flag_of, tenant_of, timeout_s_of, version_of
 
 
 @pytest.mark.parametrize(
@@ -91,3 +91,21 @@ def test_any_query_and_header_are_an_answer_or_an_error_of_ours(query, field):
 
 def test_flags():
     assert [flag_of(text, "x") for text in ("1", "true", "0", "false")] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("field", "told", "version"), [("", "", ""), ("", "v1", "v1"), ("v2", "", "v2"), ("v1", "v1", "v1")]
+)
+def test_a_version_is_what_the_header_or_the_request_itself_says(field, told, version):
+    assert version_of(field, told) == version
+
+
+@pytest.mark.parametrize("field", ["v 2", "-v2", "v2\n", "é", "v" * 129])
+def test_a_version_that_is_no_name_is_refused(field):
+    with pytest.raises(InvalidInput, match=r"header 'x-model-version' is '.*', must be a version tag or label of at"):
+        version_of(field, "")
+
+
+def test_a_version_that_contradicts_the_request_is_refused():
+    with pytest.raises(InvalidInput, match="header 'x-model-version' is 'v2', the request itself says 'v1'"):
+        version_of("v2", "v1")

@@ -22,14 +22,14 @@ INFO = ReleaseInfo(
 
 
 def decoded(document: object):
-    return decode_request(orjson.dumps(document), INFO, Call("words", "v1", "r", 2.0, "t"))
+    return decode_request(orjson.dumps(document), INFO, Call("words", "v1", "r", 2.0, "t", user="ann"))
 
 
 def test_values_become_tensors_of_one_row():
     request = decoded({"id": "7", "text": "hé", "n": 3, "temperature": 0.5})
     assert (request.inputs["text"].tolist(), request.inputs["n"].tolist()) == ([["hé".encode()]], [3])
     assert (request.id, request.parameters, request.model_version) == ("7", {"temperature": 0.5}, "v1")
-    assert (request.timeout_s, request.tenant, request.request_id) == (2.0, "t", "r")
+    assert (request.timeout_s, request.tenant, request.request_id, request.user) == (2.0, "t", "r", "ann")
 
 
 def test_parameters_may_hold_inputs_and_rows_come_in_lists():

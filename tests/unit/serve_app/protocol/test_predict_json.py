@@ -15,7 +15,7 @@ from serve_app.protocol.call import Call
 from serve_app.protocol.predict_json import decode_request, encode_response
 from serve_app.types import InferenceResponse, TensorSpec
 
-CALL = Call("", request_id="r", timeout_s=0.5, tenant="team")
+CALL = Call("", request_id="r", timeout_s=0.5, tenant="team", user="ann")
 TWO = replace(INFO, inputs=(TensorSpec("a", Datatype.FP32, (-1,)), TensorSpec("b", Datatype.BYTES, (-1,))))
 
 
@@ -25,7 +25,7 @@ def test_rows_and_one_row_alone_are_taken():
     assert request.inputs["x"].tolist() == [[1, 2, 3]]
     assert request.inputs["x"].dtype == np.float32
     assert (request.model_name, request.outputs) == ("arithmetic", ())
-    assert (request.request_id, request.timeout_s, request.tenant) == ("r", 0.5, "team")
+    assert (request.request_id, request.timeout_s, request.tenant, request.user) == ("r", 0.5, "team", "ann")
 
 
 def test_several_inputs_come_by_name():

@@ -24,7 +24,7 @@ from serve_app.protocol.tensorflow_rest import (
 )
 from serve_app.types import InferenceResponse, ReleaseInfo, TensorSpec
 
-CALL = Call("arithmetic", "v1", "r", 0.5, "team")
+CALL = Call("arithmetic", "v1", "r", 0.5, "team", user="ann")
 FLAT = replace(INFO, inputs=(TensorSpec("x", Datatype.FP32, (-1,)),))
 BYTES = replace(INFO, inputs=(TensorSpec("image_bytes", Datatype.BYTES, (-1,)),))
 NAMED = replace(
@@ -68,7 +68,7 @@ def test_the_rows_and_columns_of_several_inputs_are_the_same_tensors():
 def test_what_url_and_headers_say_is_in_the_request():
     request, _ = decode_predict(b'{"instances": [[1, 2, 3]], "signature_name": "serving_default"}', INFO, CALL)
     assert (request.model_name, request.model_version, request.outputs) == ("arithmetic", "v1", ())
-    assert (request.request_id, request.timeout_s, request.tenant) == ("r", 0.5, "team")
+    assert (request.request_id, request.timeout_s, request.tenant, request.user) == ("r", 0.5, "team", "ann")
 
 
 @pytest.mark.parametrize("text", ["/wA=", "/wA"])

@@ -18,7 +18,7 @@ from serve_app.protocol.call import Call
 from serve_app.protocol.torchserve_rest import decode_explanation, decode_prediction
 from serve_app.types import InferenceResponse, TensorSpec
 
-CALL = Call("arithmetic", "v1", "r", 0.5, "team")
+CALL = Call("arithmetic", "v1", "r", 0.5, "team", user="ann")
 JSON = "application/json"
 ROW = np.array([1, 2, 3], "<f4").tobytes()
 DATA = replace(INFO, inputs=(TensorSpec("data", Datatype.FP32, (-1, 3)),))
@@ -99,7 +99,7 @@ def test_an_image_is_one_element_whatever_its_type():
 def test_what_url_and_headers_say_is_in_the_request(body, content_type):
     request, _ = decode_prediction(body, content_type, INFO, CALL)
     assert (request.model_name, request.model_version, request.outputs) == ("arithmetic", "v1", ())
-    assert (request.request_id, request.timeout_s, request.tenant) == ("r", 0.5, "team")
+    assert (request.request_id, request.timeout_s, request.tenant, request.user) == ("r", 0.5, "team", "ann")
 
 
 @given(st.binary() | st.text('[]{}:,0123456789.-e"xab').map(str.encode), st.sampled_from([JSON, "", "text/plain"]))

@@ -20,7 +20,7 @@ from serve_app.protocol.v2_binary import decode_mixed, decode_raw, encode_respon
 from serve_app.protocol.v2_json import ALL_BINARY, OutputForm
 from serve_app.types import InferenceResponse, TensorSpec
 
-CALL = Call("m", "v1", "r1", 0.5, "team")
+CALL = Call("m", "v1", "r1", 0.5, "team", user="ann")
 
 
 def tensor(name: str, datatype: str, shape: list[int], nbytes: object) -> dict[str, object]:
@@ -53,7 +53,7 @@ def test_json_and_binary_inputs_mix_and_the_bytes_come_in_order():
         "d": [1.0],
     }
     assert (request.model_name, request.model_version, request.request_id) == ("m", "v1", "r1")
-    assert (request.timeout_s, request.tenant) == (0.5, "team")
+    assert (request.timeout_s, request.tenant, request.user) == (0.5, "team", "ann")
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def test_a_body_becomes_a_request():
         ],
         "outputs": [{"name": "y"}],
     }
-    request, form = decode_request(json.dumps(document).encode(), Call("m", "v1", "r1", None, "team"))
+    request, form = decode_request(json.dumps(document).encode(), Call("m", "v1", "r1", None, "team", user="ann"))
     assert form is ALL_JSON
     assert (request.model_name, request.model_version, request.id, request.request_id) == ("m", "v1", "mine", "r1")
     assert request.inputs["x"].tolist() == [[1, 2], [3, 4]]
@@ -35,7 +35,7 @@ def test_a_body_becomes_a_request():
     assert request.outputs == ("y",)
     assert request.timeout_s == 0.25
     assert request.parameters["tenant"] == "a"
-    assert (request.tenant, request.priority) == ("team", 5)
+    assert (request.tenant, request.priority, request.user) == ("team", 5, "ann")
 
 
 def decode(call: Call = CALL, **more):

@@ -1,6 +1,7 @@
 """Counters of an arm: they add up, subtract and survive JSON."""
 
 import json
+from itertools import pairwise
 
 from serve_app.release.counts import LATENCY_EDGES_MS, ArmCounts
 
@@ -8,7 +9,7 @@ from serve_app.release.counts import LATENCY_EDGES_MS, ArmCounts
 def test_buckets_are_nine_percent_apart_from_an_eighth_of_a_ms_to_131_s():
     assert LATENCY_EDGES_MS[0] == 0.125
     assert LATENCY_EDGES_MS[-1] == 131_072.0
-    ratios = {round(high / low, 9) for low, high in zip(LATENCY_EDGES_MS, LATENCY_EDGES_MS[1:], strict=False)}
+    ratios = {round(high / low, 9) for low, high in pairwise(LATENCY_EDGES_MS)}
     assert ratios == {round(2 ** (1 / 8), 9)}
 
 

@@ -52,7 +52,7 @@ GOOD = {"v1": ArmCounts(requests=900), "v2": ArmCounts(requests=100)}
 def test_a_rollout_waits_with_its_traffic_where_it_was_until_the_new_version_is_ready():
     waiting = advance(rollout(), sight(ready="it is starting"))
     assert (waiting.phase, waiting.reason) == (Phase.WAITING, "v2: it is starting")
-    assert routing_of(waiting) == Routing({"v1": 100.0}, {"stable": "v1"})
+    assert routing_of(waiting) == Routing({"v1": 100.0, "v2": 0.0}, {"stable": "v1"})
     assert advance(waiting, sight()).phase is Phase.RUNNING
 
 

@@ -93,7 +93,7 @@ def ever_missed(p, looks, alpha, streams=1000):
 
 @pytest.mark.parametrize(("p", "looks"), [(0.02, 600), (0.1, 500)])
 def test_bounds_looked_at_after_each_request_miss_at_most_alpha_of_1000_streams(p, looks):
-    """alpha 0.05 +- 0.021, three standard errors of 1,000 streams; measured 0.007 and 0.009."""
+    """alpha 0.05 +- 0.021, three standard errors of 1,000 streams; measured 0.023 and 0.030."""
     assert ever_missed(p, looks, 0.05) <= 0.05 + 0.021
 
 
@@ -104,8 +104,8 @@ def test_fewer_than_50_values_say_nothing_of_a_mean():
 
 def test_a_mean_has_the_half_width_of_the_theorem():
     # 250 zeros and 250 twos: mean 1, unbiased variance 500 / 499. With alpha = 0.05, x = n r^2 solves
-    # x = log(x + 1) + 5.9915, so x = 8.2073; the half width is sqrt(2 * 9.2073 / 8.2073 / 500 * variance
-    # * (log(20) + log(9.2073) / 2)), and log(20) + log(9.2073) / 2 = x / 2.
+    # x = log(x + 1) + 5.9915, so x = 8.2115; the half width is sqrt(2 * 9.2115 / 8.2115 / 500 * variance
+    # * (log(20) + log(9.2115) / 2)), and log(20) + log(9.2115) / 2 = x / 2.
     x = 8.2115
     assert x == pytest.approx(math.log(x + 1) - 2 * math.log(0.05), abs=1e-3)
     low, high = mean_bounds(500.0, 1000.0, 500, 0.05)
@@ -155,7 +155,8 @@ def test_a_quantile_lies_between_edges_of_the_histogram():
     below, above = (edge for edge in LATENCY_EDGES_MS if edge in (low, high))
     assert below < 10.0 <= above < 10.0 * 2 ** (1 / 8)
     p90 = quantile_bounds(values, 0.9, 0.05)
-    assert p90[0] < 10.0 < 100.0 <= p90[1]
+    assert p90[0] < 10.0
+    assert p90[1] >= 100.0
 
 
 def test_a_quantile_that_may_be_in_the_last_bucket_has_no_upper_end():

@@ -17,6 +17,7 @@ from support.doors import express_of, uvicorn_of
 from support.gateway import client_of, plane_of, table
 
 from serve_app.config.gateway import LimitsConfig
+from serve_app.config.rollout import StickyConfig
 from serve_app.data_plane.local import LocalCluster
 from serve_app.datatypes import Datatype
 from serve_app.protocol.call import Call
@@ -184,7 +185,9 @@ class Plane:
 
     def __init__(self) -> None:
         self.requests, self.limits = [], LimitsConfig()
-        self.directory = SimpleNamespace(default_model="arithmetic", models=("arithmetic",))
+        self.directory = SimpleNamespace(
+            default_model="arithmetic", models=("arithmetic",), sticky={"arithmetic": StickyConfig(header="x-user")}.get
+        )
 
     def request_id(self, given: str) -> str:
         return given
@@ -203,18 +206,18 @@ class Plane:
 
 
 async def test_what_the_head_says_reaches_the_data_plane():
-    plane, head = Plane(), RequestHead("r1", "0.5", "team a")
+    plane, head = Plane(), RequestHead("r1", "0.5", "team a", lookup={"x-user": "ann"}.get)
     infer = InferHandler(plane)
     parameters = {"priority": 2, "timeout": 700_000}
     await infer(InferRoute("arithmetic", "v1"), head, body(1, parameters=parameters))
     await infer(InferRoute("", codec=PREDICT), head, b'{"input": [1, 1, 1]}')
     await infer(InferRoute("arithmetic", "v1"), head._replace(json_length="0"), bytes(12))
     await infer(InferRoute("arithmetic"), RequestHead(), body(1))
-    assert [(r.request_id, r.model_version, r.timeout_s, r.priority, r.tenant) for r in plane.requests] == [
-        ("r1", "v1", 0.5, 2, "team a"),
-        ("r1", "", 0.5, 5, "team a"),
-        ("r1", "v1", 0.5, 5, "team a"),
-        ("", "", None, 5, ""),
+    assert [(r.request_id, r.model_version, r.timeout_s, r.priority, r.tenant, r.user) for r in plane.requests] == [
+        ("r1", "v1", 0.5, 2, "team a", "ann"),
+        ("r1", "", 0.5, 5, "team a", "ann"),
+        ("r1", "v1", 0.5, 5, "team a", "ann"),
+        ("", "", None, 5, "", ""),
     ]
 
 

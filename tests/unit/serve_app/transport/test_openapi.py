@@ -11,6 +11,7 @@ from starlette.routing import Route
 from support.arithmetic import Executor
 from support.doors import digits_plane
 from support.gateway import client_of, plane_of, scrape, table
+from support.releases import BEARER, FakeControl, admin_of
 
 from serve_app.data_plane.local import LocalCluster
 from serve_app.transport.http import match_infer
@@ -25,6 +26,7 @@ HOT = re.compile(r"/infer$|:\w+$|^/predict$|^/predictions/|^/explanations/")
 def filled(path: str, model: str = "arithmetic") -> str:
     """The path with names that are there."""
     values = {"model": model, "version": "stable" if "/labels/" in path else "v1", "repository": "r", "region": "r"}
+    values["name"] = "layout"
     return re.sub(r"{(\w+)}", lambda match: values[match[1]], path)
 
 
@@ -60,12 +62,16 @@ async def test_the_example_of_each_operation_is_answered_as_described(path, meth
     body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
     traffic = table("arithmetic", arithmetic={"traffic": {"v1": 100}, "labels": {"stable": "v1"}})
     sent = body.get("example", [[0, 1, 2]] if body else None)
-    async with plane_of(LocalCluster(Executor()), traffic) as plane, client_of(plane) as client:
-        answer = await client.request(method, filled(path), json=sent)
-        other = await client.request(method, filled(path, "nobody"), json=sent)
+    async with plane_of(LocalCluster(Executor()), traffic) as plane:
+        plane.feedback = list
+        async with client_of(plane, admin_of(FakeControl())) as client:
+            answer = await client.request(method, filled(path), json=sent, headers=BEARER)
+            other = await client.request(method, filled(path, "nobody"), json=sent, headers=BEARER)
     is_regression = path.endswith(":regress")  # of a model that gives no single number
     is_region = "{region}" in path and method == "get"
-    expected = 501 if "200" not in operation["responses"] else 400 if is_regression or is_region else 200
+    is_registering = (path, method) == ("/models", "post")  # without its url
+    is_wrong = is_regression or is_region or is_registering
+    expected = 501 if "200" not in operation["responses"] else 400 if is_wrong else 200
     assert answer.status_code == expected, answer.text
     for told in (answer, other):
         conforms(told, path, method)
@@ -106,3 +112,11 @@ def test_whatever_infers_can_be_explained(path, method):
     }
     infers = HOT.search(path) is not None and "200" in operation["responses"]
     assert len(asked) == (2 if infers else 0)
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS)
+def test_whatever_infers_takes_a_version_by_url_or_header(path, method):
+    operation = DOCUMENT["paths"][path][method]
+    asked = [one for one in operation["parameters"] if one["name"] in ("version", "x-model-version")]
+    infers = re.search(r"/generate(_stream)?$", path) or (HOT.search(path) and "200" in operation["responses"])
+    assert len(asked) == (1 if infers or "{version}" in path else 0)

@@ -65,6 +65,11 @@ GOOD_REQUESTS = [
     Request("far over the limit", "POST", INFER, b" " * (20 * MAX_BODY_BYTES)),
     Request("not ASCII in the path", "POST", "/v2/models/d%C3%AFgits/infer", GOOD),
     Request("not UTF-8 in the path", "POST", "/v2/models/d%FFgits/infer", GOOD),
+    Request("a version in a header", "POST", INFER, GOOD, {"x-model-version": "v2"}),
+    Request(
+        "a label in a header", "POST", "/predict", b'{"input": [' + b"0," * 63 + b"0]}", {"x-model-version": "stable"}
+    ),
+    Request("no version in a header", "POST", INFER, GOOD, {"x-model-version": "v 2"}),
     Request("a timeout in a header", "POST", INFER, GOOD, {"x-request-timeout-seconds": "5"}),
     Request("compressed", "POST", INFER, gzip.compress(GOOD), {"content-encoding": "gzip"}),
     Request("compressed in chunks", "POST", INFER, (zlib.compress(GOOD),), {"content-encoding": "deflate"}),

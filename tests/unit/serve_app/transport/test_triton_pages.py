@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from support.arithmetic import Executor
 from support.gateway import client_of, plane_of, table
+from support.releases import BEARER, FakeControl, admin_of
 
 from serve_app.data_plane.local import LocalCluster
+from serve_app.release.commands import Load, Unload
 
 TRAFFIC = table(arithmetic={"traffic": {"v1": 90, "v2": 10}, "labels": {"canary": "v2"}})
 MODEL = "/v2/models/arithmetic"
@@ -60,8 +62,8 @@ async def test_no_shared_memory_is_registered(client, kind):
 @pytest.mark.parametrize(
     ("method", "path", "status", "says"),
     [
-        ("POST", "/v2/repository/models/new/load", 501, "model 'new' is not loaded or unloaded by a call: add its rel"),
-        ("POST", "/v2/repository/r/models/arithmetic/unload", 501, "applications in the serve YAML"),
+        ("POST", "/v2/repository/models/new/load", 501, "loading a model by a call is switched off: change the app"),
+        ("POST", "/v2/repository/r/models/arithmetic/unload", 501, "switch it on with args.admin of the gateway"),
         ("GET", "/v2/repository/models/new/load", 405, "method not allowed"),
         ("POST", "/v2/trace/setting", 501, "trace settings cannot be changed"),
         ("POST", MODEL + "/trace/setting", 501, "trace settings cannot be changed"),
@@ -78,4 +80,44 @@ async def test_no_shared_memory_is_registered(client, kind):
 async def test_what_is_not_done_says_why(client, method, path, status, says):
     answer = await client.request(method, path, content=b"{}" if method == "POST" else None)
     assert answer.status_code == status
+    assert says in answer.json()["error"]
+
+
+async def ask(path: str, admin, headers=BEARER, content=b""):
+    cluster = LocalCluster(Executor("v1"))
+    async with plane_of(cluster, TRAFFIC) as plane, client_of(plane, admin) as http:
+        return await http.post(path, headers=headers, content=content)
+
+
+@pytest.mark.parametrize("repository", ["/v2/repository", "/v2/repository/r"])
+async def test_a_model_is_unloaded_and_loaded_again_where_that_is_switched_on(repository):
+    control = FakeControl()
+    out = await ask(f"{repository}/models/arithmetic/unload", admin_of(control))
+    back = await ask(f"{repository}/models/arithmetic/load", admin_of(control), content=b'{"parameters": {}}')
+    assert (out.status_code, back.status_code) == (200, 200)
+    actor = "admin token"
+    assert control.commands == [Unload(model="arithmetic", actor=actor), Load(model="arithmetic", actor=actor)]
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "content", "status", "says"),
+    [
+        ("arithmetic/load", {}, b"", 401, "loading a model by a call needs a token"),
+        (
+            "arithmetic/unload",
+            {"authorization": "Bearer x"},
+            b"",
+            401,
+            "unloading a model by a call needs another token",
+        ),
+        ("arithmetic/unload", BEARER | {"origin": "null"}, b"", 403, "from a page in a browser"),
+        ("cats/load", BEARER, b"", 404, "model 'cats' is not served here"),
+        ("arithmetic/load", BEARER, b"{", 400, "the body is not JSON"),
+        ("arithmetic/load", BEARER, b'{"parameters": {"config": "{}"}}', 501, "a load takes no parameters here"),
+    ],
+)
+async def test_a_load_that_is_refused_says_why(path, headers, content, status, says):
+    control = FakeControl()
+    answer = await ask(f"/v2/repository/models/{path}", admin_of(control), headers, content)
+    assert (answer.status_code, control.commands) == (status, [])
     assert says in answer.json()["error"]

@@ -1,0 +1,54 @@
+"""What a gateway does with a model's requests: as its table declares it, or as the controller of releases says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from serve_app.config.gateway import ModelTraffic
+from serve_app.release.messages import LiveModel, Shadow
+
+
+@dataclass(frozen=True, slots=True)
+class InEffect:
+    """One model's traffic as it is now.
+
+    Attributes:
+        window: Name under which its requests are counted.
+        traffic: Percent by version tag.
+        labels: Version tag by label.
+        shadows: Versions that are asked too.
+        versions: Every version tag that is declared or live.
+        remembers: Whether somebody may tell later how good an answer was: an experiment, or a rollout.
+    """
+
+    window: str
+    traffic: Mapping[str, float]
+    labels: Mapping[str, str]
+    shadows: tuple[Shadow, ...]
+    versions: frozenset[str]
+    remembers: bool
+
+
+def in_effect(model: str, declared: ModelTraffic, fingerprint: str, live: LiveModel | None) -> InEffect:
+    """What holds for a model.
+
+    Args:
+        model: Its name.
+        declared: Its entry in the gateway's table.
+        fingerprint: `declared.fingerprint`, which takes a while.
+        live: What the controller says; without effect if it stands in for another entry.
+    """
+    experiment = declared.experiment
+    if live is not None and live.base == fingerprint:
+        named = {*live.traffic, *live.labels.values(), *(shadow.to for shadow in live.shadows)}
+        versions = declared.versions | named
+        return InEffect(live.window, live.traffic, live.labels, live.shadows, versions, remembers=True)
+    return InEffect(
+        f"{model}:experiment:{experiment.name}" if experiment else f"{model}:{fingerprint}",
+        declared.traffic,
+        declared.labels,
+        tuple(Shadow(shadow.to, shadow.percent, shadow.tolerance) for shadow in declared.shadow),
+        declared.versions,
+        remembers=experiment is not None,
+    )
