@@ -7,8 +7,12 @@ from collections.abc import Sequence
 
 import typer
 
+from serve_app.cli.apply import apply_command
+from serve_app.cli.experiment import app as experiment_app
 from serve_app.cli.infer import infer
 from serve_app.cli.models import app as models_app
+from serve_app.cli.promote import promote
+from serve_app.cli.rollback import rollback
 from serve_app.cli.serve import serve_command
 from serve_app.cli.show import show
 from serve_app.cli.status import status
@@ -34,8 +38,12 @@ def build_app(extra_checks: Sequence[ExtraCheck] = ()) -> typer.Typer:
     )
     app.command("validate")(validate_command(extra_checks))
     app.command("serve")(serve_command(extra_checks))
+    app.command("apply")(apply_command(extra_checks))
+    app.command("promote")(promote)
+    app.command("rollback")(rollback)
     app.command("show")(show)
     app.command("infer")(infer)
     app.command("status")(status)
+    app.add_typer(experiment_app, name="experiment")
     app.add_typer(models_app, name="models")
     return app

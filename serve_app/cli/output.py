@@ -57,6 +57,16 @@ def progress(text: str) -> AbstractContextManager[object]:
     return _console(stderr=True).status(Text(printable(text)))
 
 
+def stderr_console() -> Console:
+    """Where progress is drawn; what looks like markup or an emoji's name is neither."""
+    return _console(stderr=True)
+
+
+def stdout_console() -> Console:
+    """Where results are drawn; as above."""
+    return _console()
+
+
 def say(text: str) -> None:
     """Write plain text to stdout, unwrapped and without markup."""
     typer.echo(printable(text))

@@ -23,14 +23,46 @@ class Answer:
     headers: Mapping[str, str]
 
 
+class Refused(CommandError):
+    """A server answered, and not with success.
+
+    Attributes:
+        status: Of HTTP.
+        body: What it said.
+    """
+
+    def __init__(self, sentence: str, status: int, body: str) -> None:
+        super().__init__(sentence, status, body)
+        self.sentence, self.status, self.body = sentence, status, body
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+class Unreachable(CommandError):
+    """Nobody answered, or not in time."""
+
+
 class Server:
     """Requests to one server; a context manager that closes its connections."""
 
-    def __init__(self, url: str, timeout_s: float) -> None:
-        """Remember where the server is; nothing is sent yet."""
+    def __init__(self, url: str, timeout_s: float, token: str = "") -> None:
+        """Remember where the server is; nothing is sent yet.
+
+        Args:
+            url: Where it answers.
+            timeout_s: Longest wait for an answer, in seconds.
+            token: Sent along as a bearer token, if there is one.
+        """
         self._url = url.rstrip("/")
         self._timeout_s = timeout_s
+        self._headers = {"authorization": f"Bearer {token}"} if token else {}
         self._client = httpx.Client(timeout=timeout_s)
+
+    @property
+    def url(self) -> str:
+        """Where the server is."""
+        return self._url
 
     def __enter__(self) -> Server:
         return self
@@ -65,6 +97,14 @@ class Server:
         response = self._answer("POST", path, body, headers)
         return response.content, response.headers
 
+    def put(self, path: str, document: object) -> None:
+        """PUT a JSON document; what is answered does not matter.
+
+        Raises:
+            CommandError: Nobody answers, or the answer is an error.
+        """
+        self._answer("PUT", path, orjson.dumps(document), {"content-type": "application/json"})
+
     def _send(self, method: str, path: str, body: bytes | None) -> Answer:
         response = self._answer(method, path, body, {"content-type": "application/json"} if body is not None else {})
         try:
@@ -74,13 +114,15 @@ class Server:
 
     def _answer(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> httpx.Response:
         try:
-            response = self._client.request(method, self._url + path, content=body, headers=headers)
+            response = self._client.request(
+                method, self._url + path, content=body, headers={**self._headers, **headers}
+            )
         except httpx.TimeoutException:
-            raise CommandError(f"{self._url} did not answer within {self._timeout_s:g} s") from None
+            raise Unreachable(f"{self._url} did not answer within {self._timeout_s:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise CommandError(f"{self._url} cannot be reached: {error}") from None
+            raise Unreachable(f"{self._url} cannot be reached: {error}") from None
         if not response.is_success:
-            raise CommandError(_refusal(response))
+            raise Refused(_refusal(response), response.status_code, response.text)
         return response
 
 

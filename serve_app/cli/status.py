@@ -1,16 +1,36 @@
-"""`serve-app status`: every version the gateway knows, its state, and the traffic meant for it."""
+"""`serve-app status`: every version the gateway knows, its state, the traffic meant for it, and rollouts under way."""
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
 
-from serve_app.cli.output import CommandError, errors_reported, say_error, say_json, say_table
-from serve_app.cli.server import DEFAULT_URL, Server
+from serve_app.cli.output import (
+    CommandError,
+    errors_reported,
+    printable,
+    say,
+    say_error,
+    say_json,
+    say_table,
+    stdout_console,
+)
+from serve_app.cli.releases import Releases, admin_token, may_pass
+from serve_app.cli.rollout_view import drawn, missing_versions, release_lines, version_rows
+from serve_app.cli.server import DEFAULT_URL, Refused, Server
+from serve_app.release.overview import Overview
 
 READY = "READY"
+HEADERS = ("model", "version", "state", "declared", "live", "labels", "reason")
+_REDRAWN_S = 1.0
 
 
 class VersionLine(BaseModel):
@@ -32,22 +52,88 @@ class VersionLine(BaseModel):
 def status(
     url: Annotated[str, typer.Option(help="Where the server answers.")] = DEFAULT_URL,
     timeout_s: Annotated[float, typer.Option(min=0.001, help="Longest wait for an answer, in seconds.")] = 10.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the index as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the controller's status, or where there is none the index, as JSON.")
+    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it anew every second until Ctrl-C.")] = False,
 ) -> None:
-    """Show every version; exits 1 if one that traffic is meant for is not ready."""
-    with errors_reported():
-        with Server(url, timeout_s) as server:
-            document = server.post("/v2/repository/index", {}).document
-        lines = _lines(document)
+    """Show every version, its traffic, and rollouts; exits 1 if one that traffic is meant for is not ready."""
+    with errors_reported(), Server(url, timeout_s, admin_token(None, os.environ)) as server:
+        if watch and not as_json:
+            _watch(Releases(server), time.sleep)
+            return
+        document = _released(server)
+        missing = _show_index(server, as_json) if document is None else _show_releases(document, as_json)
+        for sentence in missing:
+            say_error(sentence)
+        if missing:
+            raise typer.Exit(1)
+
+
+def _released(server: Server) -> object | None:
+    """The controller's status; None where the server has none, or it is away, which is said."""
+    try:
+        return Releases(server).document()
+    except Refused as error:
+        if error.status == 404:
+            return None
+        if may_pass(error):
+            say_error(f"{error}; what follows is the gateway's own view")
+            return None
+        raise
+
+
+def _show_releases(document: object, as_json: bool) -> list[str]:
+    try:
+        overview = Overview.read(document)
+    except ValidationError:
+        raise CommandError("the server's status of releases is not one that this command can read") from None
+    if as_json:
+        say_json(document)
+    else:
+        say_table(HEADERS, version_rows(overview))
+        for line in release_lines(overview):
+            say(line)
+        if overview.database:
+            say_error(f"the database of releases is away: {overview.database}")
+    return list(missing_versions(overview))
+
+
+def _show_index(server: Server, as_json: bool) -> list[str]:
+    document = server.post("/v2/repository/index", {}).document
+    lines = _lines(document)
     if as_json:
         say_json(document)
     else:
         say_table(("model", "version", "state", "traffic", "labels", "reason"), map(_cells, lines))
-    missing = [line for line in lines if line.is_missing]
-    for line in missing:
-        say_error(f"{line.name} {line.version} should get {line.traffic:g}% and is {line.state}: {line.reason}")
-    if missing:
-        raise typer.Exit(1)
+    return [
+        f"{line.name} {line.version} should get {line.traffic:g}% and is {line.state}: {line.reason}"
+        for line in lines
+        if line.is_missing
+    ]
+
+
+def _watch(releases: Releases, sleep: Callable[[float], object]) -> None:
+    """Redraw until Ctrl-C; a server that is away for a while is shown as that."""
+    releases.overview()  # a server without a controller, or none at all, is an error at once
+    with Live(console=stdout_console(), auto_refresh=False) as live:
+        while True:
+            try:
+                live.update(_picture(releases), refresh=True)
+                sleep(_REDRAWN_S)
+            except KeyboardInterrupt:
+                return
+
+
+def _picture(releases: Releases) -> Group:
+    try:
+        overview = releases.overview()
+    except CommandError as error:
+        return drawn([str(error)])
+    table = Table(*HEADERS)
+    for row in version_rows(overview):
+        table.add_row(*map(printable, row))
+    return Group(table, drawn([*release_lines(overview), *missing_versions(overview)]))
 
 
 def _lines(document: object) -> list[VersionLine]:

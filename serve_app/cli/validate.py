@@ -25,7 +25,10 @@ def validate_command(extra_checks: Sequence[ExtraCheck]) -> Callable[..., None]:
         ] = True,
         as_json: Annotated[bool, typer.Option("--json", help="Print the faults as JSON.")] = False,
     ) -> None:
-        """Check serve files; prints each fault as `file:line: path: message` and exits 1 if there is one."""
+        """Check serve files; prints each fault as `file:line: path: message` and exits 1 if there is one.
+
+        What may surprise and is no fault is a line `warning: ...` on stderr.
+        """
         checks = checks_of(extra_checks, artifacts)
         checked = {file: read_serve_file(file, checks) for file in files}
         faults = [fault for result in checked.values() for fault in result.faults]
@@ -34,6 +37,9 @@ def validate_command(extra_checks: Sequence[ExtraCheck]) -> Callable[..., None]:
         else:
             for file, result in checked.items():
                 _report(file, result)
+        for result in checked.values():
+            for warning in result.warnings:
+                say_error(f"warning: {warning}")
         if faults:
             raise typer.Exit(1)
 

@@ -29,3 +29,12 @@ def ray_token(environment: Mapping[str, str], home: Path | None = None) -> str:
         return (Path(path) if path else (home or Path.home()) / DEFAULT_PATH).read_text(encoding="ascii").strip()
     except (OSError, ValueError, RuntimeError):  # RuntimeError: a user whose home is not known
         return ""
+
+
+def users_token(environment: Mapping[str, str]) -> str:
+    """The token that a client of a cluster sends, whose own variables say nothing of the cluster's mode; "" without one.
+
+    A cluster that asks for none takes no offence at it.
+    """
+    home = environment.get("HOME")
+    return ray_token({**environment, MODE: "token"}, Path(home) if home else None)

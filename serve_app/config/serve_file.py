@@ -12,6 +12,7 @@ from serve_app.config.cross_checks import cross_check
 from serve_app.config.declared import ServeFile, read_declared
 from serve_app.config.grpc_checks import grpc_findings
 from serve_app.config.located import read_document
+from serve_app.config.plain_deploy import deploy_warnings
 from serve_app.config.port_checks import port_findings
 from serve_app.config.scaling_checks import scaling_findings
 from serve_app.config.unknown_keys import Finding
@@ -27,10 +28,12 @@ class CheckedFile:
     Attributes:
         faults: Sorted by line; empty if the file can be served.
         declared: None only if the file could not be read as YAML at all.
+        warnings: What may surprise, and is no fault.
     """
 
     faults: list[Fault]
     declared: ServeFile | None
+    warnings: tuple[Fault, ...] = ()
 
 
 def read_serve_file(path: Path, extra_checks: Sequence[ExtraCheck] = ()) -> CheckedFile:
@@ -50,7 +53,8 @@ def read_serve_file(path: Path, extra_checks: Sequence[ExtraCheck] = ()) -> Chec
     for check in extra_checks:
         findings += [finding for finding in check(document.data) if finding[0] not in ours]
     faults = {document.fault(where, message) for where, message in findings}
-    return CheckedFile(sorted(faults.union(document.faults)), declared)
+    warnings = tuple(document.fault(where, message) for where, message in deploy_warnings(declared))
+    return CheckedFile(sorted(faults.union(document.faults)), declared, warnings)
 
 
 def check_serve_file(path: Path, extra_checks: Sequence[ExtraCheck] = ()) -> list[Fault]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from serve_app.config.ray_token import ray_token
+from serve_app.config.ray_token import ray_token, users_token
 
 
 @pytest.fixture
@@ -33,3 +33,11 @@ def test_a_file_that_cannot_be_read_is_no_token(tmp_path):
     assert ray_token({"RAY_AUTH_MODE": "token"}, tmp_path) == ""
     (tmp_path / "token").write_bytes(b"\xff\xfe")
     assert ray_token({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}) == ""
+
+
+def test_a_client_sends_its_token_whatever_its_own_mode_is(tmp_path):
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray/auth_token").write_text("of-home\n")
+    assert users_token({"HOME": str(tmp_path)}) == "of-home"
+    assert users_token({"HOME": str(tmp_path), "RAY_AUTH_TOKEN": " of-variable "}) == "of-variable"
+    assert users_token({"HOME": str(tmp_path / "none")}) == ""

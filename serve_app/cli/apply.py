@@ -1,0 +1,128 @@
+"""`serve-app apply`: bring what runs to what a serve file says, moving traffic only as its rollouts allow."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serve_app.cli.apply_lock import ApplyLock, held
+from serve_app.cli.apply_run import ApplyRun
+from serve_app.cli.output import CommandError, errors_reported, say, say_table, stderr_console
+from serve_app.cli.plan_view import APPLICATION_HEADERS, MODEL_HEADERS, application_rows, model_rows, sentences
+from serve_app.cli.releases import Clock, Releases, admin_token
+from serve_app.cli.rollout_view import Board
+from serve_app.cli.serve_rest import DASHBOARD_VARIABLES, DEFAULT_DASHBOARD, ServeRest, dashboard
+from serve_app.cli.server import Server
+from serve_app.cli.validate import checks_of, good_file
+from serve_app.cli.waiting import Watch
+from serve_app.config.declared import ServeFile
+from serve_app.config.located import read_document
+from serve_app.config.serve_file import ExtraCheck
+from serve_app.release.plan import Plan, Wanted
+
+CLOCK = Clock(time.monotonic, time.sleep)
+
+Dashboard = Annotated[
+    str, typer.Option("--dashboard", envvar=DASHBOARD_VARIABLES, help="Where the Ray dashboard answers.")
+]
+TokenEnv = Annotated[
+    str | None,
+    typer.Option(
+        "--token-env",
+        help="Environment variable with the token of commands; else SERVE_APP_ADMIN_TOKEN, else Ray's own token.",
+    ),
+]
+TimeoutS = Annotated[float, typer.Option(min=0.001, help="Longest wait for one answer, in seconds.")]
+
+
+def apply_command(extra_checks: Sequence[ExtraCheck]) -> Callable[..., None]:
+    """Build the command; `extra_checks` are those that this layer cannot import."""
+
+    def apply(  # noqa: PLR0913 - every option of a command is a parameter
+        file: Annotated[Path, typer.Argument(help="A Ray Serve YAML file.")],
+        *,
+        url: Annotated[
+            str | None, typer.Option(help="Where the gateway answers; by default as the file's http_options say.")
+        ] = None,
+        address: Dashboard = DEFAULT_DASHBOARD,
+        token_env: TokenEnv = None,
+        yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before the plan is carried out.")] = False,
+        replace: Annotated[
+            bool, typer.Option("--replace", help="Let a version tag become another thing; its replicas restart.")
+        ] = False,
+        timeout_s: TimeoutS = 30.0,
+    ) -> None:
+        """Deploy a file beside what runs and move traffic as its rollouts say; exits 1 if a rollout does not succeed.
+
+        Shows the plan and asks first. Killed and run again, it goes on where it was.
+        """
+        with errors_reported():
+            declared = good_file(file, checks_of(extra_checks, artifacts=True))
+            wanted = wanted_in(file, declared)
+            place = url or f"http://{declared.http_host}:{declared.http_port}"
+            with ExitStack() as closing:
+                server = closing.enter_context(Server(place, timeout_s, admin_token(token_env, os.environ)))
+                rest = ServeRest(closing.enter_context(dashboard(address, os.environ, timeout_s)))
+                board = closing.enter_context(Board(stderr_console(), say))
+                lock = ApplyLock(Releases(server))
+                watch = Watch(rest, Releases(server), CLOCK, board, lock.check)
+                code = applied(ApplyRun(wanted, watch, say), lock, lambda plan: _agreed(plan, yes), replace)
+        raise typer.Exit(code)
+
+    return apply
+
+
+def wanted_in(file: Path, declared: ServeFile) -> Wanted:
+    """What a file without faults asks for."""
+    data = read_document(file).data
+    if not isinstance(data, Mapping):
+        raise CommandError(f"{file} has changed while it was read")
+    return Wanted.of(data, declared)
+
+
+def applied(run: ApplyRun, lock: ApplyLock, agreed: Callable[[Plan], bool], replace: bool) -> int:
+    """The exit code of a run, from its plan to its end."""
+    if not run.gateway_runs():
+        run.say("no gateway runs yet, so nobody can be asked for the right to apply: this must be the only run")
+        plan = run.plan_first()
+        return run.deploy_first(plan) if agreed(plan) else 1
+    with held(lock, run.watch.clock, run.say):
+        plan = run.plan()
+        if plan.is_empty:
+            for sentence in sentences(plan):
+                run.say(sentence)
+            run.confirm_unchanged()
+            run.say("no change")
+            return 0
+        run.check(plan, replace)
+        if not agreed(plan):
+            return 1
+        try:
+            return run.carry_out(plan)
+        except KeyboardInterrupt:
+            run.say("stopped; a rollout under way goes on, and the same command finishes what is left")
+            return 130
+
+
+def _agreed(plan: Plan, yes: bool) -> bool:
+    """Show the plan and ask.
+
+    Raises:
+        CommandError: Nobody can be asked.
+    """
+    say_table(APPLICATION_HEADERS, application_rows(plan))
+    say_table(MODEL_HEADERS, model_rows(plan))
+    for sentence in sentences(plan):
+        say(sentence)
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise CommandError("nobody can be asked here whether to do this; say --yes")
+    return typer.confirm("Apply this?")

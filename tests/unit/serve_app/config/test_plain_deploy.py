@@ -1,0 +1,34 @@
+"""What `serve deploy` would do otherwise than a file's rollouts say."""
+
+import pytest
+from support.release_world import release, serve_file
+
+from serve_app.config.declared import read_declared
+from serve_app.config.plain_deploy import deploy_warnings
+
+
+def warnings(rollout):
+    entry = {"traffic": {"v1": 90, "v2": 10}} | ({"rollout": rollout} if rollout else {})
+    data = serve_file({"digits": entry}, [release("digits", "v1"), release("digits", "v2")])
+    return list(deploy_warnings(read_declared(data)[0]))
+
+
+@pytest.mark.parametrize(
+    "rollout", [{"strategy": "canary", "steps": [{"percent": 5}]}, {"strategy": "shadow"}, {"strategy": "blue_green"}]
+)
+def test_a_strategy_is_ignored_by_serve_deploy(rollout):
+    ((path, message),) = warnings(rollout)
+    assert path == ("applications", 0, "deployments", 0, "user_config", "models", "digits", "rollout")
+    assert (
+        f"ignores strategy {rollout['strategy']}: it moves the traffic of digits to v1 90%, v2 10% at once" in message
+    )
+
+
+@pytest.mark.parametrize("rollout", [None, {"strategy": "all-at-once"}])
+def test_what_moves_at_once_anyway_is_no_surprise(rollout):
+    assert warnings(rollout) == []
+
+
+def test_a_file_without_a_table_warns_of_nothing():
+    data = serve_file({}, [])
+    assert list(deploy_warnings(read_declared(data)[0])) == []
