@@ -70,8 +70,11 @@ class Rollouts:
 
     def routing(self, model: str) -> Routing | None:
         """Who answers for a model now; None for one that no gateway serves."""
-        record, entry = self.records.get(model), self._entry(model)
-        if record is not None and record.phase in _HOLDS and self._gateways.fingerprint(model) in (None, record.base):
+        record, entry, declared = self.records.get(model), self._entry(model), self._gateways.fingerprint(model)
+        is_stale = (
+            entry is None or entry.fingerprint != declared
+        )  # another table was declared, and is not known here yet
+        if record is not None and record.phase in _HOLDS and (declared in (None, record.base) or is_stale):
             return routing_of(record)
         return Routing(dict(entry.traffic), dict(entry.labels)) if entry else None
 

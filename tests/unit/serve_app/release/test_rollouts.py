@@ -144,6 +144,16 @@ async def test_a_done_rollout_is_rolled_back_also_after_the_table_was_declared(w
     assert (await world.roll_back())["reason"] == "it is slow"
 
 
+async def test_a_table_that_was_declared_and_is_not_known_yet_does_not_hide_the_rollout(world):
+    await world.start(strategy="blue_green")
+    await world.turns()
+    for gateway in world.gateways:
+        gateway.declare(FINAL)
+        await world.controller.exchange(gateway.report())
+    assert world.controller.gateways.wants_declared
+    assert world.controller.rollouts.routing("digits").traffic == {"v2": 100.0}
+
+
 async def test_a_rollback_to_a_version_that_is_gone_is_refused(world):
     await world.start(strategy="blue_green")
     await world.turns()
