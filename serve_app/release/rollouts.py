@@ -25,6 +25,7 @@ from serve_app.release.rollout import (
     advance,
     arms_of,
     config_of,
+    kept_of,
     live_of,
     next_stage,
     rolled_back,
@@ -181,6 +182,7 @@ class Rollouts:
         for record in self.records.values():
             if window_of(record):
                 self._journal.add(*self._gateways.records(window_of(record)))
+        self._publish()  # what is kept for a rollback ends with time
 
     def _sight(self, record: RolloutRecord, now_s: float) -> Sight:
         counts = self._gateways.counts(window_of(record))
@@ -227,8 +229,9 @@ class Rollouts:
 
     def _publish(self) -> None:
         """Make the live table anew."""
+        now_s = self._clock()
         live = {
-            model: live_of(record, self._declared_shadows(model))
+            model: live_of(record, self._declared_shadows(model), kept_of(record, now_s))
             for model, record in self.records.items()
             if record.phase in _HOLDS
         }
