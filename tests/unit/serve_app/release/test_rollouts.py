@@ -168,6 +168,21 @@ async def test_the_old_version_is_held_ready_for_as_long_as_it_is_kept(world):
         await world.roll_back()
 
 
+async def test_a_rollout_that_is_over_does_not_come_back_with_the_first_table(world):
+    await world.start(strategy="blue_green")
+    await world.turns()
+    for table, answering in ((FINAL, {"v2": 100.0}), (TABLE, {"v1": 100.0})):
+        for gateway in world.gateways:
+            gateway.declare(table)
+        await world.turns(SUPERSEDED_AFTER_S)
+        await world.turns(SUPERSEDED_AFTER_S)
+        assert world.traffic() == [answering] * 2
+    assert world.record.phase is Phase.SUCCEEDED
+    await world.restart()
+    await world.turns()
+    assert world.traffic() == [{"v1": 100.0}] * 2
+
+
 async def test_a_rollback_to_a_version_that_is_gone_is_refused(world):
     await world.start(strategy="blue_green")
     await world.turns()
