@@ -51,7 +51,8 @@ def releases(
         raise typer.BadParameter(f"there is no scenario {unknown[0]!r}; there are: {', '.join(SCENARIOS)}")
     console = Console(width=None if sys.stdout.isatty() else 220)
     found = run(chosen, console)
-    console.print(table(found.items()))
+    if len(chosen) > 1:
+        console.print(table(found.items()))
     claims = [claim for claims in found.values() for claim in claims]
     false = sum(not claim.is_true for claim in claims)
     console.print(f"{len(claims) - false} of {len(claims)} claims hold")

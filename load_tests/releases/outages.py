@@ -14,7 +14,6 @@ from typing import Any
 
 from load_tests.models import ROOT
 from load_tests.releases import files, scene
-from load_tests.releases.canaries import ERRORS
 from load_tests.releases.candidates import write_sound
 from load_tests.releases.claims import Claim, all_right, nothing_lost
 from load_tests.releases.files import DIGITS, ReleaseFile
@@ -25,6 +24,7 @@ from load_tests.releases.truth import labels_of
 
 AWAY_S = 30.0
 STEPS = {20.0: 8.0, 50.0: 12.0}
+GATE = {"metric": "error_rate", "max": 0.05, "min_requests": 50}
 CONTROLLER_BACK_S = 20.0
 VERSION = "sound"
 
@@ -81,7 +81,7 @@ def _on_postgres(file: ReleaseFile, url: str) -> ReleaseFile:
 def _through(folder: Path, first: ReleaseFile, harm: Harm) -> list[Claim]:
     """A canary of a sound version, with harm done in its first step."""
     application = files.release(DIGITS, VERSION, write_sound(folder / VERSION))
-    rollout = files.canary(STEPS, ERRORS, keep_for_s=300)
+    rollout = files.canary(STEPS, GATE, keep_for_s=300)
     then = first.without("digits-v1").serving(application).routed(DIGITS, {VERSION: 100}, rollout=rollout)
     with serving(first, folder, folder.name) as running, under_load(running.sending(DIGITS)) as load:
         load.wait(scene.WARM_UP_S)
