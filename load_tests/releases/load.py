@@ -126,7 +126,8 @@ class _Connection:
 class _Sender:
     def __init__(self, sending: Sending, load: Load) -> None:
         self._sending, self._load = sending, load
-        self._idle: list[_Connection] = []
+        self._idle: list[_Connection] = []  # the last one used goes first, so that a light load uses few
+        self._all: list[_Connection] = []
         self._address = address(sending.url)
         users = sending.users or ("",)
         self._requests = {
@@ -152,8 +153,9 @@ class _Sender:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        for connection in self._idle:
+        for connection in self._all:
             connection.writer.close()
+        await asyncio.gather(*(connection.writer.wait_closed() for connection in self._all), return_exceptions=True)
 
     def _due_s(self) -> Iterator[float]:
         due = arrivals_s((Phase(self._sending.rate_per_s, MOST_SECONDS),), self._sending.seed)
@@ -182,7 +184,9 @@ class _Sender:
             if connection.is_usable:
                 return connection
             connection.writer.close()
-        return _Connection(*await asyncio.open_connection(*self._address))
+        connection = _Connection(*await asyncio.open_connection(*self._address))
+        self._all.append(connection)
+        return connection
 
 
 def header(head: bytes, name: bytes) -> str:

@@ -110,6 +110,8 @@ class Command:
     def _join(self) -> None:
         if self._reader is not None:
             self._reader.join()
+        if self.process.stdout is not None:
+            self.process.stdout.close()
         self.ended_s = self.ended_s or time.perf_counter()
 
 
