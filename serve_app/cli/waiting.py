@@ -10,7 +10,7 @@ from serve_app.cli.releases import Clock, Outage, Releases
 from serve_app.cli.rollout_view import Board, rollout_key, rollout_lines
 from serve_app.cli.serve_rest import ServeRest
 from serve_app.release.applications import DEPLOY_FAILED, RUNNING, UNHEALTHY, Running
-from serve_app.release.overview import Overview, RolloutState
+from serve_app.release.overview import GatewayLine, Overview, RolloutState
 from serve_app.release.records import Phase, Routing
 from serve_app.release.traffic_tables import same_routing
 
@@ -123,17 +123,17 @@ class Watch:
         return outage.repeated(self.releases.overview)
 
     def until_over(self, started: Mapping[str, RolloutState]) -> Mapping[str, RolloutState]:
-        """The rollouts as they ended, by model.
+        """The rollouts as they ended, by model, once every gateway acts by it.
 
         Raises:
             CommandError: Nobody answers any more.
         """
-        latest, outage = dict(started), Outage(self.clock)
+        latest, outage, is_in_effect = dict(started), Outage(self.clock), False
         while True:
             self.check()
             lines = {model: rollout_lines(model, rollout) for model, rollout in latest.items()}
             self.board.show(lines, {model: rollout_key(rollout) for model, rollout in latest.items()})
-            if all(rollout.phase.is_over for rollout in latest.values()):
+            if is_in_effect and all(rollout.phase.is_over for rollout in latest.values()):
                 return latest
             self.clock.sleep(POLL_S)
             try:
@@ -143,6 +143,7 @@ class Watch:
             else:
                 outage.passed()
                 latest = {model: _latest(rollout, overview, model) for model, rollout in latest.items()}
+                is_in_effect = all(gateway.revision >= overview.revision for gateway in _alive(overview))
 
     def _until(self, problems: Callable[[Running], Mapping[str, str]], timeout_s: float) -> None:
         began, outage = self.clock.now(), Outage(self.clock)
@@ -195,7 +196,7 @@ def _unready(running: Running, awaited: Sequence[Awaited]) -> Iterator[tuple[str
 
 def _unconnected(overview: Overview, awaited: Sequence[Awaited]) -> Iterator[tuple[str, str]]:
     """Versions that a gateway cannot call yet."""
-    gateways = sum(gateway.age_s < _STALE_S for gateway in overview.gateways)
+    gateways = len(_alive(overview))
     for one in awaited:
         if not one.model:
             continue
@@ -207,6 +208,10 @@ def _unconnected(overview: Overview, awaited: Sequence[Awaited]) -> Iterator[tup
             yield one.name, state.reason or "not ready yet"
         elif state.gateways is not None and state.gateways < gateways:
             yield one.name, f"ready at {state.gateways} of {gateways} gateways"
+
+
+def _alive(overview: Overview) -> list[GatewayLine]:
+    return [gateway for gateway in overview.gateways if gateway.age_s < _STALE_S]
 
 
 def _latest(rollout: RolloutState, overview: Overview, model: str) -> RolloutState:

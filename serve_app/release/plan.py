@@ -30,7 +30,7 @@ from serve_app.release.traffic_tables import (
 )
 from serve_app.types import release_name
 
-AT_ONCE = RolloutConfig(strategy="all-at-once")
+AT_ONCE = RolloutConfig(strategy="all-at-once", keep_for_s=0)
 """How the traffic of a model without `rollout` moves."""
 
 

@@ -25,6 +25,7 @@ from serve_app.release.rollout import (
     advance,
     arms_of,
     config_of,
+    kept_of,
     live_of,
     next_stage,
     rolled_back,
@@ -169,6 +170,7 @@ class Rollouts:
         now_s = self._clock()
         for record in list(self.records.values()):
             if record.phase.is_over:
+                self._let_go(record, now_s)
                 continue
             new = self._superseded(record, now_s) or advance(record, self._sight(record, now_s))
             if new.phase in (Phase.ROLLED_BACK, Phase.SUPERSEDED, Phase.FAILED):
@@ -181,6 +183,7 @@ class Rollouts:
         for record in self.records.values():
             if window_of(record):
                 self._journal.add(*self._gateways.records(window_of(record)))
+        self._publish()  # what is kept for a rollback ends with time
 
     def _sight(self, record: RolloutRecord, now_s: float) -> Sight:
         counts = self._gateways.counts(window_of(record))
@@ -192,15 +195,27 @@ class Rollouts:
 
     def _superseded(self, record: RolloutRecord, now_s: float) -> RolloutRecord | None:
         """The record's end if somebody declared another table meanwhile."""
+        if not self._is_declared_anew(record, now_s):
+            return None
+        reason = "another traffic table was declared meanwhile, and holds"
+        return replace(record, phase=Phase.SUPERSEDED, reason=reason, ended_s=now_s)
+
+    def _let_go(self, record: RolloutRecord, now_s: float) -> None:
+        """Have a rollout that is over stand in for no entry once another was declared, also if the first comes back."""
+        if record.phase in _HOLDS and record.base and self._is_declared_anew(record, now_s):
+            self.records[record.model] = replace(record, base="")
+            self._journal.add(self.records[record.model])
+
+    def _is_declared_anew(self, record: RolloutRecord, now_s: float) -> bool:
+        """Whether all gateways have agreed for a while on another entry than the rollout stands in for."""
         declared = self._gateways.fingerprint(record.model)
         if declared in (None, record.base):
             self._strangers.pop(record.model, None)
-            return None
+            return False
         if now_s - self._strangers.setdefault(record.model, now_s) < SUPERSEDED_AFTER_S:
-            return None
+            return False
         del self._strangers[record.model]
-        reason = "another traffic table was declared meanwhile, and holds"
-        return replace(record, phase=Phase.SUPERSEDED, reason=reason, ended_s=now_s)
+        return True
 
     async def _step(self, record: RolloutRecord, new: RolloutRecord, actor: str) -> None:
         """Go on to the next stage, unless that cannot be kept now: then later."""
@@ -227,8 +242,9 @@ class Rollouts:
 
     def _publish(self) -> None:
         """Make the live table anew."""
+        now_s = self._clock()
         live = {
-            model: live_of(record, self._declared_shadows(model))
+            model: live_of(record, self._declared_shadows(model), kept_of(record, now_s))
             for model, record in self.records.items()
             if record.phase in _HOLDS
         }

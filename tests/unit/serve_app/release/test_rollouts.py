@@ -135,7 +135,7 @@ async def test_a_done_rollout_is_rolled_back_also_after_the_table_was_declared(w
     await world.start(strategy="blue_green")
     await world.turns()
     for gateway in world.gateways:
-        gateway.declare(FINAL | {"digits": FINAL["digits"] | {"traffic": {"v2": 100, "v1": 0}}})
+        gateway.declare(FINAL)  # which does not name v1 any more
     await world.turns()
     assert world.traffic() == [{"v2": 100.0}] * 2
     assert (await world.roll_back("it is slow"))["phase"] == "rolled_back"
@@ -152,6 +152,35 @@ async def test_a_table_that_was_declared_and_is_not_known_yet_does_not_hide_the_
         await world.controller.exchange(gateway.report())
     assert world.controller.gateways.wants_declared
     assert world.controller.rollouts.routing("digits").traffic == {"v2": 100.0}
+
+
+async def test_the_old_version_is_held_ready_for_as_long_as_it_is_kept(world):
+    await world.start(strategy="blue_green", keep_for_s=60)
+    await world.turns()
+    for gateway in world.gateways:
+        gateway.declare(FINAL)
+    await world.turns()
+    assert [gateway.live.models["digits"].kept for gateway in world.gateways] == [("v1",)] * 2
+    await world.turns(60.0)
+    assert [gateway.live.models["digits"].kept for gateway in world.gateways] == [()] * 2
+    await world.turns()
+    with pytest.raises(CommandRefused, match="does not name it"):
+        await world.roll_back()
+
+
+async def test_a_rollout_that_is_over_does_not_come_back_with_the_first_table(world):
+    await world.start(strategy="blue_green")
+    await world.turns()
+    for table, answering in ((FINAL, {"v2": 100.0}), (TABLE, {"v1": 100.0})):
+        for gateway in world.gateways:
+            gateway.declare(table)
+        await world.turns(SUPERSEDED_AFTER_S)
+        await world.turns(SUPERSEDED_AFTER_S)
+        assert world.traffic() == [answering] * 2
+    assert world.record.phase is Phase.SUCCEEDED
+    await world.restart()
+    await world.turns()
+    assert world.traffic() == [{"v1": 100.0}] * 2
 
 
 async def test_a_rollback_to_a_version_that_is_gone_is_refused(world):
