@@ -64,7 +64,7 @@ def apply_command(extra_checks: Sequence[ExtraCheck]) -> Callable[..., None]:
         Shows the plan and asks first. Killed and run again, it goes on where it was.
         """
         with errors_reported():
-            declared = good_file(file, checks_of(extra_checks, artifacts=True))
+            declared = good_file(file, artifact_checks(extra_checks))
             wanted = wanted_in(file, declared)
             place = url or f"http://{declared.http_host}:{declared.http_port}"
             with ExitStack() as closing:
@@ -77,6 +77,11 @@ def apply_command(extra_checks: Sequence[ExtraCheck]) -> Callable[..., None]:
         raise typer.Exit(code)
 
     return apply
+
+
+def artifact_checks(extra_checks: Sequence[ExtraCheck]) -> list[ExtraCheck]:
+    """The checks of a file before it is applied."""
+    return checks_of(extra_checks, artifacts=True)
 
 
 def wanted_in(file: Path, declared: ServeFile) -> Wanted:
@@ -98,6 +103,7 @@ def applied(run: ApplyRun, lock: ApplyLock, agreed: Callable[[Plan], bool], repl
         if plan.is_empty:
             for sentence in sentences(plan):
                 run.say(sentence)
+            run.keep_wanted()
             run.confirm_unchanged()
             run.say("no change")
             return 0
@@ -105,6 +111,7 @@ def applied(run: ApplyRun, lock: ApplyLock, agreed: Callable[[Plan], bool], repl
         if not agreed(plan):
             return 1
         try:
+            run.keep_wanted()
             return run.carry_out(plan)
         except KeyboardInterrupt:
             run.say("stopped; a rollout under way goes on, and the same command finishes what is left")

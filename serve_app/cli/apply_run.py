@@ -16,7 +16,7 @@ from serve_app.cli.releases import Outage, actor
 from serve_app.cli.server import Refused
 from serve_app.cli.waiting import Awaited, NotReady, Watch
 from serve_app.release.applications import DEPLOY_FAILED, RUNNING, UNHEALTHY, Change, Running
-from serve_app.release.commands import Retire, StartRollout
+from serve_app.release.commands import Keep, Retire, StartRollout
 from serve_app.release.deploys import (
     ServeConfig,
     fallback_config,
@@ -77,6 +77,13 @@ class ApplyRun:
     def plan_first(self) -> Plan:
         """What there is to do where none does."""
         return first_plan(self.wanted, self._running())
+
+    def keep_wanted(self) -> None:
+        """Have the controller not delete what an earlier file no longer had and this one has again."""
+        due = {line.release for line in self.watch.until_answering(_SHOWN_S).retirements}
+        if again := tuple(sorted(due & set(self.wanted.applications))):
+            self._send(Keep(releases=again, actor=actor()))
+            self.say(f"{', '.join(again)}: in the file again, so kept")
 
     def confirm_unchanged(self) -> None:
         """Make sure that what the file says not only was deployed but runs.
@@ -205,7 +212,7 @@ class ApplyRun:
             said = f"kept for a rollback until {until} ({after_s:g} s)" if after_s else "deleted now"
             self.say(f"{', '.join(names)}: {said}")
 
-    def _send(self, command: Retire) -> None:
+    def _send(self, command: Retire | Keep) -> None:
         Outage(self.watch.clock).repeated(lambda: self.watch.releases.send(command))
 
     def _delete(self, running: Running, names: Collection[str]) -> None:

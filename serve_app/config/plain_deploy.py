@@ -18,8 +18,8 @@ def deploy_warnings(file: ServeFile) -> Iterator[Finding]:
                 continue
             split = ", ".join(f"{version} {weight:g}%" for version, weight in model.traffic.items())
             message = (
-                f"`serve deploy` ignores strategy {model.rollout.strategy}: it moves the traffic of {name} to {split} at "
-                "once and deletes versions that are not in the file, even those with traffic; `serve-app apply` does "
-                "as it says"
+                f"`serve deploy` ignores strategy {model.rollout.strategy}: it moves the traffic of {name} to {split} "
+                "at once and deletes versions that are not in the file, even those with traffic; `serve-app apply` "
+                "does as it says"
             )
             yield (*gateway.entry.path, "user_config", "models", name, "rollout"), message

@@ -32,7 +32,7 @@ def ray_token(environment: Mapping[str, str], home: Path | None = None) -> str:
 
 
 def users_token(environment: Mapping[str, str]) -> str:
-    """The token that a client of a cluster sends, whose own variables say nothing of the cluster's mode; "" without one.
+    """The token that a client of a cluster sends; "" without one. Its own variables say nothing of the cluster's mode.
 
     A cluster that asks for none takes no offence at it.
     """

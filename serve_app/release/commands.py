@@ -63,6 +63,14 @@ class Retire(StrictModel):
     actor: Actor = ""
 
 
+class Keep(StrictModel):
+    """Do not delete applications after all that were to be."""
+
+    verb: Literal["keep"] = "keep"
+    releases: tuple[Annotated[str, Field(max_length=300)], ...]
+    actor: Actor = ""
+
+
 class Lock(StrictModel):
     """Get, or keep, the right to apply a file; refused while somebody else has it."""
 
@@ -143,4 +151,4 @@ class Unregister(StrictModel):
 Verb = Load | Unload | Register | Scale | SetDefault | Unregister
 """What other servers' clients ask for; `serve_app.release.verbs` does it."""
 
-Command = StartRollout | Promote | RollBack | Retire | Lock | Unlock | Verb
+Command = StartRollout | Promote | RollBack | Retire | Keep | Lock | Unlock | Verb

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from serve_app.config.rollout import RolloutConfig
 from serve_app.observability.metrics import MetricSink
-from serve_app.release.commands import Command, Lock, Promote, Retire, RollBack, StartRollout, Unlock, Verb
+from serve_app.release.commands import Command, Keep, Lock, Promote, Retire, RollBack, StartRollout, Unlock, Verb
 from serve_app.release.control import Applications, Document
 from serve_app.release.events import MAX_SHOWN, Events
 from serve_app.release.gateways import Gateways
@@ -134,6 +134,10 @@ class Controller:
         async with self._turn:
             if isinstance(command, Retire):
                 self.retirements.add(command.releases, command.after_s, command.actor)
+                await self.journal.write(self.rollouts.revision)
+                return {}
+            if isinstance(command, Keep):
+                self.retirements.keep(command.releases, command.actor)
                 await self.journal.write(self.rollouts.revision)
                 return {}
             return rollout_document(await self._rollout(command), self._clock())

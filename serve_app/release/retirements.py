@@ -55,15 +55,15 @@ class Retirements:
             text = f"{release} is kept for {max(after_s, DRAIN_S):g} s and then deleted"
             self._events.happened(self._events.made("retirement", "", actor, text))
 
-    def keep(self, releases: Collection[str]) -> None:
-        """Releases that have traffic again are not deleted."""
+    def keep(self, releases: Collection[str], actor: str) -> None:
+        """Releases that are used again are not deleted."""
         for release in [release for release in self.due if release in releases]:
             self._forget(release)
-            self._events.happened(self._events.made("kept", "", "controller", f"{release} is used again and stays"))
+            self._events.happened(self._events.made("kept", "", actor, f"{release} is used again and stays"))
 
     async def look(self, wanted: Collection[str]) -> None:
         """Delete what is due."""
-        self.keep(wanted)
+        self.keep(wanted, "controller")
         now_s = self._clock()
         due = [release for release, retirement in self.due.items() if retirement.at_s <= now_s]
         if not due:

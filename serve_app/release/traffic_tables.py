@@ -91,13 +91,14 @@ def same_routing(one: Routing, other: Routing) -> bool:
 def staged(declared: Entry, live: Routing, wanted: Entry) -> dict[str, Any]:
     """An entry by which nothing moves and gateways connect to all that `wanted` names.
 
-    Live traffic and labels, versions of the declared and of the wanted entry at 0, and the wanted one's other
-    settings; its experiment comes with its traffic.
+    Live traffic and labels, versions of the declared and of the wanted entry at 0, and whom the wanted one assigns how
+    (`sticky`), asks too (`shadow`) and compares; an experiment comes with its traffic.
     """
     old, new = read_entry(declared), read_entry(wanted)
     names = dict.fromkeys([*live.traffic, *live.labels.values(), *old.traffic, *sorted(new.versions)])
     entry = {
-        **wanted,
+        **declared,
+        **{key: wanted.get(key) for key in ("sticky", "shadow", "experiment")},
         "traffic": {name: live.traffic.get(name, 0) for name in names},
         "labels": dict(live.labels),
         "inline": {**(declared.get("inline") or {}), **(wanted.get("inline") or {})},

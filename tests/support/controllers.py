@@ -52,7 +52,6 @@ class MemoryStore:
         return Saved(
             self.revision,
             tuple(self.rollouts.values()),
-            (),
             tuple(self.counts.values()),
             tuple(self.retirements.values()),
             tuple(self.unloaded.values()),

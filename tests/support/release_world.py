@@ -1,4 +1,4 @@
-"""A cluster and its controller of releases, small and in memory, behind two real HTTP servers: dashboard and gateway."""
+"""A cluster and its controller of releases, in memory, behind two real HTTP servers: dashboard and gateway."""
 
 from __future__ import annotations
 
@@ -148,6 +148,7 @@ class World:
             "promote": self._promote,
             "rollback": self._rollback,
             "retire": self._retire,
+            "keep": self._keep,
         }
         return answers[verb](command)
 
@@ -231,6 +232,11 @@ class World:
         rollout["base"] = ModelTraffic.model_validate(entry).fingerprint
         self._set(rollout, rollout["from"])
         return 200, rollout
+
+    def _keep(self, command: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        for release in command["releases"]:
+            self.retirements.pop(release, None)
+        return 200, {}
 
     def _retire(self, command: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         for release in command["releases"]:

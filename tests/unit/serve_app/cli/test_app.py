@@ -12,11 +12,13 @@ ROOT = Path(__file__).parents[4]
 def test_every_command_is_there(run):
     code, out, _ = run("--help")
     assert code == 0
-    for command in ("validate", "serve", "infer", "status", "models"):
+    for command in ("validate", "serve", "apply", "promote", "rollback", "infer", "status", "experiment", "models"):
         assert f" {command} " in out
 
 
-@pytest.mark.parametrize("command", ["validate", "serve", "infer", "status", "models"])
+@pytest.mark.parametrize(
+    "command", ["validate", "serve", "apply", "promote", "rollback", "infer", "status", "experiment", "models"]
+)
 def test_every_command_explains_itself(run, command):
     assert run(command, "--help")[0] == 0
 

@@ -1,7 +1,7 @@
 """Runs of apply against a small cluster: nothing moves but by rollouts, and a killed run is finished by the next."""
 
 import copy
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from support.release_world import World, release, serve_file
@@ -176,6 +176,16 @@ def test_a_second_run_finds_nothing_to_do_while_the_old_version_is_kept(serving_
     assert any(line.startswith("digits-v1: retired already, kept for another") for line in said)
 
 
+def test_a_release_that_the_file_has_again_is_not_deleted_even_if_nothing_else_changes(serving_v1):
+    apply(serving_v1, V2)
+    both = copy.deepcopy(V2)
+    both["applications"].append(copy.deepcopy(V1["applications"][1]))
+    assert "digits-v1" in serving_v1.retirements
+    code, said = apply(serving_v1, both)
+    assert (code, serving_v1.retirements) == (0, {})
+    assert "digits-v1: in the file again, so kept" in said
+
+
 def test_a_version_that_cannot_load_changes_nothing_and_can_be_tried_again(serving_v1):
     before = end_state(serving_v1)
     serving_v1.broken = {"digits-v2"}
@@ -276,10 +286,8 @@ def changes_of_a_run(data, broken=(), regressing=()):
         apply(world, V1)
         world.broken, world.regressing = set(broken), set(regressing)
         death = Death()
-        try:
+        with suppress(NotReady):
             apply(world, data, death)
-        except NotReady:
-            pass
         return death.made, end_state(world)
 
 

@@ -1,11 +1,13 @@
 """Requests to a server and the sentences for what goes wrong."""
 
+import pickle
 import socket
 
+import httpx
 import pytest
 
 from serve_app.cli.output import CommandError
-from serve_app.cli.server import Server, model_path
+from serve_app.cli.server import Refused, Server, model_path
 
 
 def get(url, path="/x", timeout_s=5.0):
@@ -62,3 +64,22 @@ def test_what_is_no_url_is_an_error(url):
 def test_names_are_quoted_in_paths():
     assert model_path("digits", None) == "/v2/models/digits"
     assert model_path("a/b", "v 1") == "/v2/models/a%2Fb/versions/v%201"
+
+
+def test_a_token_is_sent_along():
+    seen = []
+    with Server("http://server", 5, "secret") as client:
+        client._client = httpx.Client(
+            transport=httpx.MockTransport(lambda request: seen.append(request) or httpx.Response(200))
+        )
+        client.put("/x", {"a": 1})
+    (request,) = seen
+    assert (request.method, request.headers["authorization"], request.content) == ("PUT", "Bearer secret", b'{"a":1}')
+
+
+def test_a_refusal_keeps_its_status_and_body(server):
+    server.on("GET", "/x", b"because", status=409)
+    with Server(server.url, 5) as client, pytest.raises(Refused) as refused:
+        client.get("/x")
+    assert (refused.value.status, refused.value.body) == (409, "because")
+    assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value)  # noqa: S301 - our own

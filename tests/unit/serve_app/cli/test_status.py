@@ -2,6 +2,13 @@
 
 import json
 
+import pytest
+
+from serve_app.cli import status as module
+from serve_app.cli.releases import Releases
+from serve_app.cli.server import Server
+
+RELEASES = ("GET", "/v2/releases")
 INDEX = ("POST", "/v2/repository/index")
 READY = {"name": "digits", "version": "v1", "state": "READY", "reason": "", "traffic": 90, "labels": ["stable"]}
 LOADING = {"name": "digits", "version": "v2", "state": "LOADING", "reason": "warming up", "traffic": 10, "labels": []}
@@ -16,7 +23,7 @@ def test_all_versions_stand_in_a_table(run, server):
     assert line.split()[1:9:2] == ["digits", "v1", "READY", "90%"]
     assert "stable" in out
     assert "not deployed" in out
-    assert server.asked == [(*INDEX, {})]
+    assert server.asked == [(*RELEASES, None), (*INDEX, {})]
 
 
 def test_a_version_that_should_get_traffic_and_is_not_ready_is_an_error(run, server):
@@ -48,3 +55,82 @@ def test_another_kind_of_answer_is_an_error(run, server):
 def test_a_wait_takes_time(run, server):
     assert run("status", "--url", server.url, "--timeout-s", "-1")[0] == 2
     assert server.asked == []
+
+
+ROLLOUT = {"id": "1", "strategy": "canary", "phase": "running", "steps": 2, "percent": 5, "seconds_in_step": 3}
+DIGITS = {
+    "declared": {"traffic": {"v1": 100, "v2": 0}, "labels": {"stable": "v1"}},
+    "traffic": {"v1": 95, "v2": 5},
+    "labels": {"stable": "v1"},
+    "versions": {"v1": {"ready": True, "reason": "", "gateways": 1}, "v2": {"ready": True}},
+    "rollout": ROLLOUT,
+}
+STATUS = {"revision": 3, "models": {"digits": DIGITS}, "events": [], "database": ""}
+
+
+def test_a_server_with_a_controller_tells_declared_and_live_traffic_and_rollouts(run, server):
+    server.on(*RELEASES, STATUS)
+    code, out, err = run("status", "--url", server.url)
+    assert (code, err) == (0, "")
+    line = next(line for line in out.splitlines() if "v2" in line)
+    assert line.replace("\u2502", " ").split() == ["digits", "v2", "ready", "0%", "5%", "-"]
+    assert "digits  [#.......................]  canary step 1/2 at 5%, for 3 s" in out
+    assert server.asked == [(*RELEASES, None)]
+
+
+def test_a_version_with_live_traffic_that_is_not_ready_is_an_error(run, server):
+    versions = {**DIGITS["versions"], "v2": {"ready": False, "reason": "replica lost"}}
+    server.on(*RELEASES, {**STATUS, "models": {"digits": {**DIGITS, "versions": versions}}, "database": "disk full"})
+    code, _, err = run("status", "--url", server.url)
+    assert code == 1
+    assert err.splitlines() == [
+        "the database of releases is away: disk full",
+        "digits v2 should get 5% and is not ready: replica lost",
+    ]
+
+
+def test_json_of_a_controller_is_its_own(run, server):
+    server.on(*RELEASES, {**STATUS, "more": 1})
+    code, out, _ = run("status", "--url", server.url, "--json")
+    assert (code, json.loads(out)) == (0, {**STATUS, "more": 1})
+
+
+def test_while_the_controller_is_away_the_gateways_own_view_is_shown(run, server):
+    server.on(*RELEASES, {"error": "the controller is away"}, status=503)
+    server.on(*INDEX, [READY])
+    code, out, err = run("status", "--url", server.url)
+    assert code == 0
+    assert "90%" in out
+    assert err == "the controller is away (status 503); what follows is the gateway's own view\n"
+
+
+def test_another_kind_of_status_is_an_error(run, server):
+    server.on(*RELEASES, {"models": 1})
+    assert run("status", "--url", server.url)[0] == 1
+
+
+def test_a_watch_redraws_until_it_is_interrupted(server, capsys):
+    server.on(*RELEASES, STATUS)
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        server.on(*RELEASES, {"error": "away"}, status=503)
+        if len(slept) == 2:
+            raise KeyboardInterrupt
+
+    with Server(server.url, 5) as client:
+        module._watch(Releases(client), sleep)
+    assert slept == [1.0, 1.0]
+    assert "away (status 503)" in capsys.readouterr().out
+
+
+def test_there_is_nothing_to_watch_without_a_controller(run, server):
+    code, _, err = run("status", "--url", server.url, "--watch")
+    assert code == 1
+    assert "has no controller of releases" in err
+
+
+@pytest.mark.parametrize("option", ["--watch", "--json"])
+def test_help_tells_the_options(run, option):
+    assert option in run("status", "--help")[1]

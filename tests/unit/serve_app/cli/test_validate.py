@@ -63,3 +63,14 @@ def test_artifacts_are_opened_unless_told_not_to(run, tmp_path):
     assert [line.split(": ")[1] for line in err.splitlines()[:-1]] == [
         f"applications.{n}.args.source" for n in (1, 2, 3)
     ]
+
+
+def test_what_serve_deploy_would_do_otherwise_is_a_warning_and_no_fault(run, tmp_path):
+    rollout = "traffic: {v1: 100}\n          rollout: {strategy: blue_green}"
+    file = bad_file(tmp_path, **{"traffic: {v1: 100}": rollout})
+    code, out, err = run("validate", file, "--no-artifacts")
+    assert code == 0
+    assert "good" in out
+    assert err.startswith(
+        f"warning: {file}:29: applications.0.deployments.0.user_config.models.wine.rollout: `serve deploy` "
+    )

@@ -7,7 +7,7 @@ from support.controllers import Clock, FakeApplications, FakeGateway, MemoryStor
 
 from serve_app.errors import CommandRefused, ControllerAway
 from serve_app.observability.metrics import NoMetrics
-from serve_app.release.commands import Lock, Retire, StartRollout, Unlock
+from serve_app.release.commands import Keep, Lock, Retire, StartRollout, Unlock
 from serve_app.release.controller import KEPT_S, Controller
 from serve_app.release.messages import Feedback
 from serve_app.release.records import Phase
@@ -111,6 +111,12 @@ async def test_a_retired_release_is_deleted_when_it_is_due(world):
     await world.gateway.exchange(world.controller)
     await world.controller.look()
     assert set(world.applications.configs) == {"digits-v1"}  # it has traffic
+
+
+async def test_a_release_that_is_in_the_file_again_is_kept(world):
+    await world.controller.command(Retire(releases=("digits-v2",), after_s=60, actor="ann"))
+    await world.controller.command(Keep(releases=("digits-v2", "cats-v1"), actor="bob"))
+    assert (await world.controller.status())["retirements"] == []
 
 
 async def test_feedback_for_requests_of_other_gateways_is_passed_on(world):

@@ -55,6 +55,14 @@ async def test_one_that_has_traffic_again_stays(world):
     assert (world.retirements.due, world.store.retirements) == ({}, {})
 
 
+async def test_one_that_somebody_wants_stays(world):
+    world.retirements.add(["digits-v1", "digits-v2"], 10.0, "ann")
+    world.retirements.keep(["digits-v2"], "bob")
+    world.clock.passes(20.0)
+    assert await world.look() == {"digits-v2", "gateway"}
+    assert ("kept", "bob") in {(event.kind, event.actor) for event in world.events.last}
+
+
 async def test_asked_twice_the_first_time_holds(world):
     world.retirements.add(["digits-v1"], 10.0, "ann")
     world.clock.passes(9.0)
