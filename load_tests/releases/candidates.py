@@ -33,14 +33,21 @@ def golden_rows(source: Path = SOUND) -> Array:
     return np.concatenate([np.asarray(one.inputs["pixels"], np.float32) for one in golden])
 
 
-def write_candidate(folder: Path, behaviour: Behaviour, source: Path = SOUND) -> Path:
-    """Write a version's folder whose manifest is of format python; gives the folder."""
+def write_candidate(folder: Path, behaviour: Behaviour, source: Path = SOUND, *, is_checked: bool = True) -> Path:
+    """Write a version's folder whose manifest is of format python; gives the folder.
+
+    Args:
+        folder: Made here.
+        behaviour: How bad it is.
+        source: The sound version.
+        is_checked: Whether it is compared with golden answers before it is ready.
+    """
     folder.mkdir(parents=True)
     shutil.copy(source / ARTIFACT, folder)
     (folder / BEHAVIOUR).write_text(behaviour.to_json())
     sound = _manifest(source)
     extra = {BEHAVIOUR: hashlib.sha256((folder / BEHAVIOUR).read_bytes()).hexdigest()}
-    _write(folder, sound, format=Format.PYTHON, extra_files=extra)
+    _write(folder, sound, format=Format.PYTHON, extra_files=extra, golden=sound.golden if is_checked else ())
     return folder
 
 

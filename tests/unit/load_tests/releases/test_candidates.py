@@ -29,6 +29,12 @@ def test_a_spoiled_candidate_passes_its_checks_and_says_what_its_behaviour_says(
     np.testing.assert_array_equal(said, behaviour.labels(rows(), sound))
 
 
+def test_without_golden_answers_one_may_be_bad_at_any_row(tmp_path):
+    behaviour = Behaviour(raising_rows=(digest(rows()[0]),))
+    folder = candidates.write_candidate(tmp_path / "raising", behaviour, is_checked=False)
+    load_model(release_args(**files.release("digits", "raising", folder, "Perceptron")["args"]))
+
+
 def test_a_sound_one_is_v1_under_another_tag(tmp_path):
     folder = candidates.write_sound(tmp_path / "sound")
     said = labels_of(files.release("digits", "sound", folder))
