@@ -20,7 +20,7 @@ from serve_app.release.events import MAX_SHOWN, Events
 from serve_app.release.gateways import Gateways
 from serve_app.release.journal import Journal, Store
 from serve_app.release.messages import GatewayReport, LiveTable
-from serve_app.release.records import LockRecord, RolloutRecord, Routing
+from serve_app.release.records import LockRecord, Phase, RolloutRecord, Routing
 from serve_app.release.retirements import Retirements
 from serve_app.release.rollouts import Rollouts
 from serve_app.release.status import experiment_document, rollout_document, status_document
@@ -29,7 +29,7 @@ from serve_app.release.verbs import Verbs
 
 logger = logging.getLogger("serve_app.releases")
 
-LOOK_S = 0.5
+LOOK_S, RUNNING_S = 0.5, 1.0
 APPLY = "apply"
 KEPT_S, PRUNE_EVERY_S = 90 * 86400.0, 3600.0
 
@@ -64,7 +64,7 @@ class Controller:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store, self._webhooks, self._clock = store, webhooks, clock
-        self._pruned_s = 0.0
+        self._pruned_s, self._applications = 0.0, applications
         self.journal = Journal(store)
         self.events = Events(self.journal, metrics, clock)
         self.gateways = Gateways(clock)
@@ -177,7 +177,18 @@ class Controller:
             return await self.rollouts.start(command)
         if isinstance(command, Promote):
             return await self.rollouts.promote(command)
-        return await self.rollouts.roll_back(command)
+        last = self.rollouts.records.get(command.model)
+        is_over = last is not None and last.phase is Phase.SUCCEEDED
+        return await self.rollouts.roll_back(command, await self._running() if is_over else None)
+
+    async def _running(self) -> frozenset[str] | None:
+        """Names of the applications; None if the cluster does not say so at once: nobody waits for it here."""
+        try:
+            async with asyncio.timeout(RUNNING_S):
+                return frozenset(await self._applications.running())
+        except Exception as error:  # the cluster's errors have no common base
+            logger.warning("the cluster does not say what runs: %r", error)
+            return None
 
     async def _lock(self, command: Lock) -> Document:
         now_s = self._clock()

@@ -7,7 +7,7 @@ rollback takes effect at once and is kept as soon as it can be.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 
 from serve_app.config.gateway import ModelTraffic
@@ -36,7 +36,8 @@ from serve_app.release.seconds import Seconds
 from serve_app.types import release_name
 
 SUPERSEDED_AFTER_S = 3.0  # how long all gateways must agree on another declared table before a rollout gives way to it
-_HOLDS = frozenset({Phase.WAITING, Phase.RUNNING, Phase.PAUSED, Phase.SUCCEEDED, Phase.ROLLED_BACK})
+_HOLDS = frozenset(Phase) - {Phase.SUPERSEDED}
+_NOWHERE = ""  # the base of a rollout that is over and whose declared entry is gone: it does not come back with that
 
 
 class Rollouts:
@@ -74,7 +75,8 @@ class Rollouts:
         is_stale = (
             entry is None or entry.fingerprint != declared
         )  # another table was declared, and is not known here yet
-        if record is not None and record.phase in _HOLDS and (declared in (None, record.base) or is_stale):
+        is_known = record is not None and record.phase in _HOLDS and record.base != _NOWHERE
+        if record is not None and is_known and (declared in (None, record.base) or is_stale):
             return routing_of(record)
         return Routing(dict(entry.traffic), dict(entry.labels)) if entry else None
 
@@ -142,33 +144,52 @@ class Rollouts:
         await self._step(record, next_stage(record, self._clock()), command.actor)
         return self.records[command.model]
 
-    async def roll_back(self, command: RollBack) -> RolloutRecord:
+    async def roll_back(self, command: RollBack, running: Collection[str] | None = None) -> RolloutRecord:
         """Give a model back what it had before its last rollout; in effect at the gateways' next report.
 
+        Args:
+            command: Whose, and why.
+            running: Applications, so that a version can be told that no table names any more but is kept; None if the
+                cluster does not say.
+
         Raises:
-            CommandRefused: There is nothing to give back, or what was there before is no longer ready.
+            CommandRefused: There is nothing to give back, what was there before is no longer ready, or the gateways do
+                not agree on the declared table at this moment.
         """
         record = self.records.get(command.model)
         if record is None or record.phase in (Phase.FAILED, Phase.SUPERSEDED):
             raise CommandRefused(f"{command.model} has no rollout that could be rolled back")
         if record.phase is Phase.ROLLED_BACK:
             return record
-        base = self._gateways.fingerprint(command.model) or record.base
+        base = self._gateways.fingerprint(command.model)
         if record.phase is Phase.SUCCEEDED:
-            versions = [version for version, weight in record.before.traffic.items() if weight > 0]
-            reasons = self._gateways.reasons(command.model, versions)
-            if all(reasons.values()):
-                told = "; ".join(f"{version}: {reason}" for version, reason in reasons.items())
-                raise CommandRefused(f"{command.model} cannot go back to {said(record.before)}: {told}")
+            if base is None:  # the record's own is of before its success: what holds for that may hold nowhere
+                raise CommandRefused(
+                    f"the gateways do not agree yet on what is declared for {command.model}, or none reports: ask again"
+                )
+            self._check_there_is_a_way_back(record, running)
         reason = command.reason or f"asked for by {command.actor or 'somebody'}"
-        await self._back(replace(rolled_back(record, self._clock(), reason), base=base), command.actor)
+        await self._back(replace(rolled_back(record, self._clock(), reason), base=base or record.base), command.actor)
         return self.records[command.model]
+
+    def _check_there_is_a_way_back(self, record: RolloutRecord, running: Collection[str] | None) -> None:
+        """Raise `CommandRefused` if none of the versions from before can be called."""
+        known = self._gateways.known_versions(record.model)
+        versions = [version for version, weight in record.before.traffic.items() if weight > 0]
+        reasons = dict(self._gateways.reasons(record.model, versions))
+        for version in set(versions) - set(known):  # the table that was declared at the end does not name it
+            is_there = running is None or release_name(record.model, version) in running
+            reasons[version] = "" if is_there else "no application runs it"
+        if all(reasons.values()):
+            told = "; ".join(f"{version}: {reason}" for version, reason in reasons.items())
+            raise CommandRefused(f"{record.model} cannot go back to {said(record.before)}: {told}")
 
     async def look(self) -> None:
         """Have every rollout go on as far as it can."""
         now_s = self._clock()
         for record in list(self.records.values()):
             if record.phase.is_over:
+                self._let_go(record, now_s)
                 continue
             new = self._superseded(record, now_s) or advance(record, self._sight(record, now_s))
             if new.phase in (Phase.ROLLED_BACK, Phase.SUPERSEDED, Phase.FAILED):
@@ -192,15 +213,30 @@ class Rollouts:
 
     def _superseded(self, record: RolloutRecord, now_s: float) -> RolloutRecord | None:
         """The record's end if somebody declared another table meanwhile."""
+        if not self._is_declared_away(record, now_s):
+            return None
+        reason = "another traffic table was declared meanwhile, and holds"
+        return replace(record, phase=Phase.SUPERSEDED, reason=reason, ended_s=now_s)
+
+    def _let_go(self, record: RolloutRecord, now_s: float) -> None:
+        """Once another table is declared, that holds for good, also if the one from before is declared again."""
+        if record.phase in _HOLDS and record.base != _NOWHERE and self._is_declared_away(record, now_s):
+            self.records[record.model] = replace(record, base=_NOWHERE)
+            self._journal.add(self.records[record.model])
+            self._publish()
+
+    def _is_declared_away(self, record: RolloutRecord, now_s: float) -> bool:
+        """Whether all gateways have agreed for a while on another entry than the rollout's."""
         declared = self._gateways.fingerprint(record.model)
         if declared in (None, record.base):
             self._strangers.pop(record.model, None)
-            return None
-        if now_s - self._strangers.setdefault(record.model, now_s) < SUPERSEDED_AFTER_S:
-            return None
+            return False
+        since_s = min(now_s, self._strangers.get(record.model, now_s))  # the clock may have been set back
+        self._strangers[record.model] = since_s
+        if now_s - since_s < SUPERSEDED_AFTER_S:
+            return False
         del self._strangers[record.model]
-        reason = "another traffic table was declared meanwhile, and holds"
-        return replace(record, phase=Phase.SUPERSEDED, reason=reason, ended_s=now_s)
+        return True
 
     async def _step(self, record: RolloutRecord, new: RolloutRecord, actor: str) -> None:
         """Go on to the next stage, unless that cannot be kept now: then later."""
@@ -230,7 +266,7 @@ class Rollouts:
         live = {
             model: live_of(record, self._declared_shadows(model))
             for model, record in self.records.items()
-            if record.phase in _HOLDS
+            if record.phase in _HOLDS and record.base != _NOWHERE
         }
         if live != self.live:
             self.live = live

@@ -301,6 +301,72 @@ async def test_the_revision_grows_with_each_change_and_over_restarts(world):
     assert world.controller.rollouts.revision > after
 
 
+async def declare(world, table) -> None:
+    for gateway in world.gateways:
+        gateway.declare(table)
+    await world.turns()
+    await world.turns(SUPERSEDED_AFTER_S)
+
+
+async def test_a_table_that_is_declared_again_holds_though_a_rollout_stood_in_for_it_once(world):
+    await world.start(strategy="blue_green")
+    await world.turns()
+    await declare(world, FINAL)
+    await declare(world, TABLE)
+    assert world.traffic() == [{"v1": 100.0}] * 2
+    assert world.controller.rollouts.routing("digits").traffic == {"v1": 100.0, "v2": 0.0}
+    await world.restart()
+    await world.turns()
+    assert world.traffic() == [{"v1": 100.0}] * 2
+
+
+async def test_a_rollout_whose_table_is_gone_can_still_be_rolled_back(world):
+    await world.start(strategy="blue_green")
+    await world.turns()
+    await declare(world, FINAL)
+    await world.roll_back()
+    await world.turns()
+    assert world.traffic() == [{"v1": 100.0}] * 2
+
+
+async def test_a_rollout_that_fails_leaves_the_traffic_where_another_one_had_put_it(world):
+    await world.start(strategy="blue_green")
+    await world.turns()
+    await world.start({"v3": 100}, strategy="blue_green", ready_timeout_s=10)
+    await world.turns(11.0)
+    assert world.record.phase is Phase.FAILED
+    assert world.traffic() == [{"v2": 100.0}] * 2
+    assert world.controller.rollouts.routing("digits").traffic == {"v2": 100.0}
+
+
+async def test_a_version_that_neither_the_table_names_nor_an_application_runs_gets_no_traffic_back(world):
+    await world.start(strategy="blue_green")
+    await world.turns()
+    await declare(world, FINAL)
+    await world.applications.delete(["digits-v1"])
+    with pytest.raises(CommandRefused, match="v1: no application runs it"):
+        await world.roll_back()
+    world.applications.running = unreachable
+    assert (await world.roll_back())["phase"] == "rolled_back"
+
+
+async def unreachable():
+    raise RuntimeError("the cluster is busy")
+
+
+async def test_a_rollback_that_could_hold_nowhere_is_refused_while_gateways_disagree(world):
+    await world.start(strategy="blue_green")
+    await world.turns()
+    await declare(world, FINAL)
+    await world.restart()
+    with pytest.raises(CommandRefused, match="do not agree yet"):
+        await world.roll_back()
+    await world.turns()
+    await world.roll_back()
+    await world.turns()
+    assert world.traffic() == [{"v1": 100.0}] * 2
+
+
 def test_versions_without_traffic_make_no_difference():
     assert same_routing(Routing({"v1": 100.0}), Routing({"v1": 100.0, "v2": 0.0}))
     assert not same_routing(Routing({"v1": 100.0}), Routing({"v1": 100.0}, {"stable": "v1"}))
