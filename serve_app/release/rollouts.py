@@ -27,6 +27,7 @@ from serve_app.release.rollout import (
     config_of,
     live_of,
     next_stage,
+    not_ready,
     rolled_back,
     routing_of,
     stages_of,
@@ -141,6 +142,9 @@ class Rollouts:
             raise CommandRefused(f"{command.model} does not wait for a person but: {record.reason or 'nothing yet'}")
         if record.phase is Phase.WAITING:
             raise CommandRefused(f"{command.model} cannot be promoted before it is ready: {record.reason}")
+        missing = "" if command.force else not_ready(record, self._reasons(record))
+        if missing:
+            raise CommandRefused(f"{command.model} cannot be promoted without force: {missing}")
         await self._step(record, next_stage(record, self._clock()), command.actor)
         return self.records[command.model]
 
@@ -208,8 +212,10 @@ class Rollouts:
         samples = SecondSamples.from_json(record.samples)
         if record.phase is not Phase.WAITING:
             self._seconds.add(samples, config_of(record), window_of(record), arms_of(record).counts(counts), now_s)
-        versions = {*record.after.traffic, *record.after.labels.values()}
-        return Sight(now_s, self._gateways.reasons(record.model, versions), counts, samples)
+        return Sight(now_s, self._reasons(record), counts, samples)
+
+    def _reasons(self, record: RolloutRecord) -> Mapping[str, str]:
+        return self._gateways.reasons(record.model, {*record.after.traffic, *record.after.labels.values()})
 
     def _superseded(self, record: RolloutRecord, now_s: float) -> RolloutRecord | None:
         """The record's end if somebody declared another table meanwhile."""

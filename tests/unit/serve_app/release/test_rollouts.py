@@ -215,6 +215,31 @@ async def test_what_is_not_ready_cannot_be_forced(world):
         await world.controller.command(Promote(model="digits", force=True))
 
 
+async def test_a_version_that_died_gets_no_more_until_it_is_ready_again(world):
+    await world.start(**CANARY, automatic=False)
+    await world.turns()
+    world.gateways[1].ready.discard("digits-v2")
+    await world.turns(5.0, new=100)
+    assert world.record.reason == "v2: it is starting"
+    world.gateways[1].ready.add("digits-v2")
+    await world.turns()
+    assert world.record.phase is Phase.PAUSED
+    world.gateways[0].ready.discard("digits-v2")
+    await world.turns()
+    with pytest.raises(CommandRefused, match="without force: v2: it is starting"):
+        await world.controller.command(Promote(model="digits"))
+    assert world.traffic() == [{"v1": 90.0, "v2": 10.0}] * 2
+
+
+async def test_without_any_gateway_nothing_goes_forward(world):
+    await world.start()
+    await world.turns()
+    await world.turns(1.0, new=100)
+    world.clock.passes(60.0)
+    await world.controller.look()
+    assert (world.record.step, world.record.reason) == (0, "v2: no gateway reports")
+
+
 async def test_a_killed_controller_goes_on_where_it_was(world):
     await world.start()
     await world.turns()
