@@ -158,7 +158,8 @@ class Controller:
         """Look once: every rollout may go on, what is due is deleted, and all that changed is kept."""
         async with self._turn:
             await self.rollouts.look()
-            await self.retirements.look(self.rollouts.wanted())
+            if self.gateways.alive and not self.gateways.wants_declared:  # else nobody knows yet who has traffic
+                await self.retirements.look(self.rollouts.wanted())
             self._keep_experiments()
             await self.journal.write(self.rollouts.revision)
         if self._webhooks is not None:

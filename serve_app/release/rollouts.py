@@ -82,7 +82,7 @@ class Rollouts:
         return Routing(dict(entry.traffic), dict(entry.labels)) if entry else None
 
     def wanted(self) -> set[str]:
-        """Releases that have traffic, a label, or copies of requests, or are about to."""
+        """Releases that have traffic, a label, or copies of requests, or are about to, or to get it back."""
         found: set[str] = set()
         for model in {*self.records, *(self._gateways.declared.models if self._gateways.declared else ())}:
             routing, record, entry = self.routing(model), self.records.get(model), self._entry(model)
@@ -91,7 +91,8 @@ class Rollouts:
                 versions |= {version for version, weight in routing.traffic.items() if weight > 0}
                 versions |= set(routing.labels.values())
             if record is not None and not record.phase.is_over:
-                versions |= set(arms_of(record).new)
+                versions |= {*arms_of(record).new, *record.before.labels.values()}
+                versions |= {version for version, weight in record.before.traffic.items() if weight > 0}
             found |= {release_name(model, version) for version in versions}
         return found
 

@@ -314,6 +314,13 @@ async def test_what_has_or_may_get_traffic_is_wanted(world):
     assert world.controller.rollouts.wanted() == {"digits-v2"}
 
 
+async def test_what_a_rollback_gives_traffic_back_to_is_wanted_also_while_it_has_none(world):
+    await world.start(strategy="canary", steps=[{"percent": 100, "seconds": 5}])
+    await world.turns()
+    assert world.traffic() == [{"v2": 100.0}] * 2
+    assert world.controller.rollouts.wanted() == {"digits-v1", "digits-v2"}
+
+
 async def test_the_revision_grows_with_each_change_and_over_restarts(world):
     before = world.controller.rollouts.revision
     await world.start()
