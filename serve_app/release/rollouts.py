@@ -6,6 +6,8 @@ rollback takes effect at once and is kept as soon as it can be.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
@@ -36,6 +38,9 @@ from serve_app.release.rollout import (
 from serve_app.release.seconds import Seconds
 from serve_app.types import release_name
 
+logger = logging.getLogger("serve_app.releases")
+
+PATIENCE_S = 1.0  # for the database, with a step
 SUPERSEDED_AFTER_S = 3.0  # how long all gateways must agree on another declared table before a rollout gives way to it
 _HOLDS = frozenset(Phase) - {Phase.SUPERSEDED}
 _NOWHERE = ""  # the base of a rollout that is over and whose declared entry is gone: it does not come back with that
@@ -63,6 +68,7 @@ class Rollouts:
         self.revision = 0
         self._seconds = Seconds()
         self._strangers: dict[str, float] = {}
+        self._late: asyncio.Task[None] | None = None  # so that it is not collected
 
     def restore(self, records: Iterable[RolloutRecord], revision: int) -> None:
         """Go on with what was kept."""
@@ -146,10 +152,11 @@ class Rollouts:
         missing = "" if command.force else not_ready(record, self._reasons(record))
         if missing:
             raise CommandRefused(f"{command.model} cannot be promoted without force: {missing}")
-        await self._step(record, next_stage(record, self._clock()), command.actor)
+        new = next_stage(record, self._clock())
+        await self._forward(new, *_told(new, command.actor))
         return self.records[command.model]
 
-    async def roll_back(self, command: RollBack, running: Collection[str] | None = None) -> RolloutRecord:
+    def roll_back(self, command: RollBack, running: Collection[str] | None = None) -> RolloutRecord:
         """Give a model back what it had before its last rollout; in effect at the gateways' next report.
 
         Args:
@@ -174,7 +181,7 @@ class Rollouts:
                 )
             self._check_there_is_a_way_back(record, running)
         reason = command.reason or f"asked for by {command.actor or 'somebody'}"
-        await self._back(replace(rolled_back(record, self._clock(), reason), base=base or record.base), command.actor)
+        self._back(replace(rolled_back(record, self._clock(), reason), base=base or record.base), command.actor)
         return self.records[command.model]
 
     def _check_there_is_a_way_back(self, record: RolloutRecord, running: Collection[str] | None) -> None:
@@ -192,21 +199,27 @@ class Rollouts:
     async def look(self) -> None:
         """Have every rollout go on as far as it can."""
         now_s = self._clock()
-        for record in list(self.records.values()):
-            if record.phase.is_over:
-                self._let_go(record, now_s)
-                continue
-            new = self._superseded(record, now_s) or advance(record, self._sight(record, now_s))
-            if new.phase in (Phase.ROLLED_BACK, Phase.SUPERSEDED, Phase.FAILED):
-                await self._back(new, "gate" if new.phase is Phase.ROLLED_BACK else "controller")
-            elif (new.phase, new.step) != (record.phase, record.step):
-                await self._step(record, new, "controller")
-            elif new != record:
-                self.records[record.model] = new
-                self._journal.add(new)
+        for model in list(self.records):
+            try:
+                await self._look_at(self.records[model], now_s)
+            except Exception:  # whatever it is, the other models' gates must be looked at
+                logger.exception("could not look after the rollout of %s", model)
         for record in self.records.values():
             if window_of(record):
                 self._journal.add(*self._gateways.records(window_of(record)))
+
+    async def _look_at(self, record: RolloutRecord, now_s: float) -> None:
+        if record.phase.is_over:
+            self._let_go(record, now_s)
+            return
+        new = self._superseded(record, now_s) or advance(record, self._sight(record, now_s))
+        if new.phase in (Phase.ROLLED_BACK, Phase.SUPERSEDED, Phase.FAILED):
+            self._back(new, "gate" if new.phase is Phase.ROLLED_BACK else "controller")
+        elif (new.phase, new.step) != (record.phase, record.step):
+            await self._step(record, new)
+        elif new != record:
+            self.records[record.model] = new
+            self._journal.add(new)
 
     def _sight(self, record: RolloutRecord, now_s: float) -> Sight:
         counts = self._gateways.counts(window_of(record))
@@ -245,28 +258,43 @@ class Rollouts:
         del self._strangers[record.model]
         return True
 
-    async def _step(self, record: RolloutRecord, new: RolloutRecord, actor: str) -> None:
+    async def _step(self, record: RolloutRecord, new: RolloutRecord) -> None:
         """Go on to the next stage, unless that cannot be kept now: then later."""
+        why = "it does not answer" if self._journal.is_busy else await self._kept_in_time(new)
+        if why and self.records[record.model] is record:  # else it was rolled back meanwhile
+            self.records[record.model] = replace(record, reason=f"the next step waits for the database: {why}")
+
+    async def _kept_in_time(self, new: RolloutRecord) -> str:
+        """Why the next stage did not begin; empty if it did. Gates must not wait for a database that is silent."""
+        forward = asyncio.get_running_loop().create_task(self._forward(new, *_told(new, "controller")))
+        forward.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self._late = forward
+        await asyncio.wait([forward], timeout=PATIENCE_S)
+        if not forward.done():
+            return "it does not answer"
         try:
-            await self._forward(new, *_told(new, actor))
+            forward.result()
         except ControllerAway as error:
-            self.records[record.model] = replace(record, reason=f"the next step waits: {error.reason}")
+            return error.reason
+        return ""
 
     async def _forward(self, record: RolloutRecord, kind: str, actor: str, text: str) -> None:
         event = self._events.made(kind, record.model, actor, text, {"rollout": record.id})
+        before = self.records.get(record.model)
         if not await self._journal.keep(self.revision, record, event):
             raise ControllerAway(self._journal.fault)
+        if self.records.get(record.model) is not before:  # it was rolled back meanwhile, which is kept after this
+            return
         self.records[record.model] = record
         self._events.happened(event, is_kept=True)
         self._publish()
 
-    async def _back(self, record: RolloutRecord, actor: str) -> None:
+    def _back(self, record: RolloutRecord, actor: str) -> None:
         self.records[record.model] = record
         kind, actor, text = _told(record, actor)
         self._journal.add(record)
         self._events.happened(self._events.made(kind, record.model, actor, text, {"rollout": record.id}))
         self._publish()
-        await self._journal.write(self.revision)
 
     def _publish(self) -> None:
         """Make the live table anew."""
@@ -278,6 +306,11 @@ class Rollouts:
         if live != self.live:
             self.live = live
             self.revision += 1
+
+    def is_under_way(self, model: str) -> bool:
+        """Whether a rollout of the model is."""
+        record = self.records.get(model)
+        return record is not None and not record.phase.is_over
 
     def _under_way(self, model: str) -> RolloutRecord:
         record = self.records.get(model)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from support.controllers import Clock, FakeApplications, FakeGateway, MemoryStore
@@ -282,6 +284,72 @@ async def test_a_rollout_that_cannot_be_kept_does_not_begin(world):
     with pytest.raises(ControllerAway, match="connection refused"):
         await world.start()
     assert world.controller.rollouts.records == {}
+
+
+async def test_what_cannot_be_kept_is_not_promoted(world):
+    await world.start(**CANARY, automatic=False)
+    await world.turns()
+    await world.turns(5.0, new=100)
+    world.store.away = "connection refused"
+    with pytest.raises(ControllerAway, match="connection refused"):
+        await world.controller.command(Promote(model="digits"))
+    assert (world.record.phase, world.record.step) == (Phase.PAUSED, 0)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr("serve_app.release.controller.KEEP_S", 0.02)
+    monkeypatch.setattr("serve_app.release.rollouts.PATIENCE_S", 0.02)
+
+
+async def test_a_gate_rolls_back_though_the_database_does_not_answer(world, impatient):
+    await world.start()
+    await world.turns()
+    world.store.answers.clear()
+    try:
+        await world.turns(5.0, new=100)
+        assert world.traffic() == [{"v1": 90.0, "v2": 10.0}] * 2
+        assert world.record.reason == "the next step waits for the database: it does not answer"
+        await world.turns(1.0, new=100, errors=50)
+        assert world.traffic() == [{"v1": 100.0}] * 2
+    finally:
+        world.store.answers.set()
+    await world.controller.close()
+    assert world.store.rollouts["digits"].phase is Phase.ROLLED_BACK
+
+
+async def test_a_person_rolls_back_though_a_step_waits_for_the_database(world, impatient):
+    await world.start()
+    await world.turns()
+    await world.turns(1.0, new=100)
+    world.clock.passes(5.0)
+    for gateway in world.gateways:
+        await gateway.exchange(world.controller)
+    world.store.answers.clear()
+    look = asyncio.create_task(world.controller.look())
+    try:
+        async with asyncio.timeout(10):
+            while not world.controller.journal.is_busy:
+                await asyncio.sleep(0)
+            assert (await world.roll_back())["phase"] == "rolled_back"
+    finally:
+        world.store.answers.set()
+    await look
+    await world.controller.close()
+    assert world.record.phase is Phase.ROLLED_BACK
+    assert world.store.rollouts["digits"].phase is Phase.ROLLED_BACK
+    await world.turns()
+    assert world.traffic() == [{"v1": 100.0}] * 2
+
+
+async def test_a_rollout_that_cannot_be_looked_after_holds_up_no_other(world, caplog):
+    await world.start()
+    records = world.controller.rollouts.records
+    broken = replace(records["digits"], model="cats", phase=Phase.RUNNING, samples={"new": {"errors": {"no": 1}}})
+    world.controller.rollouts.records = {"cats": broken, **records}
+    await world.controller.rollouts.look()
+    assert "could not look after the rollout of cats" in caplog.text
+    assert world.record.phase is Phase.RUNNING
 
 
 async def test_a_table_that_somebody_declares_meanwhile_holds(world):
