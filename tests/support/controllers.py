@@ -35,7 +35,7 @@ class Clock:
 
 
 class MemoryStore:
-    """A database whose content outlives its controllers; `away` says why it cannot be asked, without `answers` it is silent."""
+    """A database whose content outlives its controllers; silent without `answers`; `away`: why it cannot be asked."""
 
     def __init__(self) -> None:
         self.rollouts: dict[str, RolloutRecord] = {}

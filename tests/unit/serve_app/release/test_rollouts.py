@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from support.controllers import Clock, FakeApplications, FakeGateway, MemoryStore
+from support.waiting import until
 
 from serve_app.config.rollout import RolloutConfig
 from serve_app.errors import CommandRefused, ControllerAway
@@ -328,10 +329,8 @@ async def test_a_person_rolls_back_though_a_step_waits_for_the_database(world, i
     world.store.answers.clear()
     look = asyncio.create_task(world.controller.look())
     try:
-        async with asyncio.timeout(10):
-            while not world.controller.journal.is_busy:
-                await asyncio.sleep(0)
-            assert (await world.roll_back())["phase"] == "rolled_back"
+        await until(lambda: world.controller.journal.is_busy)
+        assert (await world.roll_back())["phase"] == "rolled_back"
     finally:
         world.store.answers.set()
     await look
