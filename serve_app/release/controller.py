@@ -20,7 +20,7 @@ from serve_app.release.events import MAX_SHOWN, Events
 from serve_app.release.gateways import Gateways
 from serve_app.release.journal import Journal, Store
 from serve_app.release.messages import GatewayReport, LiveTable
-from serve_app.release.records import LockRecord, RolloutRecord, Routing
+from serve_app.release.records import LockRecord, Phase, RolloutRecord, Routing
 from serve_app.release.retirements import Retirements
 from serve_app.release.rollouts import Rollouts
 from serve_app.release.status import experiment_document, rollout_document, status_document
@@ -29,7 +29,7 @@ from serve_app.release.verbs import Verbs
 
 logger = logging.getLogger("serve_app.releases")
 
-LOOK_S = 0.5
+LOOK_S, RUNNING_S, KEEP_S = 0.5, 1.0, 1.0
 APPLY = "apply"
 KEPT_S, PRUNE_EVERY_S = 90 * 86400.0, 3600.0
 
@@ -64,7 +64,7 @@ class Controller:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store, self._webhooks, self._clock = store, webhooks, clock
-        self._pruned_s = 0.0
+        self._pruned_s, self._applications = 0.0, applications
         self.journal = Journal(store)
         self.events = Events(self.journal, metrics, clock)
         self.gateways = Gateways(clock)
@@ -75,6 +75,7 @@ class Controller:
         self.lock: LockRecord | None = None
         self._turn = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Go on where the last controller was, and begin to look every half second.
@@ -96,6 +97,9 @@ class Controller:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
+        self.retirements.close()
+        if self._keeping is not None:
+            await asyncio.wait([self._keeping], timeout=KEEP_S)
         await self.journal.write(self.rollouts.revision)
         if self._webhooks is not None:
             await self._webhooks.close()
@@ -131,16 +135,15 @@ class Controller:
             return {}
         if isinstance(command, Verb):
             return await self._verbs(command)
-        async with self._turn:
-            if isinstance(command, Retire):
-                self.retirements.add(command.releases, command.after_s, command.actor)
-                await self.journal.write(self.rollouts.revision)
-                return {}
-            if isinstance(command, Keep):
-                self.retirements.keep(command.releases, command.actor)
-                await self.journal.write(self.rollouts.revision)
-                return {}
-            return rollout_document(await self._rollout(command), self._clock())
+        if isinstance(command, Retire | Keep):
+            return await self._retire(command)
+        if isinstance(command, RollBack) and self.rollouts.is_under_way(command.model):
+            record = self.rollouts.roll_back(command)  # waits for nobody: a step may be waiting for the database
+        else:
+            async with self._turn:
+                record = await self._rollout(command)
+        await self._keep_soon()
+        return rollout_document(record, self._clock())
 
     async def status(self) -> Document:
         """What people and programs see of releases."""
@@ -158,12 +161,10 @@ class Controller:
         """Look once: every rollout may go on, what is due is deleted, and all that changed is kept."""
         async with self._turn:
             await self.rollouts.look()
-            await self.retirements.look(self.rollouts.wanted())
+            if self.gateways.alive and not self.gateways.wants_declared:  # else nobody knows yet who has traffic
+                await self.retirements.look(self.rollouts.wanted())
             self._keep_experiments()
-            await self.journal.write(self.rollouts.revision)
-        if self._webhooks is not None:
-            await self._webhooks.deliver_due(self._clock())
-        await self._prune()
+        await self._keep_soon()
 
     async def _move(self, model: str, routing: Routing, actor: str) -> None:
         """Give a model another routing at once, as a verb of another server asks."""
@@ -177,7 +178,44 @@ class Controller:
             return await self.rollouts.start(command)
         if isinstance(command, Promote):
             return await self.rollouts.promote(command)
-        return await self.rollouts.roll_back(command)
+        last = self.rollouts.records.get(command.model)
+        is_over = last is not None and last.phase is Phase.SUCCEEDED
+        return self.rollouts.roll_back(command, await self._running() if is_over else None)
+
+    async def _retire(self, command: Retire | Keep) -> Document:
+        async with self._turn:
+            if isinstance(command, Retire):
+                self.retirements.add(command.releases, command.after_s, command.actor)
+            else:
+                self.retirements.keep(command.releases, command.actor)
+        await self._keep_soon()
+        return {}
+
+    async def _keep_soon(self) -> None:
+        """Have all that changed kept and told; a database that does not answer holds up nothing else for long."""
+        if self._keeping is not None and not self._keeping.done():
+            await asyncio.wait([self._keeping], timeout=KEEP_S)
+        if self._keeping is None or self._keeping.done():
+            self._keeping = asyncio.get_running_loop().create_task(self._keep())
+            await asyncio.wait([self._keeping], timeout=KEEP_S)
+
+    async def _keep(self) -> None:
+        try:
+            await self.journal.write(self.rollouts.revision)
+            if self._webhooks is not None:
+                await self._webhooks.deliver_due(self._clock())
+            await self._prune()
+        except Exception:  # the next look tries it again
+            logger.exception("could not keep what changed")
+
+    async def _running(self) -> frozenset[str] | None:
+        """Names of the applications; None if the cluster does not say so at once: nobody waits for it here."""
+        try:
+            async with asyncio.timeout(RUNNING_S):
+                return frozenset(await self._applications.running())
+        except Exception as error:  # the cluster's errors have no common base
+            logger.warning("the cluster does not say what runs: %r", error)
+            return None
 
     async def _lock(self, command: Lock) -> Document:
         now_s = self._clock()

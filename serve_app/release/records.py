@@ -46,7 +46,7 @@ class RolloutRecord:
         before: What a rollback gives back.
         after: What it is for.
         config: `RolloutConfig` as JSON.
-        base: Fingerprint of the declared entry when it began.
+        base: Fingerprint of the declared entry when it began; empty once it is over and another one was declared.
         step: Index of the step under way.
         step_began_s: When it began; 0 before the first.
         reason: Why it ended, or what it waits for.

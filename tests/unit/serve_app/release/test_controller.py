@@ -113,6 +113,34 @@ async def test_a_retired_release_is_deleted_when_it_is_due(world):
     assert set(world.applications.configs) == {"digits-v1"}  # it has traffic
 
 
+async def test_nothing_is_deleted_before_it_is_known_who_has_traffic(world):
+    await world.gateway.exchange(world.controller)
+    await world.controller.command(Retire(releases=("digits-v1",), after_s=60, actor="ann"))
+    world.clock.passes(61.0)
+    other = world.new_controller()
+    await other.start()
+    await other.look()
+    await other.exchange(world.gateway.report())
+    await other.look()
+    assert "digits-v1" in world.applications.configs
+    await world.gateway.exchange(other)
+    await other.look()
+    assert "digits-v1" in world.applications.configs
+    assert other.retirements.due == {}
+    await other.close()
+
+
+async def test_a_table_that_is_not_known_yet_deletes_nothing(world):
+    world.gateway.declare({"digits": {"traffic": {"v2": 100}}})
+    await world.gateway.exchange(world.controller)
+    await world.controller.command(Retire(releases=("digits-v1",), after_s=60, actor="ann"))
+    world.clock.passes(61.0)
+    world.gateway.declare(TABLE)
+    await world.controller.exchange(world.gateway.report())
+    await world.controller.look()
+    assert "digits-v1" in world.applications.configs
+
+
 async def test_a_release_that_is_in_the_file_again_is_kept(world):
     await world.controller.command(Retire(releases=("digits-v2",), after_s=60, actor="ann"))
     await world.controller.command(Keep(releases=("digits-v2", "cats-v1"), actor="bob"))
