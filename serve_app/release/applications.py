@@ -171,6 +171,16 @@ def _is_long(value: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, Mapping) and _SECRET in value:
-        return "a mapping"
-    return "not given" if value is None else shown(value)
+    return "not given" if value is None else shown(_without_secrets(value))
+
+
+def _without_secrets(value: object) -> object:
+    """The value with variables of environments by their names only, however deep they lie."""
+    if isinstance(value, Mapping):
+        return {
+            key: sorted(map(str, inner)) if key == _SECRET and isinstance(inner, Mapping) else _without_secrets(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_without_secrets(item) for item in value]
+    return value

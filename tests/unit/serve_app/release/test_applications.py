@@ -75,6 +75,22 @@ def test_secrets_of_an_environment_are_not_shown():
     assert "new" not in " ".join(step_from(V1, after).differences)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ray_actor_options": {"runtime_env": {"env_vars": {"KEY": "s3cret"}}}},
+        {"deployment_actors": [{"runtime_env": {"env_vars": {"KEY": "s3cret"}}}]},
+    ],
+)
+def test_secrets_of_an_environment_are_not_shown_within_what_is_new_or_gone(options):
+    bare = {**V1, "deployments": [{"name": "own", "num_replicas": 1}]}
+    given = {**V1, "deployments": [{"name": "own", "num_replicas": 1, **options}]}
+    for before, after in ((V1, given), (bare, given), (given, bare)):
+        said = " ".join(step_from(before, after).differences)
+        assert "s3c" not in said
+    assert "KEY" in " ".join(step_from(bare, given).differences)
+
+
 def test_items_of_lists_of_mappings_are_compared_one_by_one():
     nodes = [{"kind": "model", "name": "a", "source": "x"}, {"kind": "model", "name": "b", "source": "y"}]
     before = {**V1, "args": {"graph": {"nodes": nodes}}}
