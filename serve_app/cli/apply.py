@@ -99,7 +99,9 @@ def applied(run: ApplyRun, lock: ApplyLock, agreed: Callable[[Plan], bool], repl
         plan = run.plan_first()
         return run.deploy_first(plan) if agreed(plan) else 1
     with held(lock, run.watch.clock, run.say):
-        plan = run.plan()
+        plan = _agreed_plan(run, agreed, replace)
+        if plan is None:
+            return 1
         if plan.is_empty:
             for sentence in sentences(plan):
                 run.say(sentence)
@@ -107,15 +109,30 @@ def applied(run: ApplyRun, lock: ApplyLock, agreed: Callable[[Plan], bool], repl
             run.confirm_unchanged()
             run.say("no change")
             return 0
-        run.check(plan, replace)
-        if not agreed(plan):
-            return 1
         try:
             run.keep_wanted()
             return run.carry_out(plan)
         except KeyboardInterrupt:
             run.say("stopped; a rollout under way goes on, and the same command finishes what is left")
             return 130
+
+
+def _agreed_plan(run: ApplyRun, agreed: Callable[[Plan], bool], replace: bool) -> Plan | None:
+    """A plan that was agreed to and still holds, or an empty one; None if it was not agreed to.
+
+    Whoever is asked may take hours, and by then a rollback may have moved the traffic that the plan would declare.
+    """
+    plan = run.plan()
+    while not plan.is_empty:
+        run.check(plan, replace)
+        if not agreed(plan):
+            return None
+        latest = run.plan()
+        if latest.does_as(plan):
+            return latest
+        run.say("what runs has changed since that plan was made; this is what is left to do")
+        plan = latest
+    return plan
 
 
 def _agreed(plan: Plan, yes: bool) -> bool:

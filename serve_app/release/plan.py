@@ -157,6 +157,15 @@ class Plan:
         names = {one.name for one in self.applications if one.change is Change.RETRY}
         return frozenset(names & set(self.wanted.releases)) - self.in_use
 
+    def does_as(self, other: Plan) -> bool:
+        """Whether it would do the same; a rollout that both go on with may have come further meanwhile."""
+        return self._doing == other._doing
+
+    @property
+    def _doing(self) -> object:
+        models = [(one.model, one.after, one.moves, one.first, one.last) for one in self.models]
+        return self.applications, models, self.default_model
+
     def keep_for_s(self, config: ApplicationConfig) -> float:
         """How long a retired application stays warm; 0 if its model has no rollout in the file."""
         args = config.get("args")

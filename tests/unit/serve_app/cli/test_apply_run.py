@@ -251,6 +251,27 @@ def test_who_does_not_agree_changes_nothing(serving_v1):
     assert (serving_v1.puts, serving_v1.lock) == ([], None)
 
 
+def test_who_is_asked_while_traffic_moves_is_asked_again_about_what_is_left(serving_v1):
+    """A rollback that happened while somebody thought about a plan is not undone by it."""
+    world = serving_v1
+    to_v3 = serve_file({"digits": {"traffic": {"v3": 100}}}, [release("digits", "v3")])
+    apply(world, V2)
+    assert world.routings()["digits"]["traffic"] == {"v2": 100}
+    plans = []
+
+    def agreed(plan):
+        plans.append(plan)
+        if len(plans) == 1:
+            world.command({"verb": "rollback", "model": "digits", "reason": "", "actor": "ann"})
+        return True
+
+    with runs_against(world, to_v3) as (run, lock, said):
+        assert applied(run, lock, agreed, False) == 0
+    assert [dict(plan.models[0].before.traffic) for plan in plans] == [{"v2": 100}, {"v1": 100, "v2": 0}]
+    assert "what runs has changed since that plan was made; this is what is left to do" in said
+    assert world.jumps == []
+
+
 def test_somebody_elses_run_is_not_disturbed(serving_v1):
     with Server(serving_v1.gateway_url, 5) as server:
         other = Releases(server)
