@@ -64,7 +64,7 @@ class ApplyRun:
             try:
                 self.watch.until_running([name], _DEFAULT_READY_S)
             except NotReady:
-                return False
+                return self._overview() is not None
         elif running.applications[name].status == DEPLOY_FAILED:
             return self._overview() is not None
         self.watch.until_answering(_SHOWN_S)

@@ -78,6 +78,21 @@ def wanted(data):
     return Wanted.of(data, read_declared(data)[0])
 
 
+class StuckGateway(World):
+    """Serve replaces the gateway's replicas and cannot start the next one; those before it answer on."""
+
+    is_stuck = False
+
+    def tick(self, _=0.5):
+        super().tick()
+        if self.is_stuck:
+            self.applications["gateway"]["status"] = "DEPLOYING"
+
+    @property
+    def gateway_answers(self):
+        return self.is_stuck or super().gateway_answers
+
+
 @contextmanager
 def runs_against(world, data, death=None):
     """A run of apply, its lock and what it says."""
@@ -269,6 +284,17 @@ def test_who_is_asked_while_traffic_moves_is_asked_again_about_what_is_left(serv
         assert applied(run, lock, agreed, False) == 0
     assert [dict(plan.models[0].before.traffic) for plan in plans] == [{"v2": 100}, {"v1": 100, "v2": 0}]
     assert "what runs has changed since that plan was made; this is what is left to do" in said
+    assert world.jumps == []
+
+
+def test_a_gateway_whose_next_replica_does_not_start_still_has_its_traffic_moved_by_rollouts():
+    with StuckGateway().served() as world:
+        apply(world, V1)
+        world.is_stuck = True
+        world.tick()
+        code, said = apply(world, V2)
+    assert code == 0
+    assert "digits: canary succeeded" in said
     assert world.jumps == []
 
 
