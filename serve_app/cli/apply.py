@@ -66,7 +66,7 @@ def apply_command(extra_checks: Sequence[ExtraCheck]) -> Callable[..., None]:
         with errors_reported():
             declared = good_file(file, artifact_checks(extra_checks))
             wanted = wanted_in(file, declared)
-            place = url or f"http://{declared.http_host}:{declared.http_port}"
+            place = url or place_of(declared)
             with ExitStack() as closing:
                 server = closing.enter_context(Server(place, timeout_s, admin_token(token_env, os.environ)))
                 rest = ServeRest(closing.enter_context(dashboard(address, os.environ, timeout_s)))
@@ -82,6 +82,12 @@ def apply_command(extra_checks: Sequence[ExtraCheck]) -> Callable[..., None]:
 def artifact_checks(extra_checks: Sequence[ExtraCheck]) -> list[ExtraCheck]:
     """The checks of a file before it is applied."""
     return checks_of(extra_checks, artifacts=True)
+
+
+def place_of(declared: ServeFile) -> str:
+    """Where the gateway of a file answers."""
+    host = str(declared.http_host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{declared.http_port}"
 
 
 def wanted_in(file: Path, declared: ServeFile) -> Wanted:
@@ -141,8 +147,9 @@ def _agreed(plan: Plan, yes: bool) -> bool:
     Raises:
         CommandError: Nobody can be asked.
     """
-    say_table(APPLICATION_HEADERS, application_rows(plan))
-    say_table(MODEL_HEADERS, model_rows(plan))
+    for headers, rows in ((APPLICATION_HEADERS, application_rows(plan)), (MODEL_HEADERS, model_rows(plan))):
+        if shown := list(rows):
+            say_table(headers, shown)
     for sentence in sentences(plan):
         say(sentence)
     if yes:
