@@ -102,8 +102,8 @@ class ApplyRun:
         running = self._running()
         names = list(self.wanted.applications)
         self._delete(running, [one.name for one in plan.applications if one.change is Change.RETRY])
-        config = {**self.wanted.options, "applications": [*self.wanted.applications.values()]}
-        self._deploy(config)
+        applications = {**running.others, **self.wanted.applications}
+        self._deploy({**self.wanted.options, "applications": [*applications.values()]})
         timeout_s = max((model.config.ready_timeout_s for model in plan.models), default=_DEFAULT_READY_S)
         try:
             self.watch.until_running(names, timeout_s)
@@ -203,7 +203,7 @@ class ApplyRun:
         needed = set(_named(running, held_back))
         by_wait = dict[float, list[str]]()
         for name, config in running.kept.items():
-            if name not in self.wanted.applications and name not in asked | needed:
+            if name not in {**self.wanted.applications, **running.others} and name not in asked | needed:
                 by_wait.setdefault(plan.keep_for_s(config), []).append(name)
         for after_s, names in by_wait.items():
             command = Retire(releases=tuple(names), after_s=after_s, actor=actor())

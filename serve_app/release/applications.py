@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from serve_app.config.declared import GATEWAY_DEPLOYMENT
+from serve_app.config.declared import GATEWAY_DEPLOYMENT, GATEWAY_IMPORT_PATH
 from serve_app.config.schema_findings import shown
 from serve_app.release.control import ApplicationConfig
 
@@ -72,6 +72,12 @@ class Running:
 
     applications: Mapping[str, RunningApplication] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def others(self) -> Mapping[str, ApplicationConfig]:
+        """Those of `kept` that are no gateway and no release: somebody else's, or a file's that has its own."""
+        ours = f"{GATEWAY_IMPORT_PATH.partition('.')[0]}."
+        return {name: one for name, one in self.kept.items() if not str(one.get("import_path", "")).startswith(ours)}
 
     @property
     def kept(self) -> Mapping[str, ApplicationConfig]:

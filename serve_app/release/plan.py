@@ -191,7 +191,7 @@ def make_plan(wanted: Wanted, running: Running, overview: Overview) -> Plan:
         models=tuple(_model_steps(wanted, entries_in(table), running, overview)),
         kept=kept,
         default_model=table.get("default_model"),
-        notes=tuple(_option_notes(wanted.options, running.options)),
+        notes=tuple(_cluster_notes(wanted, running)),
     )
 
 
@@ -202,7 +202,7 @@ def first_plan(wanted: Wanted, running: Running) -> Plan:
         for name, model in wanted.table.models.items()
     )
     steps = tuple(_application_steps(wanted, running, {}))
-    return Plan(wanted, steps, models, notes=tuple(_option_notes(wanted.options, running.options)))
+    return Plan(wanted, steps, models, notes=tuple(_cluster_notes(wanted, running)))
 
 
 def aims_at(rollout: RolloutState, routing: Routing) -> bool:
@@ -215,7 +215,7 @@ def _application_steps(wanted: Wanted, running: Running, kept: Collection[str]) 
     for name, config in wanted.applications.items():
         yield step(running.applications.get(name), config, wanted.options)
     for name, config in running.kept.items():
-        if name not in wanted.applications and name not in kept:
+        if name not in {**wanted.applications, **running.others} and name not in kept:
             yield ApplicationStep(name, Change.RETIRE, config=config)
 
 
@@ -298,6 +298,13 @@ def _model_notes(name: str, declared: Entry, model: ModelTraffic, state: ModelOv
             yield f"{name}: another rollout is under way ({rollout.phase}), which this one supersedes"
     for version in sorted(set(declared.get("inline") or {}) - set(model.inline)):
         yield f"{name}: {version} runs inside the gateway, which forgets it at the end; it is not kept for a rollback"
+
+
+def _cluster_notes(wanted: Wanted, running: Running) -> Iterator[str]:
+    yield from _option_notes(wanted.options, running.options)
+    for name in running.others:
+        if name not in wanted.applications:
+            yield f"{name}: not in the file, and neither a gateway nor a release, so left alone"
 
 
 def _option_notes(wanted: Mapping[str, Any], running: Mapping[str, Any]) -> Iterator[str]:

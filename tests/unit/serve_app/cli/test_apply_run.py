@@ -298,6 +298,30 @@ def test_a_gateway_whose_next_replica_does_not_start_still_has_its_traffic_moved
     assert world.jumps == []
 
 
+def test_what_is_not_ours_is_left_alone_and_said(world):
+    theirs = {"name": "whisper", "route_prefix": "/whisper", "import_path": "whisper.app:build"}
+    world.deploy({"applications": [theirs]})
+    for file in (V1, V2, V2):
+        code, said = apply(world, file)
+        assert code == 0
+    assert theirs == world.applications["whisper"]["config"]
+    assert "whisper: not in the file, and neither a gateway nor a release, so left alone" in said
+    assert "whisper" not in world.retirements
+    world.broken = {"digits-v3"}
+    with pytest.raises(NotReady):
+        apply(world, serve_file({"digits": {"traffic": {"v3": 100}}}, [release("digits", "v3")]))
+    assert all("whisper" in names for names in world.puts)
+
+
+def test_a_first_deployment_that_fails_leaves_alone_what_is_not_ours(world):
+    theirs = {"name": "whisper", "route_prefix": "/whisper", "import_path": "whisper.app:build"}
+    world.deploy({"applications": [theirs]})
+    world.broken = {"digits-v1"}
+    with pytest.raises(NotReady):
+        apply(world, V1)
+    assert list(world.applications) == ["whisper", "gateway"]
+
+
 def test_somebody_elses_run_is_not_disturbed(serving_v1):
     with Server(serving_v1.gateway_url, 5) as server:
         other = Releases(server)
