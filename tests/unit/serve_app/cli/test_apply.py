@@ -54,9 +54,7 @@ def test_a_table_without_rows_is_left_out(apply):
     assert "why" not in out
 
 
-@pytest.mark.parametrize(
-    ("host", "place"), [("127.0.0.1", "http://127.0.0.1:8000"), ("::1", "http://[::1]:8000")]
-)
+@pytest.mark.parametrize(("host", "place"), [("127.0.0.1", "http://127.0.0.1:8000"), ("::1", "http://[::1]:8000")])
 def test_the_gateway_is_asked_where_the_file_has_it_listen(host, place):
     assert place_of(read_declared({**V1, "http_options": {"host": host, "port": 8000}})[0]) == place
 
