@@ -105,11 +105,11 @@ def applied(run: ApplyRun, lock: ApplyLock, agreed: Callable[[Plan], bool], repl
         plan = run.plan_first()
         return run.deploy_first(plan) if agreed(plan) else 1
     with held(lock, run.watch.clock, run.say):
-        plan = _agreed_plan(run, agreed, replace)
-        if plan is None:
+        agreed_plan = _agreed_plan(run, agreed, replace)
+        if agreed_plan is None:
             return 1
-        if plan.is_empty:
-            for sentence in sentences(plan):
+        if agreed_plan.is_empty:
+            for sentence in sentences(agreed_plan):
                 run.say(sentence)
             run.keep_wanted()
             run.confirm_unchanged()
@@ -117,7 +117,7 @@ def applied(run: ApplyRun, lock: ApplyLock, agreed: Callable[[Plan], bool], repl
             return 0
         try:
             run.keep_wanted()
-            return run.carry_out(plan)
+            return run.carry_out(agreed_plan)
         except KeyboardInterrupt:
             run.say("stopped; a rollout under way goes on, and the same command finishes what is left")
             return 130
