@@ -187,10 +187,7 @@ class ApplyRun:
         if is_deployed(last, running):
             return
         self._deploy(last)
-        routings = dict[str, Routing]()
-        for model in plan.models:
-            if model.after is not None and model.model not in held_back:
-                routings[model.model] = model.after
+        routings = {model.model: model.after for model in plan.models if model.model not in held_back}
         try:
             self.watch.until_ready((), routings, _SHOWN_S)
         except NotReady as error:

@@ -65,13 +65,13 @@ class Watch:
     check: Callable[[], None]
 
     def until_ready(
-        self, awaited: Sequence[Awaited], routings: Mapping[str, Routing], timeout_s: float = 300.0
+        self, awaited: Sequence[Awaited], routings: Mapping[str, Routing | None], timeout_s: float = 300.0
     ) -> None:
         """Wait until all are ready and the gateways have the declared routings.
 
         Args:
             awaited: Each has its own longest wait.
-            routings: By model.
+            routings: By model; None for one that they no longer have.
             timeout_s: Longest wait for the routings once all that is awaited could be ready.
 
         Raises:
@@ -157,7 +157,9 @@ class Watch:
                 raise NotReady(f"{name} {reason}, for {timeout_s:g} s")
             self.clock.sleep(POLL_S)
 
-    def _looked(self, awaited: Sequence[Awaited], routings: Mapping[str, Routing], outage: Outage) -> Mapping[str, str]:
+    def _looked(
+        self, awaited: Sequence[Awaited], routings: Mapping[str, Routing | None], outage: Outage
+    ) -> Mapping[str, str]:
         """Why something is not ready, by name; empty if all is."""
         try:
             reasons = dict(_unready(self.rest.running(), awaited))
@@ -170,7 +172,9 @@ class Watch:
             reasons.setdefault(name, reason)
         for model, routing in routings.items():
             state = overview.models.get(model)
-            if state is None or not same_routing(state.declared.routing, routing):
+            declared = state.declared.routing if state is not None else None
+            is_same = same_routing(declared, routing) if declared and routing else declared is routing
+            if not is_same:
                 reasons.setdefault(model, "its table has not reached the gateways")
         return reasons
 

@@ -39,6 +39,7 @@ class Retirements:
     ) -> None:
         self._applications, self._journal, self._events, self._clock = applications, journal, events, clock
         self.due: dict[str, Retirement] = {}
+        self._settled_at_s: dict[str, float] = {}
 
     def restore(self, retirements: Iterable[Retirement]) -> None:
         """Go on with what was kept."""
@@ -51,6 +52,7 @@ class Retirements:
                 continue
             retirement = Retirement(release, self._clock() + max(after_s, DRAIN_S), actor)
             self.due[release] = retirement
+            self._settled_at_s[release] = self._clock() + DRAIN_S
             self._journal.add(retirement)
             text = f"{release} is kept for {max(after_s, DRAIN_S):g} s and then deleted"
             self._events.happened(self._events.made("retirement", "", actor, text))
@@ -62,9 +64,13 @@ class Retirements:
             self._events.happened(self._events.made("kept", "", actor, f"{release} is used again and stays"))
 
     async def look(self, wanted: Collection[str]) -> None:
-        """Delete what is due."""
-        self.keep(wanted, "controller")
+        """Delete what is due.
+
+        Args:
+            wanted: Must stay, unless it was given up just now: gateways may not have the table yet that tells of it.
+        """
         now_s = self._clock()
+        self.keep([one for one in wanted if now_s >= self._settled_at_s.get(one, 0.0)], "controller")
         due = [release for release, retirement in self.due.items() if retirement.at_s <= now_s]
         if not due:
             return
@@ -82,4 +88,5 @@ class Retirements:
 
     def _forget(self, release: str) -> None:
         del self.due[release]
+        self._settled_at_s.pop(release, None)
         self._journal.add(Forgotten("retirement", release))

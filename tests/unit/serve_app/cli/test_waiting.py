@@ -83,6 +83,12 @@ def test_a_table_that_does_not_arrive_is_named(world, watch):
         watch.until_ready([], {"digits": Routing({"v2": 100})}, timeout_s=3)
 
 
+def test_a_model_that_the_gateways_still_have_is_named(world, watch):
+    with pytest.raises(NotReady, match="digits: its table has not reached the gateways, for 1 s"):
+        watch.until_ready((), {"digits": None}, timeout_s=1)
+    watch.until_ready((), {"nobody": None}, timeout_s=1)
+
+
 def test_deletions_are_waited_for(world, watch):
     watch.until_gone(["digits-v9"])
     with pytest.raises(NotReady, match="digits-v1 is being deleted, for 60 s"):
