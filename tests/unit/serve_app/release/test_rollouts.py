@@ -289,6 +289,18 @@ async def test_what_has_or_may_get_traffic_is_wanted(world):
     assert world.controller.rollouts.wanted() == {"digits-v2"}
 
 
+async def test_a_model_that_no_table_has_any_more_wants_nothing_even_if_it_once_had_a_rollout(world):
+    await world.start(strategy="all-at-once")
+    await world.turns()
+    assert world.record.phase is Phase.SUCCEEDED
+    for gateway in world.gateways:
+        gateway.declare({"wine": {"traffic": {"v1": 100}}})
+    assert world.controller.rollouts.wanted() == {"digits-v2"}  # nobody has told yet
+    for gateway in world.gateways:
+        await gateway.exchange(world.controller)
+    assert world.controller.rollouts.wanted() == {"wine-v1"}
+
+
 async def test_the_revision_grows_with_each_change_and_over_restarts(world):
     before = world.controller.rollouts.revision
     await world.start()
