@@ -15,6 +15,9 @@ from serve_app.release.records import Phase, Routing
 from serve_app.release.traffic_tables import same_routing
 
 POLL_S = 0.5
+_FINAL = (DEPLOY_FAILED, UNHEALTHY)
+"""The second for releases only: a gateway is UNHEALTHY for some seconds whenever its controller restarts."""
+
 _STALE_S = 10.0  # a gateway that has been silent for so long is gone, or will be told by its readiness
 
 
@@ -192,7 +195,7 @@ def _unready(running: Running, awaited: Sequence[Awaited]) -> Iterator[tuple[str
         if application is None:
             yield one.name, "not deployed yet"
         elif application.status != RUNNING:
-            if one.is_new and application.status in (DEPLOY_FAILED, UNHEALTHY):
+            if one.is_new and application.status in (_FINAL if one.model else _FINAL[:1]):
                 raise NotReady(f"{one.name} is {application.status}: {_short(application.message)}")
             yield one.name, f"{application.status}{f': {_short(application.message)}' if application.message else ''}"
 

@@ -57,6 +57,16 @@ def test_what_ran_before_may_recover(world, watch):
         watch.until_ready([old], {})
 
 
+def test_a_gateway_whose_controller_restarts_is_waited_for(world, watch):
+    world.tick()
+    world.applications["gateway"]["status"] = "UNHEALTHY"
+    with pytest.raises(NotReady, match="gateway UNHEALTHY, for 2 s"):
+        watch.until_running(["gateway"], 2)
+    world.applications["gateway"]["status"] = "DEPLOY_FAILED"
+    with pytest.raises(NotReady, match="gateway is DEPLOY_FAILED"):
+        watch.until_running(["gateway"], 2)
+
+
 def test_every_gateway_must_be_able_to_call_a_version(world, watch):
     world.tick()
     status = world.status
