@@ -18,7 +18,7 @@ from serve_app.cli.output import CommandError, errors_reported, say, say_table, 
 from serve_app.cli.plan_view import APPLICATION_HEADERS, MODEL_HEADERS, application_rows, model_rows, sentences
 from serve_app.cli.releases import Clock, Releases, admin_token
 from serve_app.cli.rollout_view import Board
-from serve_app.cli.serve_rest import DASHBOARD_VARIABLES, DEFAULT_DASHBOARD, ServeRest, dashboard
+from serve_app.cli.serve_rest import DASHBOARD_VARIABLES, DEFAULT_DASHBOARD, ServeRest, dashboard, is_here
 from serve_app.cli.server import Server
 from serve_app.cli.validate import checks_of, good_file
 from serve_app.cli.waiting import Watch
@@ -67,6 +67,8 @@ def apply_command(extra_checks: Sequence[ExtraCheck]) -> Callable[..., None]:
             declared = good_file(file, artifact_checks(extra_checks))
             wanted = wanted_in(file, declared)
             place = url or place_of(declared)
+            if url is None and is_here(place) and not is_here(address):
+                raise CommandError(f"the dashboard is at {address}: say by --url where that cluster's gateway answers")
             with ExitStack() as closing:
                 server = closing.enter_context(Server(place, timeout_s, admin_token(token_env, os.environ)))
                 rest = ServeRest(closing.enter_context(dashboard(address, os.environ, timeout_s)))

@@ -59,6 +59,15 @@ def test_the_gateway_is_asked_where_the_file_has_it_listen(host, place):
     assert place_of(read_declared({**V1, "http_options": {"host": host, "port": 8000}})[0]) == place
 
 
+def test_the_gateway_here_is_not_taken_for_another_clusters(run, world, tmp_path):
+    (tmp_path / "serve.yaml").write_text(yaml.safe_dump(V1))
+    code, _, err = run("apply", tmp_path / "serve.yaml", "--dashboard", "http://10.0.0.5:8265", "--yes")
+    assert code == 1
+    assert err == (
+        "error: the dashboard is at http://10.0.0.5:8265: say by --url where that cluster's gateway answers\n"
+    )
+
+
 def test_nobody_is_asked_where_nobody_can_answer(apply, world):
     code, out, err = apply(V1)
     assert (code, err) == (1, "error: nobody can be asked here whether to do this; say --yes\n")
