@@ -7,6 +7,7 @@ Ray gives back what was deployed without the defaults, with numbers as its schem
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -38,6 +39,8 @@ _RESTARTING = frozenset(
     }
 )
 _SECRET = "env_vars"  # noqa: S105 - the name of what may hold some
+_SECRETS = {_SECRET, "webhooks"}  # the path of a webhook's URL often is its key
+_IN_URL = re.compile(r"(?<=://)[^/?#@\s]+(?=@)|(?<=password=)[^&\s]+")
 _MOST_DIFFERENCES = 8
 
 RUNNING, DELETING, DEPLOY_FAILED, UNHEALTHY = "RUNNING", "DELETING", "DEPLOY_FAILED", "UNHEALTHY"
@@ -165,7 +168,7 @@ def _differences(before: object, after: object, path: str) -> Iterator[str]:
     elif _is_long(before) and _is_long(after) and len(before) == len(after):  # type: ignore[arg-type]
         for index, (old, new) in enumerate(zip(before, after, strict=True)):  # type: ignore[call-overload]
             yield from _differences(old, new, f"{path}.{index}")
-    elif _SECRET in path.split("."):
+    elif _SECRETS & set(path.split(".")):
         yield f"{path} differs"
     else:
         yield f"{path}: {_shown(before)} -> {_shown(after)}"
@@ -181,12 +184,13 @@ def _shown(value: object) -> str:
 
 
 def _without_secrets(value: object) -> object:
-    """The value with variables of environments by their names only, however deep they lie."""
+    """The value without those of environments, webhooks and passwords in URLs, however deep they lie."""
     if isinstance(value, Mapping):
-        return {
-            key: sorted(map(str, inner)) if key == _SECRET and isinstance(inner, Mapping) else _without_secrets(inner)
-            for key, inner in value.items()
-        }
+        return {key: _names_in(inner) if key in _SECRETS else _without_secrets(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_without_secrets(item) for item in value]
-    return value
+    return _IN_URL.sub("***", value) if isinstance(value, str) else value
+
+
+def _names_in(secrets: object) -> object:
+    return sorted(map(str, secrets)) if isinstance(secrets, Mapping) else "..."

@@ -91,6 +91,27 @@ def test_secrets_of_an_environment_are_not_shown_within_what_is_new_or_gone(opti
     assert "KEY" in " ".join(step_from(bare, given).differences)
 
 
+@pytest.mark.parametrize(
+    ("releases", "said"),
+    [
+        ({"webhooks": [{"url": "https://hooks.example/T0/s3cret"}]}, "args.releases.webhooks differs"),
+        (
+            {"state_url": "postgresql+psycopg://ann:s3cret@db/state"},
+            'args.releases.state_url: "sqlite:///x" -> "postgresql+psycopg://***@db/state"',
+        ),
+        (
+            {"state_url": "postgresql+psycopg://db/state?password=s3cret"},
+            'args.releases.state_url: "sqlite:///x" -> "postgresql+psycopg://db/state?password=***"',
+        ),
+    ],
+)
+def test_secrets_of_urls_are_not_shown(releases, said):
+    given = {**V1, "args": {"releases": {"state_url": "sqlite:///x", **releases}}}
+    before = {**V1, "args": {"releases": {"state_url": "sqlite:///x"}}}
+    assert step_from(before, given).differences == (said,)
+    assert "s3c" not in " ".join(step_from({**V1, "args": {}}, given).differences)
+
+
 def test_items_of_lists_of_mappings_are_compared_one_by_one():
     nodes = [{"kind": "model", "name": "a", "source": "x"}, {"kind": "model", "name": "b", "source": "y"}]
     before = {**V1, "args": {"graph": {"nodes": nodes}}}
