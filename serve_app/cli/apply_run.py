@@ -27,7 +27,7 @@ from serve_app.release.deploys import (
 )
 from serve_app.release.overview import Overview, RolloutState
 from serve_app.release.plan import ModelStep, Plan, Wanted, first_plan, make_plan
-from serve_app.release.records import Phase, Routing
+from serve_app.release.records import Phase
 from serve_app.release.traffic_tables import entries_in, gateway_name, read_entry, routing_of, table_in
 from serve_app.types import release_name
 

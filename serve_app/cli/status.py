@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
@@ -24,7 +23,7 @@ from serve_app.cli.output import (
     say_table,
     stdout_console,
 )
-from serve_app.cli.releases import Releases, admin_token, may_pass
+from serve_app.cli.releases import Releases, may_pass
 from serve_app.cli.rollout_view import drawn, missing_versions, release_lines, version_rows
 from serve_app.cli.server import DEFAULT_URL, Refused, Server
 from serve_app.release.overview import Overview
@@ -59,7 +58,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Show it anew every second until Ctrl-C.")] = False,
 ) -> None:
     """Show every version, its traffic, and rollouts; exits 1 if one that traffic is meant for is not ready."""
-    with errors_reported(), Server(url, timeout_s, admin_token(None, os.environ)) as server:
+    with errors_reported(), Server(url, timeout_s) as server:  # read by anyone, so without a token
         if watch and as_json:
             raise CommandError("--watch draws and --json is for programs: give one of them")
         if watch:
@@ -117,7 +116,7 @@ def _show_index(server: Server, as_json: bool) -> list[str]:
 
 
 def _watch(releases: Releases, sleep: Callable[[float], object]) -> None:
-    """Redraw until Ctrl-C, or write it anew whenever it changes where there is no terminal; a server that is away for a while is shown as that."""
+    """Redraw until Ctrl-C, or write what changes where there is no terminal; a server that is away is shown as that."""
     releases.overview()  # a server without a controller, or none at all, is an error at once
     console = stdout_console()
     live = Live(console=console, auto_refresh=False) if console.is_terminal else None

@@ -156,3 +156,9 @@ def test_there_is_nothing_to_watch_without_a_controller(run, server):
 @pytest.mark.parametrize("option", ["--watch", "--json"])
 def test_help_tells_the_options(run, option):
     assert option in run("status", "--help")[1]
+
+
+def test_what_anyone_may_read_is_asked_for_without_the_clusters_token(run, server, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "of-the-cluster")
+    run("status", "--url", server.url)
+    assert set(server.tokens) == {None}
