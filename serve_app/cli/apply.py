@@ -28,6 +28,7 @@ from serve_app.config.serve_file import ExtraCheck
 from serve_app.release.plan import Plan, Wanted
 
 CLOCK = Clock(time.monotonic, time.sleep)
+_STOPPED = 130  # as shells have it for Ctrl-C
 
 Dashboard = Annotated[
     str, typer.Option("--dashboard", envvar=DASHBOARD_VARIABLES, help="Where the Ray dashboard answers.")
@@ -103,9 +104,7 @@ def wanted_in(file: Path, declared: ServeFile) -> Wanted:
 def applied(run: ApplyRun, lock: ApplyLock, agreed: Callable[[Plan], bool], replace: bool) -> int:
     """The exit code of a run, from its plan to its end."""
     if not run.gateway_runs():
-        run.say("no gateway runs yet, so nobody can be asked for the right to apply: this must be the only run")
-        plan = run.plan_first()
-        return run.deploy_first(plan) if agreed(plan) else 1
+        return _applied_first(run, agreed)
     with held(lock, run.watch.clock, run.say):
         agreed_plan = _agreed_plan(run, agreed, replace)
         if agreed_plan is None:
@@ -122,7 +121,19 @@ def applied(run: ApplyRun, lock: ApplyLock, agreed: Callable[[Plan], bool], repl
             return run.carry_out(agreed_plan)
         except KeyboardInterrupt:
             run.say("stopped; a rollout under way goes on, and the same command finishes what is left")
-            return 130
+            return _STOPPED
+
+
+def _applied_first(run: ApplyRun, agreed: Callable[[Plan], bool]) -> int:
+    run.say("no gateway runs yet, so nobody can be asked for the right to apply: this must be the only run")
+    plan = run.plan_first()
+    if not agreed(plan):
+        return 1
+    try:
+        return run.deploy_first(plan)
+    except KeyboardInterrupt:
+        run.say("stopped; what was deployed goes on starting, and the same command finishes what is left")
+        return _STOPPED
 
 
 def _agreed_plan(run: ApplyRun, agreed: Callable[[Plan], bool], replace: bool) -> Plan | None:

@@ -298,6 +298,22 @@ def test_a_gateway_whose_next_replica_does_not_start_still_has_its_traffic_moved
     assert world.jumps == []
 
 
+@pytest.mark.parametrize("file", [V1, V2])
+def test_who_is_stopped_by_ctrl_c_says_what_goes_on(world, file, monkeypatch):
+    if file is V2:
+        apply(world, V1)
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world, "tick", stopped)
+        code, said = apply(world, file)
+    assert (code, said[-1].partition(";")[0]) == (130, "stopped")
+    assert world.lock is None
+    assert apply(world, file)[0] == 0
+
+
 def test_what_is_not_ours_is_left_alone_and_said(world):
     theirs = {"name": "whisper", "route_prefix": "/whisper", "import_path": "whisper.app:build"}
     world.deploy({"applications": [theirs]})
