@@ -131,7 +131,8 @@ class Controller:
             return await self._lock(command)
         if isinstance(command, Unlock):
             await self.journal.ask(self._store.release_lock, APPLY, command.owner)
-            self.lock = None
+            if self.lock is not None and self.lock.owner == command.owner:
+                self.lock = None
             return {}
         if isinstance(command, Verb):
             return await self._verbs(command)

@@ -91,7 +91,9 @@ class Rollouts:
     def wanted(self) -> set[str]:
         """Releases that have traffic, a label, or copies of requests, or are about to, or to get it back."""
         found: set[str] = set()
-        for model in {*self.records, *(self._gateways.declared.models if self._gateways.declared else ())}:
+        declared = self._gateways.declared
+        is_known = declared is not None and not self._gateways.wants_declared and bool(self._gateways.alive)
+        for model in {*(() if is_known else self.records), *(declared.models if declared else ())}:
             routing, record, entry = self.routing(model), self.records.get(model), self._entry(model)
             versions = {shadow.to for shadow in entry.shadow} if entry else set()
             if routing is not None:

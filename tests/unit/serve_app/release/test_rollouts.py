@@ -165,9 +165,9 @@ async def test_the_old_version_is_held_ready_for_as_long_as_it_is_kept(world):
     await world.turns()
     assert [gateway.live.models["digits"].kept for gateway in world.gateways] == [("v1",)] * 2
     await world.turns(60.0)
-    assert [gateway.live.models["digits"].kept for gateway in world.gateways] == [()] * 2
-    await world.turns()
-    with pytest.raises(CommandRefused, match="does not name it"):
+    assert [gateway.live.models for gateway in world.gateways] == [{}] * 2
+    await world.applications.delete(["digits-v1"])
+    with pytest.raises(CommandRefused, match="no application runs it"):
         await world.roll_back()
 
 
@@ -417,6 +417,18 @@ async def test_what_a_rollback_gives_traffic_back_to_is_wanted_also_while_it_has
     assert world.controller.rollouts.wanted() == {"digits-v1", "digits-v2"}
 
 
+async def test_a_model_that_no_table_has_any_more_wants_nothing_even_if_it_once_had_a_rollout(world):
+    await world.start(strategy="all-at-once")
+    await world.turns()
+    assert world.record.phase is Phase.SUCCEEDED
+    for gateway in world.gateways:
+        gateway.declare({"wine": {"traffic": {"v1": 100}}})
+    assert world.controller.rollouts.wanted() == {"digits-v2"}  # nobody has told yet
+    for gateway in world.gateways:
+        await gateway.exchange(world.controller)
+    assert world.controller.rollouts.wanted() == {"wine-v1"}
+
+
 async def test_the_revision_grows_with_each_change_and_over_restarts(world):
     before = world.controller.rollouts.revision
     await world.start()
@@ -468,7 +480,7 @@ async def test_a_rollout_that_fails_leaves_the_traffic_where_another_one_had_put
 
 
 async def test_a_version_that_neither_the_table_names_nor_an_application_runs_gets_no_traffic_back(world):
-    await world.start(strategy="blue_green")
+    await world.start(strategy="blue_green", keep_for_s=0)
     await world.turns()
     await declare(world, FINAL)
     await world.applications.delete(["digits-v1"])
