@@ -206,7 +206,11 @@ class ApplyRun:
             command = Retire(releases=tuple(names), after_s=after_s, actor=actor())
             self._send(command)
             until = time.strftime("%H:%M:%S", time.localtime(time.time() + after_s))
-            said = f"kept for a rollback until {until} ({after_s:g} s)" if after_s else "deleted now"
+            said = (
+                f"kept for a rollback until {until} ({after_s:g} s)"
+                if after_s
+                else "deleted once what is under way there has ended"
+            )
             self.say(f"{', '.join(names)}: {said}")
 
     def _send(self, command: Retire | Keep) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from serve_app.config.rollout import RolloutConfig
+from serve_app.errors import CommandRefused
 from serve_app.observability.metrics import MetricSink
 from serve_app.release.commands import Command, Keep, Lock, Promote, Retire, RollBack, StartRollout, Unlock, Verb
 from serve_app.release.control import Applications, Document
@@ -135,7 +136,7 @@ class Controller:
                 self.lock = None
             return {}
         if isinstance(command, Verb):
-            return await self._verbs(command)
+            return await self._verb(command)
         if isinstance(command, Retire | Keep):
             return await self._retire(command)
         if isinstance(command, RollBack) and self.rollouts.is_under_way(command.model):
@@ -162,10 +163,24 @@ class Controller:
         """Look once: every rollout may go on, what is due is deleted, and all that changed is kept."""
         async with self._turn:
             await self.rollouts.look()
-            if self.gateways.alive and not self.gateways.wants_declared:  # else nobody knows yet who has traffic
+            is_known = bool(self.gateways.alive) and not self.gateways.wants_declared  # who has traffic
+            if is_known and self._held_lock() is None:
                 await self.retirements.look(self.rollouts.wanted())
             self._keep_experiments()
         await self._keep_soon()
+
+    async def _verb(self, command: Verb) -> Document:
+        """Change applications, unless a file is being applied, which would undo it or be undone."""
+        if (lock := self._held_lock()) is not None:
+            raise CommandRefused(f"{command.verb} of {command.model} has to wait: {lock.owner} is applying a file")
+        done = await self._verbs(command)
+        text = f"{command.verb} of {command.model}: {done}"
+        self.events.happened(self.events.made(command.verb, command.model, command.actor, text, done))
+        await self.journal.write(self.rollouts.revision)
+        return done
+
+    def _held_lock(self) -> LockRecord | None:
+        return self.lock if self.lock is not None and self.lock.expires_s > self._clock() else None
 
     async def _move(self, model: str, routing: Routing, actor: str) -> None:
         """Give a model another routing at once, as a verb of another server asks."""

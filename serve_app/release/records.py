@@ -105,7 +105,7 @@ class Event:
 
     Attributes:
         id: Unique.
-        kind: A word, e.g. `traffic`, `rollout_started`, `rolled_back`, `promoted`, `retired`, `declared`.
+        kind: A word, e.g. `rollout_started`, `step`, `succeeded`, `rolled_back`, `declared`, `retired`, or a verb.
         model: Empty where it concerns none.
         actor: A person's name, `gate` or `controller`.
         text: One sentence.

@@ -70,10 +70,13 @@ class Rollouts:
         self._seconds = Seconds()
         self._strangers: dict[str, float] = {}
         self._late: asyncio.Task[None] | None = None  # so that it is not collected
+        self._restored: set[str] = set()
+        self._answering: dict[str, tuple[Routing, tuple[object, ...]]] = {}
 
     def restore(self, records: Iterable[RolloutRecord], revision: int) -> None:
         """Go on with what was kept."""
         self.records = {record.model: record for record in records}
+        self._restored = set(self.records)
         self.revision = revision + 1  # what was told last may not have been kept
         self._publish()
 
@@ -202,6 +205,7 @@ class Rollouts:
     async def look(self) -> None:
         """Have every rollout go on as far as it can."""
         now_s = self._clock()
+        self._adopt()
         for model in list(self.records):
             try:
                 await self._look_at(self.records[model], now_s)
@@ -211,6 +215,7 @@ class Rollouts:
             if window_of(record):
                 self._journal.add(*self._gateways.records(window_of(record)))
         self._publish()  # what is kept for a rollback ends with time
+        self._notice_declared()
 
     async def _look_at(self, record: RolloutRecord, now_s: float) -> None:
         if record.phase.is_over:
@@ -224,6 +229,36 @@ class Rollouts:
         elif new != record:
             self.records[record.model] = new
             self._journal.add(new)
+
+    def _adopt(self) -> None:
+        """Go on where a cluster was started anew from its file, whose table is what the rollout is for.
+
+        What a gate rolled back stays so, and a canary goes on, instead of all traffic moving because of a restart.
+        """
+        for model in list(self._restored):
+            record, entry, declared = self.records[model], self._entry(model), self._gateways.fingerprint(model)
+            if entry is None or declared is None or entry.fingerprint != declared:
+                continue  # not known yet
+            self._restored.discard(model)
+            is_for_it = same_routing(record.after, Routing(entry.traffic, entry.labels))
+            is_open = not record.phase.is_over or record.phase is Phase.ROLLED_BACK
+            if record.base not in (declared, _NOWHERE) and is_for_it and is_open:
+                self.records[model] = replace(record, base=declared)
+                self._journal.add(self.records[model])
+                self._publish()
+
+    def _notice_declared(self) -> None:
+        """Tell of traffic that no rollout moved: a table was declared, by `serve deploy` or a cluster's start."""
+        for model in self._gateways.declared.models if self._gateways.declared else ():
+            routing, record = self.routing(model), self.records.get(model)
+            if routing is None:
+                continue
+            state = (record.id, record.phase, record.step) if record else ()
+            before, its_state = self._answering.get(model, (routing, state))
+            if state == its_state and not same_routing(before, routing):
+                text = f"{model} is answered by {said(routing)}, as its traffic table was declared"
+                self._events.happened(self._events.made("declared", model, "", text))
+            self._answering[model] = (routing, state)
 
     def _sight(self, record: RolloutRecord, now_s: float) -> Sight:
         counts = self._gateways.counts(window_of(record))

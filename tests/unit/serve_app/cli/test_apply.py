@@ -41,7 +41,7 @@ def test_a_plan_is_shown_and_carried_out(apply, world):
     assert "no gateway runs yet" in out
     code, out, err = apply(V2, "--yes")
     assert (code, err) == (0, "")
-    for said in ("digits-v2", "added", "all-at-once", "digits: all-at-once succeeded", "digits-v1: deleted now"):
+    for said in ("digits-v2", "added", "all-at-once", "digits: all-at-once succeeded", "digits-v1: deleted once"):
         assert said in out
     assert world.routings()["digits"]["traffic"] == {"v2": 100}
 

@@ -7,7 +7,7 @@ from support.controllers import Clock, FakeApplications, FakeGateway, MemoryStor
 
 from serve_app.errors import CommandRefused, ControllerAway
 from serve_app.observability.metrics import NoMetrics
-from serve_app.release.commands import Keep, Lock, Retire, StartRollout, Unlock
+from serve_app.release.commands import Keep, Lock, Retire, StartRollout, Unload, Unlock
 from serve_app.release.controller import KEPT_S, Controller
 from serve_app.release.messages import Feedback
 from serve_app.release.records import Phase
@@ -204,3 +204,31 @@ async def test_events_are_delivered_with_each_look_and_old_ones_forgotten(world)
     assert world.store.all_events == {}
     await controller.close()
     assert deliveries.is_closed
+
+
+async def test_a_verb_of_another_server_is_an_event_and_waits_for_whoever_applies_a_file(world):
+    world.applications.configs["digits-v1"] |= {
+        "import_path": "graphs.inference:build",
+        "args": {"model": "digits", "version": "v1"},
+    }
+    await world.gateway.exchange(world.controller)
+    await world.controller.command(Lock(owner="ann", for_s=30))
+    with pytest.raises(CommandRefused, match="ann is applying a file"):
+        await world.controller.command(Unload(model="digits", actor="bob"))
+    await world.controller.command(Unlock(owner="ann"))
+    await world.controller.command(Unload(model="digits", actor="bob"))
+    assert "digits-v1" not in world.applications.configs
+    assert [(event.kind, event.actor) for event in world.controller.events.last] == [("unload", "bob")]
+
+
+async def test_nothing_is_deleted_while_a_file_is_applied(world):
+    await world.gateway.exchange(world.controller)
+    await world.controller.command(Retire(releases=("digits-v2",), after_s=0, actor="ann"))
+    world.clock.passes(60.0)
+    await world.controller.command(Lock(owner="ann", for_s=30))
+    await world.gateway.exchange(world.controller)
+    await world.controller.look()
+    assert "digits-v2" in world.applications.configs
+    await world.controller.command(Unlock(owner="ann"))
+    await world.controller.look()
+    assert "digits-v2" not in world.applications.configs

@@ -507,6 +507,58 @@ async def test_a_rollback_that_could_hold_nowhere_is_refused_while_gateways_disa
     assert world.traffic() == [{"v1": 100.0}] * 2
 
 
+async def reborn(world, table) -> None:
+    """The cluster is started anew from a file: other gateways, another controller, the same database."""
+    world.gateways = [FakeGateway(name, table, "digits-v1", "digits-v2") for name in "cd"]
+    await world.restart()
+    await world.turns()
+    await world.turns()
+
+
+BOTH = {"digits": FINAL["digits"] | {"traffic": {"v2": 100, "v1": 0}}}
+
+
+async def test_a_cluster_that_is_started_anew_from_the_file_goes_on_with_its_canary(world):
+    await world.start()
+    await world.turns()
+    await reborn(world, BOTH)
+    assert world.traffic() == [{"v1": 90.0, "v2": 10.0}] * 2
+    await world.turns(SUPERSEDED_AFTER_S + 1)
+    assert world.record.phase is Phase.RUNNING
+
+
+async def test_what_a_gate_rolled_back_does_not_come_back_with_a_restart_and_does_when_it_is_declared(world):
+    await world.start()
+    await world.turns()
+    await world.turns(1.0, new=100, errors=20)
+    await reborn(world, BOTH)
+    assert world.traffic() == [{"v1": 100.0}] * 2
+    await declare(world, TABLE)
+    await world.turns(SUPERSEDED_AFTER_S + 1)
+    await declare(world, BOTH)
+    assert world.traffic() == [{"v2": 100.0}] * 2
+
+
+async def test_a_cluster_that_is_started_from_another_file_does_as_that_says(world):
+    await world.start()
+    await world.turns()
+    await reborn(world, {"digits": {"traffic": {"v1": 60, "v2": 40}}})
+    assert world.traffic() == [{"v1": 60.0, "v2": 40.0}] * 2
+
+
+async def test_traffic_that_a_declared_table_moves_is_an_event_and_what_a_rollout_moved_is_not_told_twice(world):
+    await world.turns()
+    await world.start(strategy="blue_green")
+    await world.turns()
+    await declare(world, BOTH)
+    await world.turns()
+    assert "declared" not in {event.kind for event in world.controller.events.last}
+    await declare(world, {"digits": {"traffic": {"v1": 70, "v2": 30}}})
+    await world.turns()
+    (event,) = (event for event in world.controller.events.last if event.kind == "declared")
+    assert event.text == "digits is answered by v1 70%, v2 30%, as its traffic table was declared"
+
+
 def test_versions_without_traffic_make_no_difference():
     assert same_routing(Routing({"v1": 100.0}), Routing({"v1": 100.0, "v2": 0.0}))
     assert not same_routing(Routing({"v1": 100.0}), Routing({"v1": 100.0}, {"stable": "v1"}))
