@@ -79,9 +79,7 @@ class Rollouts:
     def routing(self, model: str) -> Routing | None:
         """Who answers for a model now; None for one that no gateway serves."""
         record, entry, declared = self.records.get(model), self._entry(model), self._gateways.fingerprint(model)
-        is_stale = (
-            entry is None or entry.fingerprint != declared
-        )  # another table was declared, and is not known here yet
+        is_stale = declared != self._gateways.declared_fingerprint(model)  # the declared table is not known here yet
         is_known = record is not None and record.phase in _HOLDS and record.base != _NOWHERE
         if record is not None and is_known and (declared in (None, record.base) or is_stale):
             return routing_of(record)
