@@ -30,6 +30,7 @@ class Gateways:
         self._relayed: deque[tuple[float, str, Feedback]] = deque(maxlen=MAX_RELAYED)
         self.declared: TrafficTable | None = None
         self._prints: Mapping[str, str] = {}
+        self._given: dict[str, dict[tuple[str, str], ArmCounts]] = {}
 
     def heard(self, report: GatewayReport) -> None:
         """Take a report in."""
@@ -47,13 +48,14 @@ class Gateways:
         """Take counters in, from a report or from before a restart."""
         window = self._counts.pop(record.window, {})  # the one that was reported last is the last to be forgotten
         while len(self._counts) >= KEPT_WINDOWS:
-            del self._counts[next(iter(self._counts))]
+            self.forget(next(iter(self._counts)))
         self._counts[record.window] = window
         window.setdefault(record.version, {})[record.gateway] = record.counts
 
     def forget(self, window: str) -> None:
         """Drop the counters of a window."""
         self._counts.pop(window, None)
+        self._given.pop(window, None)
 
     @property
     def alive(self) -> tuple[GatewayReport, ...]:
@@ -114,6 +116,14 @@ class Gateways:
             for version, by_gateway in self._counts.get(window, {}).items()
             for gateway, counts in by_gateway.items()
         ]
+
+    def changed_records(self, window: str) -> list[CountsRecord]:
+        """Those of `records` that were reported since the last call: gateways that are gone report no more."""
+        given = self._given.get(window, {})
+        changed = [one for one in self.records(window) if given.get((one.version, one.gateway)) is not one.counts]
+        if changed:
+            self._given[window] = given | {(one.version, one.gateway): one.counts for one in changed}
+        return changed
 
     def feedback_for(self, gateway: str) -> tuple[Feedback, ...]:
         """What came in elsewhere in the last seconds; told more than once, because an answer may be lost."""

@@ -204,7 +204,7 @@ class Rollouts:
                 logger.exception("could not look after the rollout of %s", model)
         for record in self.records.values():
             if window_of(record):
-                self._journal.add(*self._gateways.records(window_of(record)))
+                self._journal.add(*self._gateways.changed_records(window_of(record)))
 
     async def _look_at(self, record: RolloutRecord, now_s: float) -> None:
         if record.phase.is_over:

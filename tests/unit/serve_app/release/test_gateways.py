@@ -130,3 +130,12 @@ def test_a_clock_that_is_set_back_keeps_no_dead_gateway_alive_and_no_feedback_fo
     clock.passes(-3600.0)
     assert gateways.alive == ()
     assert gateways.feedback_for("b") == ()
+
+
+def test_only_what_was_reported_since_is_to_be_kept_again(gateways):
+    for name in "ab":
+        gateways.restore(CountsRecord("w", "v1", name, ArmCounts(requests=1)))
+    assert {record.gateway for record in gateways.changed_records("w")} == {"a", "b"}
+    assert gateways.changed_records("w") == []
+    gateways.restore(CountsRecord("w", "v1", "b", ArmCounts(requests=2)))
+    assert gateways.changed_records("w") == [CountsRecord("w", "v1", "b", ArmCounts(requests=2))]
