@@ -20,7 +20,7 @@ def test_the_verb_says_which_command_it_is():
 
 
 def test_every_command_has_a_verb_of_its_own():
-    assert len(set(VERBS)) == len(VERBS) == 12
+    assert len(set(VERBS)) == len(VERBS) == 13
 
 
 @pytest.mark.parametrize(
