@@ -36,6 +36,7 @@ def use_serve_log() -> None:
     logger = logging.getLogger("serve_app")
     logger.parent = serve_logger
     logger.setLevel(logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # its INFO lines show whole URLs, and webhooks' hold secrets
     threading.Thread(target=_flush_for_ever, args=(serve_logger,), name="flush-log", daemon=True).start()
 
 

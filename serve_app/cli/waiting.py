@@ -10,11 +10,14 @@ from serve_app.cli.releases import Clock, Outage, Releases
 from serve_app.cli.rollout_view import Board, rollout_key, rollout_lines
 from serve_app.cli.serve_rest import ServeRest
 from serve_app.release.applications import DEPLOY_FAILED, RUNNING, UNHEALTHY, Running
-from serve_app.release.overview import Overview, RolloutState
+from serve_app.release.overview import GatewayLine, Overview, RolloutState
 from serve_app.release.records import Phase, Routing
 from serve_app.release.traffic_tables import same_routing
 
 POLL_S = 0.5
+_FINAL = (DEPLOY_FAILED, UNHEALTHY)
+"""The second for releases only: a gateway is UNHEALTHY for some seconds whenever its controller restarts."""
+
 _STALE_S = 10.0  # a gateway that has been silent for so long is gone, or will be told by its readiness
 
 
@@ -65,13 +68,13 @@ class Watch:
     check: Callable[[], None]
 
     def until_ready(
-        self, awaited: Sequence[Awaited], routings: Mapping[str, Routing], timeout_s: float = 300.0
+        self, awaited: Sequence[Awaited], routings: Mapping[str, Routing | None], timeout_s: float = 300.0
     ) -> None:
         """Wait until all are ready and the gateways have the declared routings.
 
         Args:
             awaited: Each has its own longest wait.
-            routings: By model.
+            routings: By model; None for one that they no longer have.
             timeout_s: Longest wait for the routings once all that is awaited could be ready.
 
         Raises:
@@ -123,17 +126,17 @@ class Watch:
         return outage.repeated(self.releases.overview)
 
     def until_over(self, started: Mapping[str, RolloutState]) -> Mapping[str, RolloutState]:
-        """The rollouts as they ended, by model.
+        """The rollouts as they ended, by model, once every gateway acts by it.
 
         Raises:
             CommandError: Nobody answers any more.
         """
-        latest, outage = dict(started), Outage(self.clock)
+        latest, outage, is_in_effect = dict(started), Outage(self.clock), False
         while True:
             self.check()
             lines = {model: rollout_lines(model, rollout) for model, rollout in latest.items()}
             self.board.show(lines, {model: rollout_key(rollout) for model, rollout in latest.items()})
-            if all(rollout.phase.is_over for rollout in latest.values()):
+            if is_in_effect and all(rollout.phase.is_over for rollout in latest.values()):
                 return latest
             self.clock.sleep(POLL_S)
             try:
@@ -143,6 +146,7 @@ class Watch:
             else:
                 outage.passed()
                 latest = {model: _latest(rollout, overview, model) for model, rollout in latest.items()}
+                is_in_effect = all(gateway.revision >= overview.revision for gateway in _alive(overview))
 
     def _until(self, problems: Callable[[Running], Mapping[str, str]], timeout_s: float) -> None:
         began, outage = self.clock.now(), Outage(self.clock)
@@ -157,7 +161,9 @@ class Watch:
                 raise NotReady(f"{name} {reason}, for {timeout_s:g} s")
             self.clock.sleep(POLL_S)
 
-    def _looked(self, awaited: Sequence[Awaited], routings: Mapping[str, Routing], outage: Outage) -> Mapping[str, str]:
+    def _looked(
+        self, awaited: Sequence[Awaited], routings: Mapping[str, Routing | None], outage: Outage
+    ) -> Mapping[str, str]:
         """Why something is not ready, by name; empty if all is."""
         try:
             reasons = dict(_unready(self.rest.running(), awaited))
@@ -170,7 +176,9 @@ class Watch:
             reasons.setdefault(name, reason)
         for model, routing in routings.items():
             state = overview.models.get(model)
-            if state is None or not same_routing(state.declared.routing, routing):
+            declared = state.declared.routing if state is not None else None
+            is_same = same_routing(declared, routing) if declared and routing else declared is routing
+            if not is_same:
                 reasons.setdefault(model, "its table has not reached the gateways")
         return reasons
 
@@ -188,14 +196,14 @@ def _unready(running: Running, awaited: Sequence[Awaited]) -> Iterator[tuple[str
         if application is None:
             yield one.name, "not deployed yet"
         elif application.status != RUNNING:
-            if one.is_new and application.status in (DEPLOY_FAILED, UNHEALTHY):
+            if one.is_new and application.status in (_FINAL if one.model else _FINAL[:1]):
                 raise NotReady(f"{one.name} is {application.status}: {_short(application.message)}")
             yield one.name, f"{application.status}{f': {_short(application.message)}' if application.message else ''}"
 
 
 def _unconnected(overview: Overview, awaited: Sequence[Awaited]) -> Iterator[tuple[str, str]]:
     """Versions that a gateway cannot call yet."""
-    gateways = sum(gateway.age_s < _STALE_S for gateway in overview.gateways)
+    gateways = len(_alive(overview))
     for one in awaited:
         if not one.model:
             continue
@@ -207,6 +215,10 @@ def _unconnected(overview: Overview, awaited: Sequence[Awaited]) -> Iterator[tup
             yield one.name, state.reason or "not ready yet"
         elif state.gateways is not None and state.gateways < gateways:
             yield one.name, f"ready at {state.gateways} of {gateways} gateways"
+
+
+def _alive(overview: Overview) -> list[GatewayLine]:
+    return [gateway for gateway in overview.gateways if gateway.age_s < _STALE_S]
 
 
 def _latest(rollout: RolloutState, overview: Overview, model: str) -> RolloutState:

@@ -18,7 +18,7 @@ class InEffect:
         traffic: Percent by version tag.
         labels: Version tag by label.
         shadows: Versions that are asked too.
-        versions: Every version tag that is declared or live.
+        versions: Every version tag that is declared, live, or kept for a rollback.
         remembers: Whether somebody may tell later how good an answer was: an experiment, or a rollout.
         home: The window's name while no stage of a rollout gives another one.
     """
@@ -39,13 +39,13 @@ def in_effect(model: str, declared: ModelTraffic, fingerprint: str, live: LiveMo
         model: Its name.
         declared: Its entry in the gateway's table.
         fingerprint: `declared.fingerprint`, which takes a while.
-        live: What the controller says; without effect if it stands in for another entry.
+        live: What the controller says; if it stands in for another entry, only what it keeps has an effect.
     """
     experiment = declared.experiment
     home = f"{model}:experiment:{experiment.name}" if experiment else f"{model}:{fingerprint}"
+    versions = declared.versions | set(live.kept if live is not None else ())
     if live is not None and live.base == fingerprint:
-        named = {*live.traffic, *live.labels.values(), *(shadow.to for shadow in live.shadows)}
-        versions = declared.versions | named
+        versions |= {*live.traffic, *live.labels.values(), *(shadow.to for shadow in live.shadows)}
         window = live.window or home
         return InEffect(window, live.traffic, live.labels, live.shadows, versions, remembers=True, home=home)
     return InEffect(
@@ -53,7 +53,7 @@ def in_effect(model: str, declared: ModelTraffic, fingerprint: str, live: LiveMo
         declared.traffic,
         declared.labels,
         tuple(Shadow(shadow.to, shadow.percent, shadow.tolerance) for shadow in declared.shadow),
-        declared.versions,
+        versions,
         remembers=experiment is not None,
         home=home,
     )

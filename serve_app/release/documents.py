@@ -13,18 +13,16 @@ from pydantic import TypeAdapter
 from serve_app.release.records import (
     CountsRecord,
     Event,
-    LiveRecord,
     Record,
     Retirement,
     RolloutRecord,
     UnloadedApplication,
 )
 
-Kept = TypeVar("Kept", RolloutRecord, LiveRecord, CountsRecord, Retirement, UnloadedApplication, Event)
+Kept = TypeVar("Kept", RolloutRecord, CountsRecord, Retirement, UnloadedApplication, Event)
 
 _ADAPTERS: dict[type[Record], TypeAdapter[Any]] = {
-    kind: TypeAdapter(kind)
-    for kind in (RolloutRecord, LiveRecord, CountsRecord, Retirement, UnloadedApplication, Event)
+    kind: TypeAdapter(kind) for kind in (RolloutRecord, CountsRecord, Retirement, UnloadedApplication, Event)
 }
 
 

@@ -30,6 +30,7 @@ class LiveModel:
         traffic: Percent by version tag.
         labels: Version tag by label.
         shadows: Versions that are asked too.
+        kept: Versions that are held ready for a rollback, whatever entry is declared.
     """
 
     base: str
@@ -37,6 +38,7 @@ class LiveModel:
     traffic: Mapping[str, float]
     labels: Mapping[str, str] = field(default_factory=dict)
     shadows: tuple[Shadow, ...] = ()
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from serve_app.release.counts import ArmCounts
-from serve_app.release.messages import LiveModel
 
 
 class Phase(StrEnum):
@@ -74,14 +73,6 @@ class RolloutRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class LiveRecord:
-    """A model's live table."""
-
-    model: str
-    live: LiveModel
-
-
-@dataclass(frozen=True, slots=True)
 class CountsRecord:
     """The latest counters of one gateway for one version in one window."""
 
@@ -138,12 +129,12 @@ class LockRecord:
     expires_s: float
 
 
-Record = RolloutRecord | LiveRecord | CountsRecord | Retirement | UnloadedApplication | Event
+Record = RolloutRecord | CountsRecord | Retirement | UnloadedApplication | Event
 
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What is no longer kept, by kind (`live`, `counts`, `retirement`, `unloaded`) and key (model, window, name)."""
+    """What is no longer kept, by kind (`counts`, `retirement`, `unloaded`) and key (window, release, name)."""
 
     kind: str
     key: str
@@ -160,7 +151,6 @@ class Saved:
 
     revision: int = 0
     rollouts: tuple[RolloutRecord, ...] = ()
-    live: tuple[LiveRecord, ...] = ()
     counts: tuple[CountsRecord, ...] = ()
     retirements: tuple[Retirement, ...] = ()
     unloaded: tuple[UnloadedApplication, ...] = ()

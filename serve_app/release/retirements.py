@@ -42,6 +42,7 @@ class Retirements:
         self._applications, self._journal, self._events, self._clock = applications, journal, events, clock
         self.due: dict[str, Retirement] = {}
         self._deleting: asyncio.Task[None] | None = None
+        self._settled_at_s: dict[str, float] = {}
 
     def restore(self, retirements: Iterable[Retirement]) -> None:
         """Go on with what was kept."""
@@ -54,6 +55,7 @@ class Retirements:
                 continue
             retirement = Retirement(release, self._clock() + max(after_s, DRAIN_S), actor)
             self.due[release] = retirement
+            self._settled_at_s[release] = self._clock() + DRAIN_S
             self._journal.add(retirement)
             text = f"{release} is kept for {max(after_s, DRAIN_S):g} s and then deleted"
             self._events.happened(self._events.made("retirement", "", actor, text))
@@ -65,11 +67,15 @@ class Retirements:
             self._events.happened(self._events.made("kept", "", actor, f"{release} is used again and stays"))
 
     async def look(self, wanted: Collection[str]) -> None:
-        """Delete what is due; returns before that is done if the cluster takes long."""
-        self.keep(wanted, "controller")
+        """Delete what is due; returns before that is done if the cluster takes long.
+
+        Args:
+            wanted: Must stay, unless it was given up just now: gateways may not have the table yet that tells of it.
+        """
+        now_s = self._clock()
+        self.keep([one for one in wanted if now_s >= self._settled_at_s.get(one, 0.0)], "controller")
         if self._deleting is not None and not self._deleting.done():
             return
-        now_s = self._clock()
         due = [release for release, retirement in self.due.items() if retirement.at_s <= now_s]
         if not due:
             return
@@ -96,4 +102,5 @@ class Retirements:
 
     def _forget(self, release: str) -> None:
         del self.due[release]
+        self._settled_at_s.pop(release, None)
         self._journal.add(Forgotten("retirement", release))

@@ -111,19 +111,28 @@ def window_of(record: RolloutRecord) -> str:
     return f"{record.model}:{record.id}:{record.step}" if record.phase in (Phase.RUNNING, Phase.PAUSED) else ""
 
 
-def live_of(record: RolloutRecord, shadows: tuple[Shadow, ...]) -> LiveModel:
+def kept_of(record: RolloutRecord, now_s: float) -> tuple[str, ...]:
+    """Versions that the rollout took all traffic from and a rollback would give it back to, while they are kept."""
+    if record.phase is not Phase.SUCCEEDED or now_s >= record.ended_s + config_of(record).keep_for_s:
+        return ()
+    before = {version for version, weight in record.before.traffic.items() if weight > 0}
+    return tuple(sorted({*before, *record.before.labels.values()}))
+
+
+def live_of(record: RolloutRecord, shadows: tuple[Shadow, ...], kept: tuple[str, ...] = ()) -> LiveModel:
     """What gateways should do.
 
     Args:
         record: The rollout.
         shadows: Those that the traffic table declares; the rollout's own join them.
+        kept: Versions that must be held ready for a rollback.
     """
     routing = routing_of(record)
     if record.phase in (Phase.RUNNING, Phase.PAUSED):
         percent = stages_of(config_of(record))[record.step].shadow_percent
         new = arms_of(record).new if percent else ()
         shadows = (*(s for s in shadows if s.to not in new), *(Shadow(version, percent) for version in new))
-    return LiveModel(record.base, window_of(record), dict(routing.traffic), dict(routing.labels), shadows)
+    return LiveModel(record.base, window_of(record), dict(routing.traffic), dict(routing.labels), shadows, kept)
 
 
 def advance(record: RolloutRecord, sight: Sight) -> RolloutRecord:

@@ -27,6 +27,7 @@ from serve_app.release.rollout import (
     advance,
     arms_of,
     config_of,
+    kept_of,
     live_of,
     next_stage,
     not_ready,
@@ -88,7 +89,9 @@ class Rollouts:
     def wanted(self) -> set[str]:
         """Releases that have traffic, a label, or copies of requests, or are about to, or to get it back."""
         found: set[str] = set()
-        for model in {*self.records, *(self._gateways.declared.models if self._gateways.declared else ())}:
+        declared = self._gateways.declared
+        is_known = declared is not None and not self._gateways.wants_declared and bool(self._gateways.alive)
+        for model in {*(() if is_known else self.records), *(declared.models if declared else ())}:
             routing, record, entry = self.routing(model), self.records.get(model), self._entry(model)
             versions = {shadow.to for shadow in entry.shadow} if entry else set()
             if routing is not None:
@@ -184,12 +187,15 @@ class Rollouts:
 
     def _check_there_is_a_way_back(self, record: RolloutRecord, running: Collection[str] | None) -> None:
         """Raise `CommandRefused` if none of the versions from before can be called."""
-        known = self._gateways.known_versions(record.model)
+        known, entry = self._gateways.known_versions(record.model), self._entry(record.model)
         versions = [version for version, weight in record.before.traffic.items() if weight > 0]
         reasons = dict(self._gateways.reasons(record.model, versions))
-        for version in set(versions) - set(known):  # the table that was declared at the end does not name it
-            is_there = running is None or release_name(record.model, version) in running
-            reasons[version] = "" if is_there else "no application runs it"
+        for version in versions:
+            is_inline = entry is not None and version in entry.inline
+            if running is not None and not is_inline and release_name(record.model, version) not in running:
+                reasons[version] = "no application runs it"  # what gateways say of it may be a second old
+            elif version not in known:  # the table that was declared at the end does not name it
+                reasons[version] = ""
         if all(reasons.values()):
             told = "; ".join(f"{version}: {reason}" for version, reason in reasons.items())
             raise CommandRefused(f"{record.model} cannot go back to {said(record.before)}: {told}")
@@ -205,6 +211,7 @@ class Rollouts:
         for record in self.records.values():
             if window_of(record):
                 self._journal.add(*self._gateways.changed_records(window_of(record)))
+        self._publish()  # what is kept for a rollback ends with time
 
     async def _look_at(self, record: RolloutRecord, now_s: float) -> None:
         if record.phase.is_over:
@@ -296,10 +303,11 @@ class Rollouts:
 
     def _publish(self) -> None:
         """Make the live table anew."""
+        now_s = self._clock()
         live = {
-            model: live_of(record, self._declared_shadows(model))
+            model: live_of(record, self._declared_shadows(model), kept_of(record, now_s))
             for model, record in self.records.items()
-            if record.phase in _HOLDS and record.base != _NOWHERE
+            if record.phase in _HOLDS and (record.base != _NOWHERE or kept_of(record, now_s))
         }
         if live != self.live:
             self.live = live

@@ -21,7 +21,6 @@ from serve_app.release.records import (
     CountsRecord,
     Event,
     Forgotten,
-    LiveRecord,
     LockRecord,
     Phase,
     Record,
@@ -34,7 +33,6 @@ from serve_app.release.tables import (
     COUNTS,
     DELIVERIES,
     EVENTS,
-    LIVE,
     LOCKS,
     RETIREMENTS,
     REVISION,
@@ -44,7 +42,6 @@ from serve_app.release.tables import (
 
 _UNDER_WAY = tuple(phase.value for phase in Phase if not phase.is_over)
 _FORGOTTEN = {
-    "live": LIVE.c.model,
     "counts": COUNTS.c.window,
     "retirement": RETIREMENTS.c.release,
     "unloaded": UNLOADED.c.name,
@@ -127,7 +124,6 @@ class Store:
             return Saved(
                 connection.scalar(select(REVISION.c.revision)) or 0,
                 _records(connection, RolloutRecord, rollouts),
-                _records(connection, LiveRecord, select(LIVE.c.document).order_by(LIVE.c.model)),
                 _records(connection, CountsRecord, select(COUNTS.c.document).order_by(*COUNTS.primary_key)),
                 _records(connection, Retirement, select(RETIREMENTS.c.document).order_by(RETIREMENTS.c.release)),
                 _records(connection, UnloadedApplication, select(UNLOADED.c.document).order_by(UNLOADED.c.name)),
@@ -179,13 +175,14 @@ class Store:
             connection.execute(update(LOCKS).where(LOCKS.c.name == name, LOCKS.c.owner == owner).values(expires_s=0.0))
 
     def prune(self, before_s: float) -> None:
-        """Forget events, rollouts that ended and windows where nothing was counted any more before that time.
+        """Forget events and rollouts that ended before that time, and windows where nothing was saved since.
 
-        What stays: the last rollout of every model, windows of the live table, events still to be told.
+        What stays: the last rollout of every model, events still to be told.
         """
         newer = ROLLOUTS.alias()
         is_superseded = exists().where(newer.c.model == ROLLOUTS.c.model, newer.c.started_s > ROLLOUTS.c.started_s)
         is_awaited = exists().where(DELIVERIES.c.event_id == EVENTS.c.id)
+        old_windows = select(COUNTS.c.window).group_by(COUNTS.c.window).having(func.max(COUNTS.c.saved_s) < before_s)
         old_events = select(EVENTS.c.id).where(EVENTS.c.time_s < before_s)
         with self._database.writing() as connection:
             connection.execute(
@@ -193,10 +190,7 @@ class Store:
                     ROLLOUTS.c.phase.not_in(_UNDER_WAY), ROLLOUTS.c.ended_s < before_s, is_superseded
                 )
             )
-            live = {record.live.window for record in _records(connection, LiveRecord, select(LIVE.c.document))}
-            last = select(COUNTS.c.window).group_by(COUNTS.c.window).having(func.max(COUNTS.c.saved_s) < before_s)
-            if ended := [window for window in connection.scalars(last) if window not in live]:
-                connection.execute(delete(COUNTS).where(COUNTS.c.window.in_(ended)))
+            connection.execute(delete(COUNTS).where(COUNTS.c.window.in_(old_windows)))
             connection.execute(
                 delete(DELIVERIES).where(DELIVERIES.c.event_id.in_(old_events), DELIVERIES.c.url.not_in(self._urls))
             )
@@ -233,8 +227,6 @@ class Store:
                 return {"column": _FORGOTTEN[kind], "key": key}
             case RolloutRecord():
                 keys = {name: getattr(change, name) for name in ("id", "model", "phase", "started_s", "ended_s")}
-            case LiveRecord():
-                keys = {"model": change.model}
             case CountsRecord():
                 keys = {name: getattr(change, name) for name in ("window", "version", "gateway")}
                 keys["saved_s"] = self._clock()
@@ -273,7 +265,6 @@ class Store:
 
 _TABLES: dict[type[Record | Forgotten], Table] = {
     RolloutRecord: ROLLOUTS,
-    LiveRecord: LIVE,
     CountsRecord: COUNTS,
     Retirement: RETIREMENTS,
     UnloadedApplication: UNLOADED,

@@ -50,8 +50,6 @@ ROLLOUTS = Table(
     Index(f"{PREFIX}rollouts_by_model", "model", "started_s"),
 )
 
-LIVE = Table(f"{PREFIX}live", TABLES, _key("model"), _document())
-
 COUNTS = Table(
     f"{PREFIX}counts", TABLES, _key("window"), _key("version"), _key("gateway"), _seconds("saved_s"), _document()
 )

@@ -131,7 +131,7 @@ class Webhooks:
         """Why it failed, empty if it did not, and whether other events would fail as well."""
         try:
             status = await self._post(delivery)
-        except TimeoutError:
+        except (TimeoutError, httpx.TimeoutException):
             return f"no answer within {TIMEOUT_S:g} s", True
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return str(error) or type(error).__name__, True

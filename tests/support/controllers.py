@@ -55,7 +55,6 @@ class MemoryStore:
         return Saved(
             self.revision,
             tuple(self.rollouts.values()),
-            (),
             tuple(self.counts.values()),
             tuple(self.retirements.values()),
             tuple(self.unloaded.values()),
@@ -182,5 +181,7 @@ class FakeGateway:
         arms[version] = arms.get(version, ArmCounts()) + ArmCounts(**counts)
 
     def _live_versions(self, model: str) -> set[str]:
-        live = self.live.models.get(model)
-        return {*live.traffic, *live.labels.values()} if live is not None else set()
+        live, fingerprint = self.live.models.get(model), self.table.models[model].fingerprint
+        if live is None:
+            return set()
+        return {*live.kept, *(live.traffic if live.base == fingerprint else ())}

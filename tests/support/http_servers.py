@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,42 +27,71 @@ class Seen:
 
 
 @asynccontextmanager
+async def listening(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[int]:
+    """The port of a server in this loop, which ends once every client was served, with all connections closed.
+
+    `serve` may let pass that its client is gone.
+    """
+    serving = set[asyncio.Task[None]]()
+
+    async def see_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with suppress(asyncio.IncompleteReadError, ConnectionError):
+                await serve(reader, writer)
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.create_task(see_off(reader, writer)))
+
+    server = await asyncio.start_server(begin, "127.0.0.1", 0)
+    try:
+        async with server:
+            yield server.sockets[0].getsockname()[1]
+        for _ in range(3):  # the loop hands over a connection that was accepted just now two turns later
+            await asyncio.sleep(0)
+        await asyncio.gather(*serving)
+    finally:
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
+
+async def read_request(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """The next request's head, in lower case, and its body."""
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
+    return head, await reader.readexactly(length)
+
+
+@asynccontextmanager
 async def answering(
     reply: Callable[[int], bytes | None], bodies: tuple[bytes, ...] = (b"a",)
 ) -> AsyncIterator[tuple[Target, Seen]]:
     """A server in this loop; `reply` gives the answer to the n-th request, or None to hang up."""
     seen = Seen()
-    serving = set[asyncio.Task[None]]()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         seen.connections += 1
-        if task := asyncio.current_task():
-            serving.add(task)
-        try:
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
-                seen.heads.append(head)
-                seen.bodies.append(await reader.readexactly(length))
-                said = reply(len(seen.bodies) - 1)
-                if said is None:
-                    break
-                for part in (said[:5], said[5:]):  # an answer may come in pieces
-                    writer.write(part)
-                    await writer.drain()
-                if b"\r\nconnection: close" in said.lower():
-                    break
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
+        while True:
+            head, body = await read_request(reader)
+            seen.heads.append(head)
+            seen.bodies.append(body)
+            said = reply(len(seen.bodies) - 1)
+            if said is None:
+                break
+            for part in (said[:5], said[5:]):  # an answer may come in pieces
+                writer.write(part)
+                await writer.drain()
+            if b"\r\nconnection: close" in said.lower():
+                break
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server:
+    async with listening(serve) as port:
         yield Target("fake", "digits", f"http://127.0.0.1:{port}/infer", bodies), seen
-    await asyncio.gather(*serving)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -5,11 +5,9 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from serve_app.release.counts import ArmCounts
-from serve_app.release.messages import LiveModel, Shadow
 from serve_app.release.records import (
     CountsRecord,
     Event,
-    LiveRecord,
     Phase,
     Retirement,
     RolloutRecord,
@@ -35,12 +33,6 @@ def rollout(key: str = "r1", **changes) -> RolloutRecord:
         "samples": {"refused / requests": {"n": 3, "sum": 0.1}},
     }
     return RolloutRecord(key, **{**fields, **changes})
-
-
-def live(model: str = "digits", window: str = "r1/1") -> LiveRecord:
-    return LiveRecord(
-        model, LiveModel("0123", window, {"v1": 95.0, "v2": 5.0}, {"stable": "v1"}, (Shadow("v2", 50.0),))
-    )
 
 
 def counts(window: str = "r1/1", version: str = "v2", gateway: str = "g1", requests: int = 7) -> CountsRecord:

@@ -59,6 +59,7 @@ class Server:
         self.config["grpc_options"]["port"] = free_port()
         self.config["applications"][0]["args"]["express"]["port"] = free_port()
         self.config["applications"][0]["args"]["limits"]["max_body_bytes"] = MAX_BODY_BYTES
+        self.config["applications"][0]["args"]["releases"] = {"state_url": f"sqlite:///{folder}/state.db"}
         self.url = f"http://127.0.0.1:{self.config['http_options']['port']}"
         self.grpc_address = f"127.0.0.1:{self.config['grpc_options']['port']}"
         self.express_url = f"http://127.0.0.1:{self.config['applications'][0]['args']['express']['port']}"
@@ -105,8 +106,23 @@ class Server:
         self.run(BIN / "serve", "deploy", "--address", DASHBOARD, self.write(config))
         self.config = copy.deepcopy(dict(config))
 
+    def apply(self, config: Mapping[str, Any]) -> tuple[int, str]:
+        """`serve-app apply` of the changed file: its exit code and all that it wrote."""
+        done = self._done(BIN / "serve-app", "apply", self.write(config), "--yes")
+        return done.returncode, done.stdout + done.stderr
+
+    def rollback(self, model: str) -> tuple[int, str]:
+        """`serve-app rollback`: its exit code and all that it wrote."""
+        done = self._done(BIN / "serve-app", "rollback", model, "--url", self.url)
+        return done.returncode, done.stdout + done.stderr
+
     def run(self, *command: str | Path, **environment: str) -> str:
-        done = subprocess.run(  # noqa: S603 - our own command
+        done = self._done(*command, **environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def _done(self, *command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # noqa: S603 - our own command
             list(command),
             cwd=self.root,
             env={**os.environ, "RAY_AUTH_MODE": "token", **environment},
@@ -115,8 +131,6 @@ class Server:
             timeout=120,
             check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
     def with_traffic(self, **models: Mapping[str, Any]) -> dict[str, Any]:
         """The present configuration with other traffic for some models."""
@@ -162,14 +176,24 @@ class Server:
         applications: dict[str, Any] = answer.raise_for_status().json()["applications"]
         return applications
 
+    def releases(self) -> dict[str, Any]:
+        """What the controller of releases shows."""
+        answer: dict[str, Any] = httpx.get(f"{self.url}/v2/releases", timeout=30).raise_for_status().json()
+        return answer
+
+    def deployment_pids(self, application: str, deployment: str) -> list[int]:
+        """Process ids of the running replicas of one deployment."""
+        replicas = self.applications()[application]["deployments"][deployment]["replicas"]
+        return sorted(replica["pid"] for replica in replicas if replica["state"] == "RUNNING")
+
     def pids(self) -> dict[str, list[int]]:
-        """Process ids of the running replicas, by application."""
+        """Process ids of the running replicas, by application, without the controller of releases."""
         return {
             name: sorted(
                 replica["pid"]
                 for deployment in application["deployments"].values()
                 for replica in deployment["replicas"]
-                if replica["state"] == "RUNNING"
+                if replica["state"] == "RUNNING" and deployment["name"] != "Releases"
             )
             for name, application in self.applications().items()
         }

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -21,7 +22,7 @@ from serve_app.release.migrating import migrate
 from serve_app.release.records import Forgotten, LockRecord, Phase, Saved
 from serve_app.release.store import Delivery, Settled, Store
 from serve_app.release.tables import TABLES
-from support.records import RETIREMENT, UNLOADED, counts, event, live, rollout
+from support.records import RETIREMENT, UNLOADED, counts, event, rollout
 
 HOOK, OTHER_HOOK = "http://hook/a", "http://hook/b"
 
@@ -69,15 +70,15 @@ class StoreSuite:
         assert store.rollouts("digits", 10) == []
 
     def test_every_kind_of_record_comes_back_as_it_was(self, store, url):
-        changes = [rollout(), live(), counts(), RETIREMENT, UNLOADED, event()]
+        changes = [rollout(), counts(), RETIREMENT, UNLOADED, event()]
         store.save(changes, revision=7)
         with closing(Store.open(url)) as later:
             saved = later.load()
-            assert saved == Saved(7, (rollout(),), (live(),), (counts(),), (RETIREMENT,), (UNLOADED,))
+            assert saved == Saved(7, (rollout(),), (counts(),), (RETIREMENT,), (UNLOADED,))
             assert later.events(10) == [event()]
 
     def test_saving_twice_is_saving_once(self, store):
-        changes = [rollout(), live(), counts(), RETIREMENT, UNLOADED, event()]
+        changes = [rollout(), counts(), RETIREMENT, UNLOADED, event()]
         store.save(changes, 1)
         before = store.load()
         store.save(changes, 1)
@@ -86,11 +87,12 @@ class StoreSuite:
         assert len(store.due([HOOK], 0, 10)) == 1
 
     def test_a_record_replaces_the_one_of_its_key(self, store):
-        store.save([rollout(), live(), counts(), counts(gateway="g2")], revision=1)
+        store.save([rollout(), counts(), counts(gateway="g2")], revision=1)
         ended = rollout(phase=Phase.SUCCEEDED, ended_s=1200.0)
-        store.save([counts(requests=8), ended, live(window="r1/2")])
+        postponed = replace(RETIREMENT, at_s=1700.0)
+        store.save([counts(requests=8), ended, RETIREMENT, postponed])
         saved = store.load()
-        assert saved == Saved(1, (ended,), (live(window="r1/2"),), (counts(requests=8), counts(gateway="g2")))
+        assert saved == Saved(1, (ended,), (counts(requests=8), counts(gateway="g2")), (postponed,))
 
     def test_changes_are_made_in_their_order(self, store):
         store.save([counts(requests=1), counts(requests=2), Forgotten("counts", "r1/1"), counts(requests=3)])
@@ -98,20 +100,21 @@ class StoreSuite:
         assert store.load() == Saved(counts=(counts(requests=3),))
 
     def test_what_is_forgotten_is_gone_and_nothing_else(self, store):
-        store.save([live(), live("cats"), counts(), counts(version="v1"), counts("r2/1"), RETIREMENT, UNLOADED])
+        stays = replace(RETIREMENT, release="cats-v1")
+        store.save([counts(), counts(version="v1"), counts("r2/1"), RETIREMENT, stays, UNLOADED])
         store.save(
             [
-                *(Forgotten("live", "digits"), Forgotten("counts", "r1/1"), Forgotten("retirement", "digits-v1")),
+                *(Forgotten("counts", "r1/1"), Forgotten("retirement", "digits-v1")),
                 *(Forgotten("unloaded", "digits-v1"), Forgotten("unloaded", "never-was")),
             ]
         )
-        assert store.load() == Saved(live=(live("cats"),), counts=(counts("r2/1"),))
+        assert store.load() == Saved(counts=(counts("r2/1"),), retirements=(stays,))
 
     def test_a_save_is_kept_whole_or_not_at_all(self, store, database):
         with database.writing() as connection:
             connection.execute(text("ALTER TABLE serve_app_unloaded RENAME TO elsewhere"))
         with pytest.raises(ControllerAway, match="serve_app_unloaded"):
-            store.save([event(), live(), UNLOADED], revision=3)
+            store.save([event(), RETIREMENT, UNLOADED], revision=3)
         with database.writing() as connection:
             connection.execute(text("ALTER TABLE elsewhere RENAME TO serve_app_unloaded"))
         assert store.load() == Saved()
@@ -126,7 +129,7 @@ class StoreSuite:
 
     def test_what_json_has_no_word_for_is_a_fault_of_the_caller(self, store):
         with pytest.raises(TypeError):
-            store.save([live(), event(details={"lock": threading.Lock()})])
+            store.save([RETIREMENT, event(details={"lock": threading.Lock()})])
         assert store.load() == Saved()
 
     def test_a_thousand_records_are_one_save(self, store):
@@ -168,12 +171,12 @@ class StoreSuite:
             found = at_once(4, lambda who: store.acquire_lock("apply", f"p{who}", 100.0 * turn, 30.0))  # noqa: B023
             assert len(set(found)) == 1
 
-    def test_pruning_keeps_what_is_new_under_way_live_or_the_last_of_its_model(self, store, clock):
+    def test_pruning_keeps_what_is_new_under_way_or_the_last_of_its_model(self, store, clock):
         old, last = rollout("r1", started_s=1.0, ended_s=2.0, phase=Phase.FAILED), rollout("r3", started_s=3.0)
         under_way = rollout("r2", started_s=2.0, phase=Phase.WAITING)
         only = rollout("r0", model="cats", started_s=0.1, ended_s=0.2, phase=Phase.SUCCEEDED)
         clock.now_s = 10.0
-        store.save([old, last, under_way, only, live(window="w-live"), counts("w-live"), counts("w-old")])
+        store.save([old, last, under_way, only, counts("w-old"), counts("w-old", gateway="gone")])
         store.save([counts("w-new", gateway="gone"), event("old", 10.0), event("new", 20.0)])
         clock.now_s = 20.0
         store.save([counts("w-new")])
@@ -182,8 +185,7 @@ class StoreSuite:
         assert store.rollouts("digits", 10) == [last, under_way]
         assert store.rollouts("cats", 10) == [only]
         assert store.events(10) == [event("new", 20.0)]
-        kept = (counts("w-live"), counts("w-new"), counts("w-new", gateway="gone"))
-        assert store.load().counts == kept
+        assert store.load().counts == (counts("w-new"), counts("w-new", gateway="gone"))
 
     def test_pruning_keeps_events_that_urls_of_today_must_still_be_told(self, store, url):
         store.save([event("told", 1.0), event("untold", 1.0)])
@@ -227,9 +229,9 @@ class StoreSuite:
             assert compare_metadata(MigrationContext.configure(connection, opts=options), TABLES) == []
 
     def test_opening_again_changes_nothing(self, store, url):
-        store.save([live()])
+        store.save([RETIREMENT])
         with closing(Store.open(url)) as again:
-            assert again.load() == Saved(live=(live(),))
+            assert again.load() == Saved(retirements=(RETIREMENT,))
 
     def test_a_database_of_newer_code_is_refused_and_left_alone(self, store, url, database):
         with database.writing() as connection:

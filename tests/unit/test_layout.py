@@ -11,6 +11,7 @@ EXEMPT = {
     # protocols and shells: no logic of their own; the cluster tests run them
     "serve_app/__main__.py",
     "load_tests/__main__.py",
+    "load_tests/releases/__main__.py",
     "load_tests/target.py",
     "serve_app/release/control.py",
     "serve_app/release/messages.py",

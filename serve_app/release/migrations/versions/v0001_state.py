@@ -22,7 +22,6 @@ def upgrade() -> None:
         Column("document", Text, nullable=False),
     )
     op.create_index("serve_app_rollouts_by_model", "serve_app_rollouts", ["model", "started_s"])
-    op.create_table("serve_app_live", Column("model", Text, primary_key=True), _document())
     op.create_table(
         "serve_app_counts",
         Column("window", Text, primary_key=True),

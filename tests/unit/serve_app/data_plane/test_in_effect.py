@@ -31,6 +31,18 @@ def test_a_live_table_for_another_entry_has_no_effect():
     assert in_effect("cats", DECLARED, "f2", LIVE) == in_effect("cats", DECLARED, "f2", None)
 
 
+def test_what_is_kept_for_a_rollback_stays_known_whatever_is_declared():
+    live = LiveModel("f1", "", {"v3": 100}, kept=("v9",))
+    assert in_effect("cats", DECLARED, "f1", live).versions == {"v0", "v1", "v2", "v3", "v9"}
+    holds = in_effect("cats", DECLARED, "f2", live)
+    assert (holds.versions, holds.traffic) == ({"v0", "v1", "v2", "v9"}, {"v1": 100})
+
+
+def test_without_a_window_of_its_own_a_live_table_counts_where_the_declared_one_does():
+    holds = in_effect("cats", DECLARED, "f1", LiveModel("f1", "", {"v3": 100}))
+    assert (holds.window, holds.traffic) == ("cats:f1", {"v3": 100})
+
+
 def test_an_experiment_is_a_window_of_its_own_whatever_else_changes_and_remembers_answers():
     declared = ModelTraffic.model_validate(
         {

@@ -97,6 +97,7 @@ async def test_one_at_a_time_may_apply_a_file(world):
     }
     assert (await world.controller.status())["lock"] == {"owner": "ann", "expires_in_s": 20.0}
     await world.controller.command(Unlock(owner="bob"))
+    assert (await world.controller.status())["lock"] == {"owner": "ann", "expires_in_s": 20.0}
     assert not (await world.controller.command(Lock(owner="bob")))["acquired"]
     world.clock.passes(20.0)
     assert (await world.controller.command(Lock(owner="bob")))["acquired"]

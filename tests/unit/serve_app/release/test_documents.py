@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
-from support.records import RETIREMENT, UNLOADED, counts, event, live, rollout
+from support.records import RETIREMENT, UNLOADED, counts, event, rollout
 
 from serve_app.release.documents import document_of, line_of, record_of
 from serve_app.release.records import Event, Retirement, RolloutRecord
 
 
 @pytest.mark.parametrize(
-    "record", [rollout(), live(), counts(), RETIREMENT, UNLOADED, event()], ids=lambda record: type(record).__name__
+    "record", [rollout(), counts(), RETIREMENT, UNLOADED, event()], ids=lambda record: type(record).__name__
 )
 def test_every_record_comes_back_as_it_was(record):
     assert record_of(type(record), document_of(record)) == record
@@ -29,13 +29,15 @@ def test_fields_of_other_versions_of_the_code_do_no_harm():
 
 
 def test_an_event_is_one_line_of_strict_json():
-    odd = Event("e1", 1.5, "traffic", "m", "ann", "two\nlines \udc80 \0", {"nan": float("nan"), "routing": live().live})
+    odd = Event(
+        "e1", 1.5, "traffic", "m", "ann", "two\nlines \udc80 \0", {"nan": float("nan"), "routing": rollout().after}
+    )
     line = line_of(odd)
     assert b"\n" not in line
     read = json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
     assert read["text"] == "two\nlines ? \0"
     assert read["details"]["nan"] is None
-    assert read["details"]["routing"]["window"] == "r1/1"
+    assert read["details"]["routing"] == {"traffic": {"v2": 100.0}, "labels": {}}
 
 
 def test_what_json_has_no_word_for_is_named():

@@ -58,6 +58,22 @@ async def test_one_that_has_traffic_again_stays(world):
     assert (world.retirements.due, world.store.retirements) == ({}, {})
 
 
+async def test_one_that_the_gateways_table_still_has_for_a_moment_is_deleted_all_the_same(world):
+    """As a model is that a file no longer has: the command comes before the gateways have their new table."""
+    world.retirements.add(["digits-v1"], 0.0, "ann")
+    world.clock.passes(1.0)
+    await world.look("digits-v1")
+    world.clock.passes(DRAIN_S)
+    assert "digits-v1" not in await world.look()
+
+
+async def test_one_that_has_traffic_when_it_is_due_stays(world):
+    world.retirements.add(["digits-v1"], 0.0, "ann")
+    world.clock.passes(DRAIN_S)
+    assert "digits-v1" in await world.look("digits-v1")
+    assert world.retirements.due == {}
+
+
 async def test_one_that_somebody_wants_stays(world):
     world.retirements.add(["digits-v1", "digits-v2"], 10.0, "ann")
     world.retirements.keep(["digits-v2"], "bob")

@@ -138,7 +138,7 @@ async def test_a_done_rollout_is_rolled_back_also_after_the_table_was_declared(w
     await world.start(strategy="blue_green")
     await world.turns()
     for gateway in world.gateways:
-        gateway.declare(FINAL | {"digits": FINAL["digits"] | {"traffic": {"v2": 100, "v1": 0}}})
+        gateway.declare(FINAL)  # which does not name v1 any more
     await world.turns()
     assert world.traffic() == [{"v2": 100.0}] * 2
     assert (await world.roll_back("it is slow"))["phase"] == "rolled_back"
@@ -155,6 +155,35 @@ async def test_a_table_that_was_declared_and_is_not_known_yet_does_not_hide_the_
         await world.controller.exchange(gateway.report())
     assert world.controller.gateways.wants_declared
     assert world.controller.rollouts.routing("digits").traffic == {"v2": 100.0}
+
+
+async def test_the_old_version_is_held_ready_for_as_long_as_it_is_kept(world):
+    await world.start(strategy="blue_green", keep_for_s=60)
+    await world.turns()
+    for gateway in world.gateways:
+        gateway.declare(FINAL)
+    await world.turns()
+    assert [gateway.live.models["digits"].kept for gateway in world.gateways] == [("v1",)] * 2
+    await world.turns(60.0)
+    assert [gateway.live.models for gateway in world.gateways] == [{}] * 2
+    await world.applications.delete(["digits-v1"])
+    with pytest.raises(CommandRefused, match="no application runs it"):
+        await world.roll_back()
+
+
+async def test_a_rollout_that_is_over_does_not_come_back_with_the_first_table(world):
+    await world.start(strategy="blue_green")
+    await world.turns()
+    for table, answering in ((FINAL, {"v2": 100.0}), (TABLE, {"v1": 100.0})):
+        for gateway in world.gateways:
+            gateway.declare(table)
+        await world.turns(SUPERSEDED_AFTER_S)
+        await world.turns(SUPERSEDED_AFTER_S)
+        assert world.traffic() == [answering] * 2
+    assert world.record.phase is Phase.SUCCEEDED
+    await world.restart()
+    await world.turns()
+    assert world.traffic() == [{"v1": 100.0}] * 2
 
 
 async def test_a_rollback_to_a_version_that_is_gone_is_refused(world):
@@ -388,6 +417,18 @@ async def test_what_a_rollback_gives_traffic_back_to_is_wanted_also_while_it_has
     assert world.controller.rollouts.wanted() == {"digits-v1", "digits-v2"}
 
 
+async def test_a_model_that_no_table_has_any_more_wants_nothing_even_if_it_once_had_a_rollout(world):
+    await world.start(strategy="all-at-once")
+    await world.turns()
+    assert world.record.phase is Phase.SUCCEEDED
+    for gateway in world.gateways:
+        gateway.declare({"wine": {"traffic": {"v1": 100}}})
+    assert world.controller.rollouts.wanted() == {"digits-v2"}  # nobody has told yet
+    for gateway in world.gateways:
+        await gateway.exchange(world.controller)
+    assert world.controller.rollouts.wanted() == {"wine-v1"}
+
+
 async def test_the_revision_grows_with_each_change_and_over_restarts(world):
     before = world.controller.rollouts.revision
     await world.start()
@@ -439,7 +480,7 @@ async def test_a_rollout_that_fails_leaves_the_traffic_where_another_one_had_put
 
 
 async def test_a_version_that_neither_the_table_names_nor_an_application_runs_gets_no_traffic_back(world):
-    await world.start(strategy="blue_green")
+    await world.start(strategy="blue_green", keep_for_s=0)
     await world.turns()
     await declare(world, FINAL)
     await world.applications.delete(["digits-v1"])
