@@ -77,6 +77,7 @@ class Controller:
         self._turn = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
+        self._doing: set[asyncio.Task[Document]] = set()
 
     async def start(self) -> None:
         """Go on where the last controller was, and begin to look every half second.
@@ -122,12 +123,18 @@ class Controller:
         return LiveTable(self.rollouts.revision, self.rollouts.live, feedback, self.gateways.wants_declared)
 
     async def command(self, command: Command) -> Document:
-        """Do what a person or a program asks.
+        """Do what a person or a program asks, to its end also if whoever asked no longer waits.
 
         Raises:
             CommandRefused: It cannot be done now.
             ControllerAway: The database is, and the command cannot do without.
         """
+        doing = asyncio.get_running_loop().create_task(self._do(command))
+        self._doing.add(doing)
+        doing.add_done_callback(self._doing.discard)
+        return await asyncio.shield(doing)
+
+    async def _do(self, command: Command) -> Document:
         if isinstance(command, Lock):
             return await self._lock(command)
         if isinstance(command, Unlock):
@@ -253,7 +260,7 @@ class Controller:
     def _keep_experiments(self) -> None:
         for model, entry in (self.gateways.declared.models if self.gateways.declared else {}).items():
             if entry.experiment is not None:
-                self.journal.add(*self.gateways.records(f"{model}:experiment:{entry.experiment.name}"))
+                self.journal.add(*self.gateways.changed_records(f"{model}:experiment:{entry.experiment.name}"))
 
     async def _look_for_ever(self) -> None:
         while True:

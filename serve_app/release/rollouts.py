@@ -83,9 +83,7 @@ class Rollouts:
     def routing(self, model: str) -> Routing | None:
         """Who answers for a model now; None for one that no gateway serves."""
         record, entry, declared = self.records.get(model), self._entry(model), self._gateways.fingerprint(model)
-        is_stale = (
-            entry is None or entry.fingerprint != declared
-        )  # another table was declared, and is not known here yet
+        is_stale = declared != self._gateways.declared_fingerprint(model)  # the declared table is not known here yet
         is_known = record is not None and record.phase in _HOLDS and record.base != _NOWHERE
         if record is not None and is_known and (declared in (None, record.base) or is_stale):
             return routing_of(record)
@@ -192,12 +190,15 @@ class Rollouts:
 
     def _check_there_is_a_way_back(self, record: RolloutRecord, running: Collection[str] | None) -> None:
         """Raise `CommandRefused` if none of the versions from before can be called."""
-        known = self._gateways.known_versions(record.model)
+        known, entry = self._gateways.known_versions(record.model), self._entry(record.model)
         versions = [version for version, weight in record.before.traffic.items() if weight > 0]
         reasons = dict(self._gateways.reasons(record.model, versions))
-        for version in set(versions) - set(known):  # the table that was declared at the end does not name it
-            is_there = running is None or release_name(record.model, version) in running
-            reasons[version] = "" if is_there else "no application runs it"
+        for version in versions:
+            is_inline = entry is not None and version in entry.inline
+            if running is not None and not is_inline and release_name(record.model, version) not in running:
+                reasons[version] = "no application runs it"  # what gateways say of it may be a second old
+            elif version not in known:  # the table that was declared at the end does not name it
+                reasons[version] = ""
         if all(reasons.values()):
             told = "; ".join(f"{version}: {reason}" for version, reason in reasons.items())
             raise CommandRefused(f"{record.model} cannot go back to {said(record.before)}: {told}")
@@ -213,7 +214,7 @@ class Rollouts:
                 logger.exception("could not look after the rollout of %s", model)
         for record in self.records.values():
             if window_of(record):
-                self._journal.add(*self._gateways.records(window_of(record)))
+                self._journal.add(*self._gateways.changed_records(window_of(record)))
         self._publish()  # what is kept for a rollback ends with time
         self._notice_declared()
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from support.controllers import Clock, FakeApplications, FakeGateway, MemoryStore
+from support.waiting import until
 
 from serve_app.errors import CommandRefused, ControllerAway
 from serve_app.observability.metrics import NoMetrics
@@ -112,6 +113,26 @@ async def test_a_retired_release_is_deleted_when_it_is_due(world):
     await world.gateway.exchange(world.controller)
     await world.controller.look()
     assert set(world.applications.configs) == {"digits-v1"}  # it has traffic
+
+
+async def test_a_command_whose_caller_leaves_is_kept_and_done_all_the_same(world):
+    await world.gateway.exchange(world.controller)
+    world.store.answers.clear()
+    try:
+        asked = asyncio.create_task(world.controller.command(move()))
+        await until(lambda: world.controller.journal.is_busy)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+    finally:
+        world.store.answers.set()
+    await until(lambda: "digits" in world.controller.rollouts.records)
+    assert world.store.rollouts["digits"] == world.controller.rollouts.records["digits"]
+
+
+async def test_who_gives_back_a_lock_of_somebody_else_changes_nothing(world):
+    await world.controller.command(Lock(owner="ann", for_s=30))
+    await world.controller.command(Unlock(owner="bob"))
+    assert (await world.controller.status())["lock"]["owner"] == "ann"
 
 
 async def test_nothing_is_deleted_before_it_is_known_who_has_traffic(world):
