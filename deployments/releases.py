@@ -67,5 +67,9 @@ class Releases:
         store = await asyncio.to_thread(Store.open, self._config.state_url, password, [hook.url for hook in hooks])
         webhooks = Webhooks(store, hooks, os.environ)
         controller = Controller(store, ServeApplications(), self._metrics, webhooks)
-        await controller.start()
+        try:
+            await controller.start()
+        except BaseException:
+            await controller.close()  # else each try would leave connections behind
+            raise
         return controller

@@ -1,7 +1,7 @@
 """`serve-app promote`."""
 
 COMMANDS = ("POST", "/admin/commands")
-ROLLOUT = {"id": "1", "strategy": "canary", "phase": "running", "step": 1, "steps": 2, "percent": 50}
+ROLLOUT = {"id": "1", "strategy": "canary", "phase": "running", "step": 2, "steps": 2, "percent": 50}
 
 
 def test_a_rollout_goes_on_and_says_where_it_is(run, server):

@@ -25,7 +25,7 @@ RUNNING = {
     "id": "7",
     "strategy": "canary",
     "phase": "running",
-    "step": 1,
+    "step": 2,
     "steps": 3,
     "percent": 25,
     "seconds_in_step": 12.4,
@@ -62,7 +62,7 @@ def test_a_rollout_is_a_bar_and_its_gates():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"phase": "paused", "step": 9}, "canary step 3/3 at 25%, waits for `serve-app promote`"),
+        ({"phase": "paused", "step": 3}, "canary step 3/3 at 25%, waits for `serve-app promote`"),
         ({"phase": "waiting", "steps": 0}, "canary at 25%, waits until the new version is ready"),
         ({"phase": "rolled_back", "reason": "too slow"}, "canary step 2/3 at 25%, rolled back: too slow"),
     ],
@@ -74,7 +74,7 @@ def test_a_headline_says_what_it_waits_for_or_how_it_ended(changes, said):
 def test_counting_alone_is_no_change():
     more = [{**RUNNING["verdicts"][0], "sentence": "error_rate 0 of 90 requests, needs 100"}]
     assert rollout_key(state()) == rollout_key(state(verdicts=more, seconds_in_step=13))
-    assert rollout_key(state()) != rollout_key(state(step=2))
+    assert rollout_key(state()) != rollout_key(state(step=3))
     assert rollout_key(state()) != rollout_key(state(verdicts=[{**more[0], "outcome": "pass"}]))
 
 

@@ -59,7 +59,15 @@ def test_a_wait_takes_time(run, server):
     assert server.asked == []
 
 
-ROLLOUT = {"id": "1", "strategy": "canary", "phase": "running", "steps": 2, "percent": 5, "seconds_in_step": 3}
+ROLLOUT = {
+    "id": "1",
+    "strategy": "canary",
+    "phase": "running",
+    "step": 1,
+    "steps": 2,
+    "percent": 5,
+    "seconds_in_step": 3,
+}
 DIGITS = {
     "declared": {"traffic": {"v1": 100, "v2": 0}, "labels": {"stable": "v1"}},
     "traffic": {"v1": 95, "v2": 5},
