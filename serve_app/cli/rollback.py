@@ -18,7 +18,6 @@ from serve_app.release.commands import RollBack
 from serve_app.release.deploys import redeclared
 from serve_app.release.overview import RolloutState
 from serve_app.release.records import Routing
-from serve_app.release.traffic_tables import same_routing
 
 _POLL_S = 0.05
 _PATIENCE_S = 60.0
@@ -68,7 +67,7 @@ def until_back(releases: Releases, model: str, rollout: RolloutState, clock: Clo
         overview = outage.repeated(releases.overview)
         state = overview.models.get(model)
         reached = all(one.revision >= overview.revision for one in overview.gateways if one.age_s < _STALE_S)
-        if state is not None and reached and same_routing(Routing(state.traffic), Routing(wanted.traffic)):
+        if state is not None and reached and Routing(state.traffic).agrees_with(Routing(wanted.traffic)):
             return state.live
         if clock.now() - began >= _PATIENCE_S:
             raise CommandError(f"{model} has not got its old traffic back within {_PATIENCE_S:g} s")

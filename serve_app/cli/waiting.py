@@ -12,7 +12,6 @@ from serve_app.cli.serve_rest import ServeRest
 from serve_app.release.applications import DEPLOY_FAILED, RUNNING, UNHEALTHY, Running
 from serve_app.release.overview import GatewayLine, Overview, RolloutState
 from serve_app.release.records import Phase, Routing
-from serve_app.release.traffic_tables import same_routing
 
 POLL_S = 0.5
 _FINAL = (DEPLOY_FAILED, UNHEALTHY)
@@ -177,7 +176,7 @@ class Watch:
         for model, routing in routings.items():
             state = overview.models.get(model)
             declared = state.declared.routing if state is not None else None
-            is_same = same_routing(declared, routing) if declared and routing else declared is routing
+            is_same = declared.agrees_with(routing) if declared and routing else declared is routing
             if not is_same:
                 reasons.setdefault(model, "its table has not reached the gateways")
         return reasons

@@ -15,7 +15,8 @@ from serve_app.release.messages import Feedback, GatewayReport, LiveTable
 
 logger = logging.getLogger("serve_app.exchange")
 
-PERIOD_S = 1.0
+PERIOD_S, MIN_GAP_S = 1.0, 0.05
+PATIENCE_S = 0.8  # the controller answers later where it has no news, and at once when there is some
 TIMEOUT_S = 2.0
 COMPLAIN_S = 10.0  # between two lines about a controller that cannot be asked
 
@@ -78,9 +79,12 @@ class Exchange:
         return True
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
+            began, before = loop.time(), self._directory.live.revision
             await self.once()
-            await asyncio.sleep(PERIOD_S)
+            is_news = self._directory.live.revision != before  # the controller waits to hear that it is in effect
+            await asyncio.sleep(MIN_GAP_S if is_news else max(MIN_GAP_S, PERIOD_S - (loop.time() - began)))
 
     def _report(self, feedback: tuple[Feedback, ...]) -> GatewayReport:
         directory, table = self._directory, self._directory.table
@@ -92,6 +96,7 @@ class Exchange:
             {model: {one.version: one.reason for one in directory.versions(model)} for model in directory.models},
             self._accounting.arms.read(),
             feedback,
+            PATIENCE_S,
         )
 
     def _apply(self, live: LiveTable) -> None:

@@ -7,6 +7,7 @@ in the records of rollouts, so another controller goes on from them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -117,8 +118,16 @@ class Controller:
             raise RuntimeError(f"the controller stopped looking: {self._watch}")
 
     async def exchange(self, report: GatewayReport) -> LiveTable:
-        """Take a gateway's report in, and tell it what should be in effect."""
+        """Take a gateway's report in, and tell it what should be in effect.
+
+        A gateway that has all there is waits here for what comes, as long as it likes, so that a rollback is in effect
+        at once.
+        """
         self.gateways.heard(report)
+        if report.revision == self.rollouts.revision and not self.gateways.wants_declared:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(report.patience_s):
+                    await self.rollouts.changed.wait()
         feedback = self.gateways.feedback_for(report.gateway)
         return LiveTable(self.rollouts.revision, self.rollouts.live, feedback, self.gateways.wants_declared)
 

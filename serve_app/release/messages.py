@@ -79,6 +79,7 @@ class GatewayReport:
         readiness: By model and version tag: why it cannot be called there; empty if it can.
         counts: Since the replica's start; windows that ended are told once more.
         feedback: For requests it does not know.
+        patience_s: How long the answer may take while there is no news.
     """
 
     gateway: str
@@ -88,3 +89,4 @@ class GatewayReport:
     readiness: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     counts: Counts = field(default_factory=dict)
     feedback: tuple[Feedback, ...] = ()
+    patience_s: float = 0.0

@@ -24,7 +24,6 @@ from serve_app.release.traffic_tables import (
     gateway_name,
     read_entry,
     routing_of,
-    same_routing,
     staged,
     table_in,
 )
@@ -208,7 +207,8 @@ def first_plan(wanted: Wanted, running: Running) -> Plan:
 def aims_at(rollout: RolloutState, routing: Routing) -> bool:
     """Whether it is for that routing; a server that tells no labels is believed."""
     after = rollout.after.routing
-    return same_routing(after if after.labels else Routing(after.traffic, routing.labels), routing)
+    wanted = after if after.labels else Routing(after.traffic, routing.labels)
+    return wanted.agrees_with(routing)
 
 
 def _application_steps(wanted: Wanted, running: Running, kept: Collection[str]) -> Iterator[ApplicationStep]:
@@ -256,7 +256,7 @@ def _changed_model(name: str, declared: Entry, entry: Entry, state: ModelOvervie
     after = routing_of(model)
     under_way = rollout is not None and not rollout.phase.is_over
     is_resumed = under_way and rollout is not None and aims_at(rollout, after)
-    moves = under_way or not same_routing(live, after)
+    moves = under_way or not live.agrees_with(after)
     first: Entry = declared
     if moves and not is_resumed:
         candidate = staged(declared, live, entry)

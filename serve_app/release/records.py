@@ -36,6 +36,17 @@ class Routing:
     traffic: Mapping[str, float]
     labels: Mapping[str, str] = field(default_factory=dict)
 
+    def agrees_with(self, other: Routing) -> bool:
+        """Whether both send every request the same way; a version at 0% is as good as none."""
+        return self._weights == other._weights and dict(self.labels) == dict(other.labels)
+
+    @property
+    def _weights(self) -> Mapping[str, float]:
+        return {version: weight for version, weight in self.traffic.items() if weight > 0}
+
+    def __str__(self) -> str:
+        return ", ".join(f"{version} {weight:g}%" for version, weight in self._weights.items())
+
 
 @dataclass(frozen=True, slots=True)
 class RolloutRecord:

@@ -60,13 +60,14 @@ class Rollouts:
         records: By model.
         live: What gateways should do instead of what they were declared, by model.
         revision: Grows whenever `live` changes.
+        changed: Set at its next change; there is a new one for the one after.
     """
 
     def __init__(self, gateways: Gateways, journal: Journal, events: Events, clock: Callable[[], float]) -> None:
         self._gateways, self._journal, self._events, self._clock = gateways, journal, events, clock
         self.records: dict[str, RolloutRecord] = {}
         self.live: Mapping[str, LiveModel] = {}
-        self.revision = 0
+        self.revision, self.changed = 0, asyncio.Event()
         self._seconds = Seconds()
         self._strangers: dict[str, float] = {}
         self._late: asyncio.Task[None] | None = None  # so that it is not collected
@@ -121,10 +122,10 @@ class Rollouts:
             )
         last = self.records.get(model)
         if last is not None and not last.phase.is_over:
-            if same_routing(last.after, after):
+            if last.after.agrees_with(after):
                 return last
-            raise CommandRefused(f"{model} has a rollout under way ({said(last.after)}); roll it back or wait for it")
-        if last is not None and last.phase is Phase.SUCCEEDED and last.after == after and same_routing(before, after):
+            raise CommandRefused(f"{model} has a rollout under way ({last.after}); roll it back or wait for it")
+        if last is not None and last.phase is Phase.SUCCEEDED and last.after == after and before.agrees_with(after):
             return last
         now_s = self._clock()
         record = RolloutRecord(
@@ -137,7 +138,7 @@ class Rollouts:
             actor=command.actor,
             started_s=now_s,
         )
-        text = f"{model} is to go from {said(before)} to {said(after)}, {command.rollout.strategy}"
+        text = f"{model} is to go from {before} to {after}, {command.rollout.strategy}"
         await self._forward(record, "rollout_started", command.actor, text)
         return self.records[model]
 
@@ -201,7 +202,7 @@ class Rollouts:
                 reasons[version] = ""
         if all(reasons.values()):
             told = "; ".join(f"{version}: {reason}" for version, reason in reasons.items())
-            raise CommandRefused(f"{record.model} cannot go back to {said(record.before)}: {told}")
+            raise CommandRefused(f"{record.model} cannot go back to {record.before}: {told}")
 
     async def look(self) -> None:
         """Have every rollout go on as far as it can."""
@@ -241,7 +242,7 @@ class Rollouts:
             if entry is None or declared is None or entry.fingerprint != declared:
                 continue  # not known yet
             self._restored.discard(model)
-            is_for_it = same_routing(record.after, Routing(entry.traffic, entry.labels))
+            is_for_it = record.after.agrees_with(Routing(entry.traffic, entry.labels))
             is_open = not record.phase.is_over or record.phase is Phase.ROLLED_BACK
             if record.base not in (declared, _NOWHERE) and is_for_it and is_open:
                 self.records[model] = replace(record, base=declared)
@@ -256,8 +257,8 @@ class Rollouts:
                 continue
             state = (record.id, record.phase, record.step) if record else ()
             before, its_state = self._answering.get(model, (routing, state))
-            if state == its_state and not same_routing(before, routing):
-                text = f"{model} is answered by {said(routing)}, as its traffic table was declared"
+            if state == its_state and not before.agrees_with(routing):
+                text = f"{model} is answered by {routing}, as its traffic table was declared"
                 self._events.happened(self._events.made("declared", model, "", text))
             self._answering[model] = (routing, state)
 
@@ -347,6 +348,8 @@ class Rollouts:
         if live != self.live:
             self.live = live
             self.revision += 1
+            self.changed.set()
+            self.changed = asyncio.Event()
 
     def is_under_way(self, model: str) -> bool:
         """Whether a rollout of the model is."""
@@ -367,17 +370,6 @@ class Rollouts:
         return tuple(Shadow(s.to, s.percent, s.tolerance) for s in entry.shadow) if entry else ()
 
 
-def same_routing(*routings: Routing) -> bool:
-    """Whether all send every request the same way; versions without traffic make no difference."""
-    told = [({v: w for v, w in r.traffic.items() if w > 0}, dict(r.labels)) for r in routings]
-    return all(one == told[0] for one in told)
-
-
-def said(routing: Routing) -> str:
-    """As people read it: `v1 90%, v2 10%`."""
-    return ", ".join(f"{version} {weight:g}%" for version, weight in routing.traffic.items() if weight > 0)
-
-
 def _config_for(config: RolloutConfig, before: Routing, after: Routing) -> RolloutConfig:
     """The settings, without stages where no version gets more than before: there is nobody to look at."""
     grows = any(weight > before.traffic.get(version, 0.0) for version, weight in after.traffic.items())
@@ -388,7 +380,7 @@ def _config_for(config: RolloutConfig, before: Routing, after: Routing) -> Rollo
 
 def _told(record: RolloutRecord, actor: str) -> tuple[str, str, str]:
     """Kind, actor and sentence of the event that a record's new state is."""
-    model, now = record.model, said(routing_of(record))
+    model, now = record.model, routing_of(record)
     if record.phase is Phase.SUCCEEDED:
         return "succeeded", actor, f"{model} is answered by {now}"
     if record.phase is Phase.ROLLED_BACK:

@@ -83,11 +83,6 @@ def routing_of(entry: ModelTraffic) -> Routing:
     return Routing(entry.traffic, entry.labels)
 
 
-def same_routing(one: Routing, other: Routing) -> bool:
-    """Whether requests go the same ways; a version at 0% is as good as none."""
-    return _weights(one) == _weights(other) and dict(one.labels) == dict(other.labels)
-
-
 def staged(declared: Entry, live: Routing, wanted: Entry) -> dict[str, Any]:
     """An entry by which nothing moves and gateways connect to all that `wanted` names.
 

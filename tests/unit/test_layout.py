@@ -15,7 +15,6 @@ EXEMPT = {
     "load_tests/target.py",
     "serve_app/release/control.py",
     "serve_app/release/messages.py",
-    "serve_app/release/records.py",
     "deployments/client.py",
     "deployments/cluster.py",
     "deployments/gateway.py",

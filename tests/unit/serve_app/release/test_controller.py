@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from support.controllers import Clock, FakeApplications, FakeGateway, MemoryStore
@@ -253,3 +254,21 @@ async def test_nothing_is_deleted_while_a_file_is_applied(world):
     await world.controller.command(Unlock(owner="ann"))
     await world.controller.look()
     assert "digits-v2" not in world.applications.configs
+
+
+async def test_a_gateway_that_has_all_there_is_hears_of_news_at_once(world):
+    await world.gateway.exchange(world.controller)
+    waiting = asyncio.create_task(world.controller.exchange(replace(world.gateway.report(), patience_s=60.0)))
+    await asyncio.sleep(0)
+    await world.controller.command(move())
+    async with asyncio.timeout(10):
+        news = await waiting
+    assert news.models["digits"].traffic == {"v1": 100.0, "v2": 0.0}
+    assert news.revision > world.gateway.live.revision
+
+
+async def test_a_gateway_waits_no_longer_than_it_likes(world):
+    await world.gateway.exchange(world.controller)
+    report = replace(world.gateway.report(), patience_s=0.01)
+    async with asyncio.timeout(10):
+        assert await world.controller.exchange(report) == world.gateway.live

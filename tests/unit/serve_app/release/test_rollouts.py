@@ -14,7 +14,7 @@ from serve_app.observability.metrics import NoMetrics
 from serve_app.release.commands import Promote, RollBack, StartRollout
 from serve_app.release.controller import Controller
 from serve_app.release.records import Phase, Routing
-from serve_app.release.rollouts import SUPERSEDED_AFTER_S, said, same_routing
+from serve_app.release.rollouts import SUPERSEDED_AFTER_S
 
 TABLE = {"digits": {"traffic": {"v1": 100, "v2": 0}, "labels": {"stable": "v1"}}}
 FINAL = {"digits": {"traffic": {"v2": 100}, "labels": {"stable": "v2"}}}
@@ -557,9 +557,3 @@ async def test_traffic_that_a_declared_table_moves_is_an_event_and_what_a_rollou
     await world.turns()
     (event,) = (event for event in world.controller.events.last if event.kind == "declared")
     assert event.text == "digits is answered by v1 70%, v2 30%, as its traffic table was declared"
-
-
-def test_versions_without_traffic_make_no_difference():
-    assert same_routing(Routing({"v1": 100.0}), Routing({"v1": 100.0, "v2": 0.0}))
-    assert not same_routing(Routing({"v1": 100.0}), Routing({"v1": 100.0}, {"stable": "v1"}))
-    assert said(Routing({"v1": 90.0, "v2": 10.0, "v3": 0.0})) == "v1 90%, v2 10%"

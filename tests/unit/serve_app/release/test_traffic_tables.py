@@ -11,7 +11,6 @@ from serve_app.release.traffic_tables import (
     gateway_name,
     read_entry,
     routing_of,
-    same_routing,
     settled,
     staged,
     table_in,
@@ -46,9 +45,7 @@ def test_a_wrong_table_is_named():
         read_entry({"traffic": {"v1": 90}})
 
 
-def test_a_version_at_nothing_is_as_good_as_none():
-    assert same_routing(Routing({"v1": 100, "v2": 0}), Routing({"v1": 100.0}))
-    assert not same_routing(Routing({"v1": 100}), Routing({"v1": 100}, {"stable": "v1"}))
+def test_an_entry_says_who_answers():
     assert routing_of(read_entry({"traffic": {"v1": 100}})) == Routing({"v1": 100}, {})
 
 
