@@ -18,7 +18,7 @@ from serve_app.cli.output import CommandError, errors_reported, say, say_table, 
 from serve_app.cli.plan_view import APPLICATION_HEADERS, MODEL_HEADERS, application_rows, model_rows, sentences
 from serve_app.cli.releases import Clock, Releases, admin_token
 from serve_app.cli.rollout_view import Board
-from serve_app.cli.serve_rest import DASHBOARD_VARIABLES, DEFAULT_DASHBOARD, ServeRest, dashboard
+from serve_app.cli.serve_rest import DASHBOARD_VARIABLES, DEFAULT_DASHBOARD, ServeRest, dashboard, is_here
 from serve_app.cli.server import Server
 from serve_app.cli.validate import checks_of, good_file
 from serve_app.cli.waiting import Watch
@@ -28,6 +28,7 @@ from serve_app.config.serve_file import ExtraCheck
 from serve_app.release.plan import Plan, Wanted
 
 CLOCK = Clock(time.monotonic, time.sleep)
+_STOPPED = 130  # as shells have it for Ctrl-C
 
 Dashboard = Annotated[
     str, typer.Option("--dashboard", envvar=DASHBOARD_VARIABLES, help="Where the Ray dashboard answers.")
@@ -66,7 +67,9 @@ def apply_command(extra_checks: Sequence[ExtraCheck]) -> Callable[..., None]:
         with errors_reported():
             declared = good_file(file, artifact_checks(extra_checks))
             wanted = wanted_in(file, declared)
-            place = url or f"http://{declared.http_host}:{declared.http_port}"
+            place = url or place_of(declared)
+            if url is None and is_here(place) and not is_here(address):
+                raise CommandError(f"the dashboard is at {address}: say by --url where that cluster's gateway answers")
             with ExitStack() as closing:
                 server = closing.enter_context(Server(place, timeout_s, admin_token(token_env, os.environ)))
                 rest = ServeRest(closing.enter_context(dashboard(address, os.environ, timeout_s)))
@@ -84,6 +87,12 @@ def artifact_checks(extra_checks: Sequence[ExtraCheck]) -> list[ExtraCheck]:
     return checks_of(extra_checks, artifacts=True)
 
 
+def place_of(declared: ServeFile) -> str:
+    """Where the gateway of a file answers."""
+    host = str(declared.http_host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{declared.http_port}"
+
+
 def wanted_in(file: Path, declared: ServeFile) -> Wanted:
     """What a file without faults asks for."""
     data = read_document(file).data
@@ -95,27 +104,54 @@ def wanted_in(file: Path, declared: ServeFile) -> Wanted:
 def applied(run: ApplyRun, lock: ApplyLock, agreed: Callable[[Plan], bool], replace: bool) -> int:
     """The exit code of a run, from its plan to its end."""
     if not run.gateway_runs():
-        run.say("no gateway runs yet, so nobody can be asked for the right to apply: this must be the only run")
-        plan = run.plan_first()
-        return run.deploy_first(plan) if agreed(plan) else 1
+        return _applied_first(run, agreed)
     with held(lock, run.watch.clock, run.say):
-        plan = run.plan()
-        if plan.is_empty:
-            for sentence in sentences(plan):
+        agreed_plan = _agreed_plan(run, agreed, replace)
+        if agreed_plan is None:
+            return 1
+        if agreed_plan.is_empty:
+            for sentence in sentences(agreed_plan):
                 run.say(sentence)
             run.keep_wanted()
             run.confirm_unchanged()
             run.say("no change")
             return 0
-        run.check(plan, replace)
-        if not agreed(plan):
-            return 1
         try:
             run.keep_wanted()
-            return run.carry_out(plan)
+            return run.carry_out(agreed_plan)
         except KeyboardInterrupt:
             run.say("stopped; a rollout under way goes on, and the same command finishes what is left")
-            return 130
+            return _STOPPED
+
+
+def _applied_first(run: ApplyRun, agreed: Callable[[Plan], bool]) -> int:
+    run.say("no gateway runs yet, so nobody can be asked for the right to apply: this must be the only run")
+    plan = run.plan_first()
+    if not agreed(plan):
+        return 1
+    try:
+        return run.deploy_first(plan)
+    except KeyboardInterrupt:
+        run.say("stopped; what was deployed goes on starting, and the same command finishes what is left")
+        return _STOPPED
+
+
+def _agreed_plan(run: ApplyRun, agreed: Callable[[Plan], bool], replace: bool) -> Plan | None:
+    """A plan that was agreed to and still holds, or an empty one; None if it was not agreed to.
+
+    Whoever is asked may take hours, and by then a rollback may have moved the traffic that the plan would declare.
+    """
+    plan = run.plan()
+    while not plan.is_empty:
+        run.check(plan, replace)
+        if not agreed(plan):
+            return None
+        latest = run.plan()
+        if latest.does_as(plan):
+            return latest
+        run.say("what runs has changed since that plan was made; this is what is left to do")
+        plan = latest
+    return plan
 
 
 def _agreed(plan: Plan, yes: bool) -> bool:
@@ -124,8 +160,9 @@ def _agreed(plan: Plan, yes: bool) -> bool:
     Raises:
         CommandError: Nobody can be asked.
     """
-    say_table(APPLICATION_HEADERS, application_rows(plan))
-    say_table(MODEL_HEADERS, model_rows(plan))
+    for headers, rows in ((APPLICATION_HEADERS, application_rows(plan)), (MODEL_HEADERS, model_rows(plan))):
+        if shown := list(rows):
+            say_table(headers, shown)
     for sentence in sentences(plan):
         say(sentence)
     if yes:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from serve_app.cli.output import CommandError
-from serve_app.cli.releases import Clock, LockAnswer, Releases, actor
+from serve_app.cli.releases import Clock, LockAnswer, Outage, Releases, actor
 from serve_app.release.commands import Lock, Unlock
 
 HELD_S = 20.0
@@ -35,7 +35,7 @@ class ApplyLock:
         Raises:
             CommandError: Somebody else has it and renews it.
         """
-        held = self._ask()
+        held = Outage(clock).repeated(self._ask)
         if not held.acquired:
             say(f"{_said(held)}; if that run is dead, this one begins then")
         while not held.acquired:

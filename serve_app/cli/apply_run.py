@@ -27,7 +27,7 @@ from serve_app.release.deploys import (
 )
 from serve_app.release.overview import Overview, RolloutState
 from serve_app.release.plan import ModelStep, Plan, Wanted, first_plan, make_plan
-from serve_app.release.records import Phase, Routing
+from serve_app.release.records import Phase
 from serve_app.release.traffic_tables import entries_in, gateway_name, read_entry, routing_of, table_in
 from serve_app.types import release_name
 
@@ -64,7 +64,7 @@ class ApplyRun:
             try:
                 self.watch.until_running([name], _DEFAULT_READY_S)
             except NotReady:
-                return False
+                return self._overview() is not None
         elif running.applications[name].status == DEPLOY_FAILED:
             return self._overview() is not None
         self.watch.until_answering(_SHOWN_S)
@@ -102,8 +102,8 @@ class ApplyRun:
         running = self._running()
         names = list(self.wanted.applications)
         self._delete(running, [one.name for one in plan.applications if one.change is Change.RETRY])
-        config = {**self.wanted.options, "applications": [*self.wanted.applications.values()]}
-        self._deploy(config)
+        applications = {**running.others, **self.wanted.applications}
+        self._deploy({**self.wanted.options, "applications": [*applications.values()]})
         timeout_s = max((model.config.ready_timeout_s for model in plan.models), default=_DEFAULT_READY_S)
         try:
             self.watch.until_running(names, timeout_s)
@@ -187,10 +187,7 @@ class ApplyRun:
         if is_deployed(last, running):
             return
         self._deploy(last)
-        routings = dict[str, Routing]()
-        for model in plan.models:
-            if model.after is not None and model.model not in held_back:
-                routings[model.model] = model.after
+        routings = {model.model: model.after for model in plan.models if model.model not in held_back}
         try:
             self.watch.until_ready((), routings, _SHOWN_S)
         except NotReady as error:
@@ -203,13 +200,17 @@ class ApplyRun:
         needed = set(_named(running, held_back))
         by_wait = dict[float, list[str]]()
         for name, config in running.kept.items():
-            if name not in self.wanted.applications and name not in asked | needed:
+            if name not in {**self.wanted.applications, **running.others} and name not in asked | needed:
                 by_wait.setdefault(plan.keep_for_s(config), []).append(name)
         for after_s, names in by_wait.items():
             command = Retire(releases=tuple(names), after_s=after_s, actor=actor())
             self._send(command)
             until = time.strftime("%H:%M:%S", time.localtime(time.time() + after_s))
-            said = f"kept for a rollback until {until} ({after_s:g} s)" if after_s else "deleted now"
+            said = (
+                f"kept for a rollback until {until} ({after_s:g} s)"
+                if after_s
+                else "deleted once what is under way there has ended"
+            )
             self.say(f"{', '.join(names)}: {said}")
 
     def _send(self, command: Retire | Keep) -> None:

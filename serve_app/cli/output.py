@@ -63,8 +63,9 @@ def stderr_console() -> Console:
 
 
 def stdout_console() -> Console:
-    """Where results are drawn; as above."""
-    return _console()
+    """Where results are drawn, as wide as the terminal, or as they need where there is none; as above."""
+    console = _console()
+    return console if console.is_terminal else _console(width=200)
 
 
 def say(text: str) -> None:
@@ -84,14 +85,11 @@ def say_json(value: object) -> None:
 
 
 def say_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table to stdout, as wide as the terminal, or as it needs where there is none."""
+    """Write a table to stdout."""
     table = Table(*map(printable, headers))
     for row in rows:
         table.add_row(*map(printable, row))
-    console = _console()
-    if not console.is_terminal:
-        console = _console(width=200)
-    console.print(table)
+    stdout_console().print(table)
 
 
 def say_tree(root: Twig) -> None:

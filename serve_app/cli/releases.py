@@ -148,10 +148,10 @@ def admin_token(variable: str | None, environment: Mapping[str, str]) -> str:
         CommandError: The named variable is not set.
     """
     if variable is not None:
-        if not environment.get(variable):
+        if not (given := environment.get(variable, "").strip()):
             raise CommandError(f"--token-env names {variable}, which is not set")
-        return environment[variable]
-    return environment.get(TOKEN_VARIABLE) or users_token(environment)
+        return given
+    return environment.get(TOKEN_VARIABLE, "").strip() or users_token(environment)
 
 
 def actor() -> str:

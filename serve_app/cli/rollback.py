@@ -11,7 +11,7 @@ from serve_app.cli.apply import CLOCK, Dashboard, TimeoutS, TokenEnv
 from serve_app.cli.output import CommandError, errors_reported, say, say_error
 from serve_app.cli.releases import Clock, Outage, Releases, actor, admin_token
 from serve_app.cli.rollout_view import routing_text
-from serve_app.cli.serve_rest import DEFAULT_DASHBOARD, ServeRest, dashboard
+from serve_app.cli.serve_rest import DEFAULT_DASHBOARD, ServeRest, dashboard, is_here
 from serve_app.cli.server import DEFAULT_URL, Server
 from serve_app.errors import ConfigError
 from serve_app.release.commands import RollBack
@@ -45,6 +45,8 @@ def rollback(
         live = until_back(releases, model, rollout, CLOCK)
         say(f"{model}: {routing_text(live)}, after {CLOCK.now() - began:.2f} s")
         try:
+            if address == DEFAULT_DASHBOARD and not is_here(url):
+                raise CommandError(f"--dashboard does not say where that of {url} is")
             with dashboard(address, os.environ, timeout_s) as rest:
                 redeclare(ServeRest(rest), releases, model)
         except (CommandError, ConfigError) as error:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Any
 
+import httpx
 from pydantic import BaseModel, ValidationError
 
 from serve_app.cli.output import CommandError
@@ -74,6 +76,15 @@ def dashboard(address: str, environment: Mapping[str, str], timeout_s: float) ->
     if not address.startswith(("http://", "https://")):
         raise CommandError(f"--dashboard must begin with http:// or https://, not be {address!r}")
     return Server(address, timeout_s, users_token(environment))
+
+
+def is_here(url: str) -> bool:
+    """Whether a URL is this machine's own: localhost, or an address of its loopback."""
+    try:
+        host = httpx.URL(url).host
+        return host == "localhost" or ip_address(host).is_loopback
+    except (httpx.InvalidURL, ValueError):
+        return False
 
 
 class _Deployment(BaseModel):

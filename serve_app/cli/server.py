@@ -53,7 +53,12 @@ class Server:
             url: Where it answers.
             timeout_s: Longest wait for an answer, in seconds.
             token: Sent along as a bearer token, if there is one.
+
+        Raises:
+            CommandError: No header can have that token; it is not shown.
         """
+        if not (token.isascii() and token.isprintable()):
+            raise CommandError("the token has characters that no header can have: a line feed, or not ASCII")
         self._url = url.rstrip("/")
         self._timeout_s = timeout_s
         self._headers = {"authorization": f"Bearer {token}"} if token else {}

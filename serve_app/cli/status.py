@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from typing import Annotated
 
 import typer
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from rich.console import Group
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
@@ -23,7 +23,7 @@ from serve_app.cli.output import (
     say_table,
     stdout_console,
 )
-from serve_app.cli.releases import Releases, admin_token, may_pass
+from serve_app.cli.releases import Releases, may_pass
 from serve_app.cli.rollout_view import drawn, missing_versions, release_lines, version_rows
 from serve_app.cli.server import DEFAULT_URL, Refused, Server
 from serve_app.release.overview import Overview
@@ -58,8 +58,10 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Show it anew every second until Ctrl-C.")] = False,
 ) -> None:
     """Show every version, its traffic, and rollouts; exits 1 if one that traffic is meant for is not ready."""
-    with errors_reported(), Server(url, timeout_s, admin_token(None, os.environ)) as server:
-        if watch and not as_json:
+    with errors_reported(), Server(url, timeout_s) as server:  # read by anyone, so without a token
+        if watch and as_json:
+            raise CommandError("--watch draws and --json is for programs: give one of them")
+        if watch:
             _watch(Releases(server), time.sleep)
             return
         document = _released(server)
@@ -114,15 +116,26 @@ def _show_index(server: Server, as_json: bool) -> list[str]:
 
 
 def _watch(releases: Releases, sleep: Callable[[float], object]) -> None:
-    """Redraw until Ctrl-C; a server that is away for a while is shown as that."""
+    """Redraw until Ctrl-C, or write what changes where there is no terminal; a server that is away is shown as that."""
     releases.overview()  # a server without a controller, or none at all, is an error at once
-    with Live(console=stdout_console(), auto_refresh=False) as live:
+    console = stdout_console()
+    live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    with live or nullcontext(), suppress(KeyboardInterrupt):
+        written = ""
         while True:
-            try:
-                live.update(_picture(releases), refresh=True)
-                sleep(_REDRAWN_S)
-            except KeyboardInterrupt:
-                return
+            picture = _picture(releases)
+            if live is not None:
+                live.update(picture, refresh=True)
+            elif (text := _text_of(picture, console)) != written:
+                say(text)
+                written = text
+            sleep(_REDRAWN_S)
+
+
+def _text_of(picture: Group, console: Console) -> str:
+    with console.capture() as captured:
+        console.print(picture)
+    return captured.get()
 
 
 def _picture(releases: Releases) -> Group:

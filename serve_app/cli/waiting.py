@@ -15,6 +15,9 @@ from serve_app.release.records import Phase, Routing
 from serve_app.release.traffic_tables import same_routing
 
 POLL_S = 0.5
+_FINAL = (DEPLOY_FAILED, UNHEALTHY)
+"""The second for releases only: a gateway is UNHEALTHY for some seconds whenever its controller restarts."""
+
 _STALE_S = 10.0  # a gateway that has been silent for so long is gone, or will be told by its readiness
 
 
@@ -65,13 +68,13 @@ class Watch:
     check: Callable[[], None]
 
     def until_ready(
-        self, awaited: Sequence[Awaited], routings: Mapping[str, Routing], timeout_s: float = 300.0
+        self, awaited: Sequence[Awaited], routings: Mapping[str, Routing | None], timeout_s: float = 300.0
     ) -> None:
         """Wait until all are ready and the gateways have the declared routings.
 
         Args:
             awaited: Each has its own longest wait.
-            routings: By model.
+            routings: By model; None for one that they no longer have.
             timeout_s: Longest wait for the routings once all that is awaited could be ready.
 
         Raises:
@@ -158,7 +161,9 @@ class Watch:
                 raise NotReady(f"{name} {reason}, for {timeout_s:g} s")
             self.clock.sleep(POLL_S)
 
-    def _looked(self, awaited: Sequence[Awaited], routings: Mapping[str, Routing], outage: Outage) -> Mapping[str, str]:
+    def _looked(
+        self, awaited: Sequence[Awaited], routings: Mapping[str, Routing | None], outage: Outage
+    ) -> Mapping[str, str]:
         """Why something is not ready, by name; empty if all is."""
         try:
             reasons = dict(_unready(self.rest.running(), awaited))
@@ -171,7 +176,9 @@ class Watch:
             reasons.setdefault(name, reason)
         for model, routing in routings.items():
             state = overview.models.get(model)
-            if state is None or not same_routing(state.declared.routing, routing):
+            declared = state.declared.routing if state is not None else None
+            is_same = same_routing(declared, routing) if declared and routing else declared is routing
+            if not is_same:
                 reasons.setdefault(model, "its table has not reached the gateways")
         return reasons
 
@@ -189,7 +196,7 @@ def _unready(running: Running, awaited: Sequence[Awaited]) -> Iterator[tuple[str
         if application is None:
             yield one.name, "not deployed yet"
         elif application.status != RUNNING:
-            if one.is_new and application.status in (DEPLOY_FAILED, UNHEALTHY):
+            if one.is_new and application.status in (_FINAL if one.model else _FINAL[:1]):
                 raise NotReady(f"{one.name} is {application.status}: {_short(application.message)}")
             yield one.name, f"{application.status}{f': {_short(application.message)}' if application.message else ''}"
 

@@ -216,6 +216,15 @@ def _named_versions(traffic: object) -> Iterator[tuple[KeyPath, str]]:
         for label, version in labels.items():
             if isinstance(version, str):
                 yield ("labels", label), version
+    yield from _shadows(traffic)
+
+
+def _shadows(traffic: object) -> Iterator[tuple[KeyPath, str]]:
+    shadows = at(traffic, ("shadow",))
+    for index, shadow in enumerate(shadows if isinstance(shadows, list | tuple) else ()):
+        version = at(shadow, ("to",))
+        if isinstance(version, str):
+            yield ("shadow", index, "to"), version
 
 
 def _batches_can_fill(gateway: Gateway, releases: Iterable[Release]) -> Iterator[Finding]:

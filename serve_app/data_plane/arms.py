@@ -14,6 +14,7 @@ from serve_app.release.messages import Counts
 
 _LATE = (DeadlineExceeded, DeadlineUnreachable)
 _REFUSED = (Overloaded, ModelNotReady)
+MOST_HOMES = 4  # windows without a rollout that may come back, of one model
 _NOT_OURS = (RequestError, asyncio.CancelledError, GeneratorExit)
 
 
@@ -37,6 +38,7 @@ class Arms:
         self._windows: dict[str, _Window] = {}
         self._ended: dict[str, _Window] = {}
         self._telling: dict[str, _Window] = {}
+        self._homes: dict[str, dict[str, _Window]] = {}  # told or not: sums must not begin anew behind a rollout
 
     def of(self, model: str, version: str) -> ArmCounts | None:
         """The counters of a version in the window of now; None for a model that is not served."""
@@ -45,7 +47,7 @@ class Arms:
             return None
         window = self._windows.get(model)
         if window is None or window.name != holds.window:
-            window = self._begin(model, holds.window)
+            window = self._begin(model, holds)
         arm = window.arms.get(version)
         if arm is None:
             arm = window.arms[version] = ArmCounts()
@@ -84,12 +86,20 @@ class Arms:
         told = self._telling
         self._ended = {model: window for model, window in self._ended.items() if told.get(model) is not window}
 
-    def _begin(self, model: str, name: str) -> _Window:
-        """The window of that name: a new one, or the one before if that is in effect again."""
+    def _begin(self, model: str, holds: InEffect) -> _Window:
+        """The window of what holds: a new one, or one from before if that is in effect again."""
         before, ended = self._windows.get(model), self._ended.pop(model, None)
         if before is not None:
             self._ended[model] = before
-        window = self._windows[model] = ended if ended is not None and ended.name == name else _Window(name)
+        homes = self._homes.setdefault(model, {})
+        window = homes.pop(holds.window, None)
+        if window is None:
+            window = ended if ended is not None and ended.name == holds.window else _Window(holds.window)
+        if window.name == holds.home:
+            homes[window.name] = window
+            while len(homes) > MOST_HOMES:
+                del homes[next(iter(homes))]
+        self._windows[model] = window
         return window
 
     def _end_old(self) -> None:
@@ -97,5 +107,6 @@ class Arms:
         for model, window in list(self._windows.items()):
             if model not in holds:
                 self._ended[model] = self._windows.pop(model)
+                self._homes.pop(model, None)
             elif window.name != holds[model].window:
-                self._begin(model, holds[model].window)
+                self._begin(model, holds[model])

@@ -50,8 +50,10 @@ class Connections:
         async with asyncio.timeout(STATUS_TIMEOUT_S):
             self._statuses = await self._cluster.statuses()
         ready = {name for name in wanted() if self.status(name).state is ReleaseState.READY}
-        for name in set(self.routes) - ready:
-            self._leave(name)
+        if gone := set(self.routes) - ready:
+            for name in gone:
+                self._leave(name)
+            self._changed()  # before anything is waited for: nobody may choose a route that is not there
         self._abandon_dead()
         moved = {name for name, route in self.routes.items() if route.is_inline != self.status(name).is_inline}
         await self._connect_all((ready - set(self.routes)) | moved)

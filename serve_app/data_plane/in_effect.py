@@ -20,6 +20,7 @@ class InEffect:
         shadows: Versions that are asked too.
         versions: Every version tag that is declared, live, or kept for a rollback.
         remembers: Whether somebody may tell later how good an answer was: an experiment, or a rollout.
+        home: The window's name while no stage of a rollout gives another one.
     """
 
     window: str
@@ -28,6 +29,7 @@ class InEffect:
     shadows: tuple[Shadow, ...]
     versions: frozenset[str]
     remembers: bool
+    home: str = ""
 
 
 def in_effect(model: str, declared: ModelTraffic, fingerprint: str, live: LiveModel | None) -> InEffect:
@@ -40,18 +42,18 @@ def in_effect(model: str, declared: ModelTraffic, fingerprint: str, live: LiveMo
         live: What the controller says; if it stands in for another entry, only what it keeps has an effect.
     """
     experiment = declared.experiment
-    window = f"{model}:experiment:{experiment.name}" if experiment else f"{model}:{fingerprint}"
+    home = f"{model}:experiment:{experiment.name}" if experiment else f"{model}:{fingerprint}"
     versions = declared.versions | set(live.kept if live is not None else ())
     if live is not None and live.base == fingerprint:
-        named = {*live.traffic, *live.labels.values(), *(shadow.to for shadow in live.shadows)}
-        return InEffect(
-            live.window or window, live.traffic, live.labels, live.shadows, versions | named, remembers=True
-        )
+        versions |= {*live.traffic, *live.labels.values(), *(shadow.to for shadow in live.shadows)}
+        window = live.window or home
+        return InEffect(window, live.traffic, live.labels, live.shadows, versions, remembers=True, home=home)
     return InEffect(
-        window,
+        home,
         declared.traffic,
         declared.labels,
         tuple(Shadow(shadow.to, shadow.percent, shadow.tolerance) for shadow in declared.shadow),
         versions,
         remembers=experiment is not None,
+        home=home,
     )

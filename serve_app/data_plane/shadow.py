@@ -12,6 +12,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from serve_app.data_plane.answering import wanted
 from serve_app.data_plane.arms import Arms
 from serve_app.data_plane.comparing import Comparison, compare, nbytes_to_compare
@@ -21,7 +23,7 @@ from serve_app.data_plane.validation import validate
 from serve_app.errors import DeadlineExceeded, DeadlineUnreachable, Overloaded
 from serve_app.release.counts import ArmCounts
 from serve_app.release.messages import Shadow
-from serve_app.types import MAX_PRIORITY, InferenceRequest, InferenceResponse, Tensors, nbytes_of
+from serve_app.types import MAX_PRIORITY, Array, InferenceRequest, InferenceResponse, Tensors, nbytes_of
 
 logger = logging.getLogger("serve_app.shadow")
 
@@ -191,5 +193,22 @@ async def _compare(copy: _Copy, other: Tensors) -> Comparison | None:
 
 
 def _kept(tensors: Tensors) -> Tensors:
-    """The tensors as they are now: whoever called from this very process may go on to write to its own arrays."""
-    return {name: array.copy() if array.flags.writeable else array for name, array in tensors.items()}
+    """The tensors as they are now: whoever called from this very process may go on to write to its own arrays.
+
+    A small part of something is copied too: it would keep all of that alive, such as the answers to a whole block.
+    """
+    return {
+        name: array.copy() if array.flags.writeable or _is_small_part(array) else array
+        for name, array in tensors.items()
+    }
+
+
+def _is_small_part(array: Array) -> bool:
+    owner = array
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    try:
+        whole = owner.nbytes if owner.base is None else memoryview(owner.base).nbytes
+    except (TypeError, ValueError, BufferError):  # whatever owns it does not say how much that is
+        return True
+    return whole > 2 * array.nbytes

@@ -7,12 +7,13 @@ Ray gives back what was deployed without the defaults, with numbers as its schem
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from serve_app.config.declared import GATEWAY_DEPLOYMENT
+from serve_app.config.declared import GATEWAY_DEPLOYMENT, GATEWAY_IMPORT_PATH
 from serve_app.config.schema_findings import shown
 from serve_app.release.control import ApplicationConfig
 
@@ -38,6 +39,8 @@ _RESTARTING = frozenset(
     }
 )
 _SECRET = "env_vars"  # noqa: S105 - the name of what may hold some
+_SECRETS = {_SECRET, "webhooks"}  # the path of a webhook's URL often is its key
+_IN_URL = re.compile(r"(?<=://)[^/?#@\s]+(?=@)|(?<=password=)[^&\s]+")
 _MOST_DIFFERENCES = 8
 
 RUNNING, DELETING, DEPLOY_FAILED, UNHEALTHY = "RUNNING", "DELETING", "DEPLOY_FAILED", "UNHEALTHY"
@@ -72,6 +75,12 @@ class Running:
 
     applications: Mapping[str, RunningApplication] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def others(self) -> Mapping[str, ApplicationConfig]:
+        """Those of `kept` that are no gateway and no release: somebody else's, or a file's that has its own."""
+        ours = f"{GATEWAY_IMPORT_PATH.partition('.')[0]}."
+        return {name: one for name, one in self.kept.items() if not str(one.get("import_path", "")).startswith(ours)}
 
     @property
     def kept(self) -> Mapping[str, ApplicationConfig]:
@@ -159,7 +168,7 @@ def _differences(before: object, after: object, path: str) -> Iterator[str]:
     elif _is_long(before) and _is_long(after) and len(before) == len(after):  # type: ignore[arg-type]
         for index, (old, new) in enumerate(zip(before, after, strict=True)):  # type: ignore[call-overload]
             yield from _differences(old, new, f"{path}.{index}")
-    elif _SECRET in path.split("."):
+    elif _SECRETS & set(path.split(".")):
         yield f"{path} differs"
     else:
         yield f"{path}: {_shown(before)} -> {_shown(after)}"
@@ -171,6 +180,17 @@ def _is_long(value: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, Mapping) and _SECRET in value:
-        return "a mapping"
-    return "not given" if value is None else shown(value)
+    return "not given" if value is None else shown(_without_secrets(value))
+
+
+def _without_secrets(value: object) -> object:
+    """The value without those of environments, webhooks and passwords in URLs, however deep they lie."""
+    if isinstance(value, Mapping):
+        return {key: _names_in(inner) if key in _SECRETS else _without_secrets(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_secrets(item) for item in value]
+    return _IN_URL.sub("***", value) if isinstance(value, str) else value
+
+
+def _names_in(secrets: object) -> object:
+    return sorted(map(str, secrets)) if isinstance(secrets, Mapping) else "..."

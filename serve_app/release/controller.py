@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from serve_app.config.rollout import RolloutConfig
+from serve_app.errors import CommandRefused
 from serve_app.observability.metrics import MetricSink
 from serve_app.release.commands import Command, Keep, Lock, Promote, Retire, RollBack, StartRollout, Unlock, Verb
 from serve_app.release.control import Applications, Document
@@ -20,7 +21,7 @@ from serve_app.release.events import MAX_SHOWN, Events
 from serve_app.release.gateways import Gateways
 from serve_app.release.journal import Journal, Store
 from serve_app.release.messages import GatewayReport, LiveTable
-from serve_app.release.records import LockRecord, RolloutRecord, Routing
+from serve_app.release.records import LockRecord, Phase, RolloutRecord, Routing
 from serve_app.release.retirements import Retirements
 from serve_app.release.rollouts import Rollouts
 from serve_app.release.status import experiment_document, rollout_document, status_document
@@ -29,7 +30,7 @@ from serve_app.release.verbs import Verbs
 
 logger = logging.getLogger("serve_app.releases")
 
-LOOK_S = 0.5
+LOOK_S, RUNNING_S, KEEP_S = 0.5, 1.0, 1.0
 APPLY = "apply"
 KEPT_S, PRUNE_EVERY_S = 90 * 86400.0, 3600.0
 
@@ -64,7 +65,7 @@ class Controller:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store, self._webhooks, self._clock = store, webhooks, clock
-        self._pruned_s = 0.0
+        self._pruned_s, self._applications = 0.0, applications
         self.journal = Journal(store)
         self.events = Events(self.journal, metrics, clock)
         self.gateways = Gateways(clock)
@@ -75,6 +76,8 @@ class Controller:
         self.lock: LockRecord | None = None
         self._turn = asyncio.Lock()
         self._watch: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._doing: set[asyncio.Task[Document]] = set()
 
     async def start(self) -> None:
         """Go on where the last controller was, and begin to look every half second.
@@ -96,6 +99,9 @@ class Controller:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)
+        self.retirements.close()
+        if self._keeping is not None:
+            await asyncio.wait([self._keeping], timeout=KEEP_S)
         await self.journal.write(self.rollouts.revision)
         if self._webhooks is not None:
             await self._webhooks.close()
@@ -117,30 +123,36 @@ class Controller:
         return LiveTable(self.rollouts.revision, self.rollouts.live, feedback, self.gateways.wants_declared)
 
     async def command(self, command: Command) -> Document:
-        """Do what a person or a program asks.
+        """Do what a person or a program asks, to its end also if whoever asked no longer waits.
 
         Raises:
             CommandRefused: It cannot be done now.
             ControllerAway: The database is, and the command cannot do without.
         """
+        doing = asyncio.get_running_loop().create_task(self._do(command))
+        self._doing.add(doing)
+        doing.add_done_callback(self._doing.discard)
+        return await asyncio.shield(doing)
+
+    async def _do(self, command: Command) -> Document:
         if isinstance(command, Lock):
             return await self._lock(command)
         if isinstance(command, Unlock):
             await self.journal.ask(self._store.release_lock, APPLY, command.owner)
-            self.lock = None
+            if self.lock is not None and self.lock.owner == command.owner:
+                self.lock = None
             return {}
         if isinstance(command, Verb):
-            return await self._verbs(command)
-        async with self._turn:
-            if isinstance(command, Retire):
-                self.retirements.add(command.releases, command.after_s, command.actor)
-                await self.journal.write(self.rollouts.revision)
-                return {}
-            if isinstance(command, Keep):
-                self.retirements.keep(command.releases, command.actor)
-                await self.journal.write(self.rollouts.revision)
-                return {}
-            return rollout_document(await self._rollout(command), self._clock())
+            return await self._verb(command)
+        if isinstance(command, Retire | Keep):
+            return await self._retire(command)
+        if isinstance(command, RollBack) and self.rollouts.is_under_way(command.model):
+            record = self.rollouts.roll_back(command)  # waits for nobody: a step may be waiting for the database
+        else:
+            async with self._turn:
+                record = await self._rollout(command)
+        await self._keep_soon()
+        return rollout_document(record, self._clock())
 
     async def status(self) -> Document:
         """What people and programs see of releases."""
@@ -158,12 +170,24 @@ class Controller:
         """Look once: every rollout may go on, what is due is deleted, and all that changed is kept."""
         async with self._turn:
             await self.rollouts.look()
-            await self.retirements.look(self.rollouts.wanted())
+            is_known = bool(self.gateways.alive) and not self.gateways.wants_declared  # who has traffic
+            if is_known and self._held_lock() is None:
+                await self.retirements.look(self.rollouts.wanted())
             self._keep_experiments()
-            await self.journal.write(self.rollouts.revision)
-        if self._webhooks is not None:
-            await self._webhooks.deliver_due(self._clock())
-        await self._prune()
+        await self._keep_soon()
+
+    async def _verb(self, command: Verb) -> Document:
+        """Change applications, unless a file is being applied, which would undo it or be undone."""
+        if (lock := self._held_lock()) is not None:
+            raise CommandRefused(f"{command.verb} of {command.model} has to wait: {lock.owner} is applying a file")
+        done = await self._verbs(command)
+        text = f"{command.verb} of {command.model}: {done}"
+        self.events.happened(self.events.made(command.verb, command.model, command.actor, text, done))
+        await self.journal.write(self.rollouts.revision)
+        return done
+
+    def _held_lock(self) -> LockRecord | None:
+        return self.lock if self.lock is not None and self.lock.expires_s > self._clock() else None
 
     async def _move(self, model: str, routing: Routing, actor: str) -> None:
         """Give a model another routing at once, as a verb of another server asks."""
@@ -177,7 +201,44 @@ class Controller:
             return await self.rollouts.start(command)
         if isinstance(command, Promote):
             return await self.rollouts.promote(command)
-        return await self.rollouts.roll_back(command)
+        last = self.rollouts.records.get(command.model)
+        is_over = last is not None and last.phase is Phase.SUCCEEDED
+        return self.rollouts.roll_back(command, await self._running() if is_over else None)
+
+    async def _retire(self, command: Retire | Keep) -> Document:
+        async with self._turn:
+            if isinstance(command, Retire):
+                self.retirements.add(command.releases, command.after_s, command.actor)
+            else:
+                self.retirements.keep(command.releases, command.actor)
+        await self._keep_soon()
+        return {}
+
+    async def _keep_soon(self) -> None:
+        """Have all that changed kept and told; a database that does not answer holds up nothing else for long."""
+        if self._keeping is not None and not self._keeping.done():
+            await asyncio.wait([self._keeping], timeout=KEEP_S)
+        if self._keeping is None or self._keeping.done():
+            self._keeping = asyncio.get_running_loop().create_task(self._keep())
+            await asyncio.wait([self._keeping], timeout=KEEP_S)
+
+    async def _keep(self) -> None:
+        try:
+            await self.journal.write(self.rollouts.revision)
+            if self._webhooks is not None:
+                await self._webhooks.deliver_due(self._clock())
+            await self._prune()
+        except Exception:  # the next look tries it again
+            logger.exception("could not keep what changed")
+
+    async def _running(self) -> frozenset[str] | None:
+        """Names of the applications; None if the cluster does not say so at once: nobody waits for it here."""
+        try:
+            async with asyncio.timeout(RUNNING_S):
+                return frozenset(await self._applications.running())
+        except Exception as error:  # the cluster's errors have no common base
+            logger.warning("the cluster does not say what runs: %r", error)
+            return None
 
     async def _lock(self, command: Lock) -> Document:
         now_s = self._clock()
@@ -199,7 +260,7 @@ class Controller:
     def _keep_experiments(self) -> None:
         for model, entry in (self.gateways.declared.models if self.gateways.declared else {}).items():
             if entry.experiment is not None:
-                self.journal.add(*self.gateways.records(f"{model}:experiment:{entry.experiment.name}"))
+                self.journal.add(*self.gateways.changed_records(f"{model}:experiment:{entry.experiment.name}"))
 
     async def _look_for_ever(self) -> None:
         while True:

@@ -48,7 +48,7 @@ class Database:
         if password:
             parsed = parsed.set(password=password)
         self._secrets = {secret for secret in (parsed.password, parsed.query.get("password")) if secret}
-        self.name = parsed.set(query={}).render_as_string()
+        self.name = _name_of(parsed)
         make = {"sqlite": self._sqlite, "postgresql+psycopg": self._postgres}.get(parsed.drivername)
         if make is None:
             raise ConfigError(f"state_url {self.name} must begin with sqlite:// or postgresql+psycopg://")
@@ -109,7 +109,7 @@ class Database:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ControllerAway(f"its database {self.name}: {path.parent}: {error.strerror}") from None
+            raise ControllerAway(f"its database {self.name}: its folder cannot be made: {error.strerror}") from None
         engine = create_engine(url.set(database=str(path)), connect_args={"timeout": BUSY_S}, pool_timeout=BUSY_S)
         event.listen(engine, "connect", _use_log)
         event.listen(engine, "begin", _begin)
@@ -122,6 +122,14 @@ class Database:
             url, connect_args={**chosen, "options": options.strip()}, pool_pre_ping=True, pool_timeout=CONNECT_S
         )
         return engine.execution_options(isolation_level="REPEATABLE READ"), engine
+
+
+def _name_of(url: URL) -> str:
+    """The database for sentences, which strangers may read too: neither a user nor where on the machine a file lies."""
+    is_file = url.get_backend_name() == "sqlite" and url.database
+    database = Path(url.database).name if is_file and url.database else url.database
+    bare = URL.create(url.drivername, host=url.host, port=url.port, database=database)
+    return bare.render_as_string()
 
 
 def _use_log(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

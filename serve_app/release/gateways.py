@@ -20,7 +20,7 @@ class Gateways:
     """What gateways reported.
 
     Args:
-        clock: Seconds; only differences matter.
+        clock: Seconds; may be set, also back.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -29,6 +29,8 @@ class Gateways:
         self._counts: dict[str, dict[str, dict[str, ArmCounts]]] = {}
         self._relayed: deque[tuple[float, str, Feedback]] = deque(maxlen=MAX_RELAYED)
         self.declared: TrafficTable | None = None
+        self._prints: Mapping[str, str] = {}
+        self._given: dict[str, dict[tuple[str, str], ArmCounts]] = {}
 
     def heard(self, report: GatewayReport) -> None:
         """Take a report in."""
@@ -36,6 +38,7 @@ class Gateways:
         self._reports[report.gateway] = (report, now)
         if report.declared is not None:
             self.declared = TrafficTable.model_validate(report.declared)
+            self._prints = {model: entry.fingerprint for model, entry in self.declared.models.items()}
         for window, by_version in report.counts.items():
             for version, counts in by_version.items():
                 self.restore(CountsRecord(window, version, report.gateway, counts))
@@ -43,19 +46,22 @@ class Gateways:
 
     def restore(self, record: CountsRecord) -> None:
         """Take counters in, from a report or from before a restart."""
-        while record.window not in self._counts and len(self._counts) >= KEPT_WINDOWS:
-            del self._counts[next(iter(self._counts))]
-        self._counts.setdefault(record.window, {}).setdefault(record.version, {})[record.gateway] = record.counts
+        window = self._counts.pop(record.window, {})  # the one that was reported last is the last to be forgotten
+        while len(self._counts) >= KEPT_WINDOWS:
+            self.forget(next(iter(self._counts)))
+        self._counts[record.window] = window
+        window.setdefault(record.version, {})[record.gateway] = record.counts
 
     def forget(self, window: str) -> None:
         """Drop the counters of a window."""
         self._counts.pop(window, None)
+        self._given.pop(window, None)
 
     @property
     def alive(self) -> tuple[GatewayReport, ...]:
         """The last report of each gateway that is there."""
         now = self._clock()
-        self._reports = {name: (r, at) for name, (r, at) in self._reports.items() if now - at <= ALIVE_S}
+        self._reports = {name: (r, at) for name, (r, at) in self._reports.items() if abs(now - at) <= ALIVE_S}
         return tuple(report for report, _ in self._reports.values())
 
     def ages_s(self) -> Mapping[str, float]:
@@ -68,12 +74,14 @@ class Gateways:
         told = {report.fingerprints.get(model, "") for report in self.alive}
         return told.pop() or None if len(told) == 1 else None
 
+    def declared_fingerprint(self, model: str) -> str | None:
+        """Of the model's entry in `declared`; None if it has none."""
+        return self._prints.get(model)
+
     @property
     def wants_declared(self) -> bool:
         """Whether the declared table that is known here is not the one that gateways have."""
-        known = self.declared.models if self.declared else {}
-        prints = {model: entry.fingerprint for model, entry in known.items()}
-        return any(dict(report.fingerprints) != prints for report in self.alive)
+        return any(dict(report.fingerprints) != self._prints for report in self.alive)
 
     def reasons(self, model: str, versions: Iterable[str]) -> dict[str, str]:
         """Why versions cannot be called somewhere; empty for those that can be at every gateway."""
@@ -109,10 +117,18 @@ class Gateways:
             for gateway, counts in by_gateway.items()
         ]
 
+    def changed_records(self, window: str) -> list[CountsRecord]:
+        """Those of `records` that were reported since the last call: gateways that are gone report no more."""
+        given = self._given.get(window, {})
+        changed = [one for one in self.records(window) if given.get((one.version, one.gateway)) is not one.counts]
+        if changed:
+            self._given[window] = given | {(one.version, one.gateway): one.counts for one in changed}
+        return changed
+
     def feedback_for(self, gateway: str) -> tuple[Feedback, ...]:
         """What came in elsewhere in the last seconds; told more than once, because an answer may be lost."""
-        since = self._clock() - RELAY_S
-        while self._relayed and self._relayed[0][0] < since:
+        now = self._clock()
+        while self._relayed and abs(now - self._relayed[0][0]) > RELAY_S:
             self._relayed.popleft()
         return tuple(item for _, source, item in self._relayed if source != gateway)
 

@@ -64,6 +64,11 @@ class Journal:
         for key in events[:-MAX_HELD_EVENTS]:
             del self._held[key]
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether the store is being asked; it may take long to answer."""
+        return self._turn.locked()
+
     async def write(self, revision: int | None) -> bool:
         """Write what is held; whether all of it is kept now."""
         return await self.keep(revision)

@@ -112,7 +112,8 @@ class Opening:
             try:
                 self._control = await self._start()
             except Exception as error:  # a database's driver may raise anything; the reason is told with each call
-                self._fault = f"{type(error).__name__}: {error}"[:_SHOWN]
+                said = error.reason if isinstance(error, ControllerAway) else f"{type(error).__name__}: {error}"
+                self._fault = said[:_SHOWN]
                 logger.warning("the controller of releases cannot start: %s", self._fault)
                 await self._sleep(wait_s)
                 wait_s = min(2 * wait_s, LONGEST_WAIT_S)

@@ -102,10 +102,10 @@ def _item(item: Mapping[str, object], where: str) -> Feedback:
 
 
 def _label(label: object, where: str) -> str:
-    """A label as the text that a prediction is compared as: an INT64 5 is `5`, a BOOL true is `True`."""
+    """A label as the text that a prediction is compared as: an INT64 5 is `5`, a BOOL true is `true`."""
     if not isinstance(label, str | int):
         raise InvalidInput(f"{where}label", f"must be a text, an integer or a boolean, not {shown(label)}")
-    text = str(label)
+    text = str(label).lower() if isinstance(label, bool) else str(label)
     if len(text) > MAX_CHARACTERS:
         raise InvalidInput(f"{where}label", f"has {len(text)} characters, the limit is {MAX_CHARACTERS}")
     return text

@@ -157,6 +157,15 @@ class Plan:
         names = {one.name for one in self.applications if one.change is Change.RETRY}
         return frozenset(names & set(self.wanted.releases)) - self.in_use
 
+    def does_as(self, other: Plan) -> bool:
+        """Whether it would do the same; a rollout that both go on with may have come further meanwhile."""
+        return self._doing == other._doing
+
+    @property
+    def _doing(self) -> object:
+        models = [(one.model, one.after, one.moves, one.first, one.last) for one in self.models]
+        return self.applications, models, self.default_model
+
     def keep_for_s(self, config: ApplicationConfig) -> float:
         """How long a retired application stays warm; 0 if its model has no rollout in the file."""
         args = config.get("args")
@@ -182,7 +191,7 @@ def make_plan(wanted: Wanted, running: Running, overview: Overview) -> Plan:
         models=tuple(_model_steps(wanted, entries_in(table), running, overview)),
         kept=kept,
         default_model=table.get("default_model"),
-        notes=tuple(_option_notes(wanted.options, running.options)),
+        notes=tuple(_cluster_notes(wanted, running)),
     )
 
 
@@ -193,7 +202,7 @@ def first_plan(wanted: Wanted, running: Running) -> Plan:
         for name, model in wanted.table.models.items()
     )
     steps = tuple(_application_steps(wanted, running, {}))
-    return Plan(wanted, steps, models, notes=tuple(_option_notes(wanted.options, running.options)))
+    return Plan(wanted, steps, models, notes=tuple(_cluster_notes(wanted, running)))
 
 
 def aims_at(rollout: RolloutState, routing: Routing) -> bool:
@@ -206,7 +215,7 @@ def _application_steps(wanted: Wanted, running: Running, kept: Collection[str]) 
     for name, config in wanted.applications.items():
         yield step(running.applications.get(name), config, wanted.options)
     for name, config in running.kept.items():
-        if name not in wanted.applications and name not in kept:
+        if name not in {**wanted.applications, **running.others} and name not in kept:
             yield ApplicationStep(name, Change.RETIRE, config=config)
 
 
@@ -289,6 +298,13 @@ def _model_notes(name: str, declared: Entry, model: ModelTraffic, state: ModelOv
             yield f"{name}: another rollout is under way ({rollout.phase}), which this one supersedes"
     for version in sorted(set(declared.get("inline") or {}) - set(model.inline)):
         yield f"{name}: {version} runs inside the gateway, which forgets it at the end; it is not kept for a rollback"
+
+
+def _cluster_notes(wanted: Wanted, running: Running) -> Iterator[str]:
+    yield from _option_notes(wanted.options, running.options)
+    for name in running.others:
+        if name not in wanted.applications:
+            yield f"{name}: not in the file, and neither a gateway nor a release, so left alone"
 
 
 def _option_notes(wanted: Mapping[str, Any], running: Mapping[str, Any]) -> Iterator[str]:

@@ -46,7 +46,7 @@ class RolloutRecord:
         before: What a rollback gives back.
         after: What it is for.
         config: `RolloutConfig` as JSON.
-        base: Fingerprint of the declared entry when it began.
+        base: Fingerprint of the declared entry when it began; empty once it is over and another one was declared.
         step: Index of the step under way.
         step_began_s: When it began; 0 before the first.
         reason: Why it ended, or what it waits for.
@@ -105,7 +105,7 @@ class Event:
 
     Attributes:
         id: Unique.
-        kind: A word, e.g. `traffic`, `rollout_started`, `rolled_back`, `promoted`, `retired`, `declared`.
+        kind: A word, e.g. `rollout_started`, `step`, `succeeded`, `rolled_back`, `declared`, `retired`, or a verb.
         model: Empty where it concerns none.
         actor: A person's name, `gate` or `controller`.
         text: One sentence.

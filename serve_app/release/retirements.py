@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from serve_app.release.control import Applications
@@ -13,6 +14,7 @@ from serve_app.release.records import Forgotten, Retirement
 
 logger = logging.getLogger("serve_app.releases")
 
+PATIENCE_S = 1.0  # for the cluster; rollouts are looked after meanwhile
 DRAIN_S = 5.0  # gateways agree within two seconds; what they sent before that is answered meanwhile
 RETRY_S = 10.0
 
@@ -39,6 +41,8 @@ class Retirements:
     ) -> None:
         self._applications, self._journal, self._events, self._clock = applications, journal, events, clock
         self.due: dict[str, Retirement] = {}
+        self._deleting: asyncio.Task[None] | None = None
+        self._settled_at_s: dict[str, float] = {}
 
     def restore(self, retirements: Iterable[Retirement]) -> None:
         """Go on with what was kept."""
@@ -51,6 +55,7 @@ class Retirements:
                 continue
             retirement = Retirement(release, self._clock() + max(after_s, DRAIN_S), actor)
             self.due[release] = retirement
+            self._settled_at_s[release] = self._clock() + DRAIN_S
             self._journal.add(retirement)
             text = f"{release} is kept for {max(after_s, DRAIN_S):g} s and then deleted"
             self._events.happened(self._events.made("retirement", "", actor, text))
@@ -62,24 +67,40 @@ class Retirements:
             self._events.happened(self._events.made("kept", "", actor, f"{release} is used again and stays"))
 
     async def look(self, wanted: Collection[str]) -> None:
-        """Delete what is due."""
-        self.keep(wanted, "controller")
+        """Delete what is due; returns before that is done if the cluster takes long.
+
+        Args:
+            wanted: Must stay, unless it was given up just now: gateways may not have the table yet that tells of it.
+        """
         now_s = self._clock()
+        self.keep([one for one in wanted if now_s >= self._settled_at_s.get(one, 0.0)], "controller")
+        if self._deleting is not None and not self._deleting.done():
+            return
         due = [release for release, retirement in self.due.items() if retirement.at_s <= now_s]
         if not due:
             return
+        self._deleting = asyncio.get_running_loop().create_task(self._delete(due))
+        await asyncio.wait([self._deleting], timeout=PATIENCE_S)
+
+    def close(self) -> None:
+        """Do not wait for the cluster any more."""
+        if self._deleting is not None:
+            self._deleting.cancel()
+
+    async def _delete(self, due: Sequence[str]) -> None:
         try:
             await self._applications.delete(due)
         except Exception as error:  # the cluster's errors have no common base; the releases cost memory until then
             logger.warning("%s could not be deleted and will be tried again: %r", ", ".join(due), error)
-            for release in due:
-                self.due[release] = Retirement(release, now_s + RETRY_S, self.due[release].actor)
+            for release in self.due.keys() & set(due):
+                self.due[release] = Retirement(release, self._clock() + RETRY_S, self.due[release].actor)
             return
-        for release in due:
+        for release in [release for release in due if release in self.due]:
             actor = self.due[release].actor
             self._forget(release)
             self._events.happened(self._events.made("retired", "", actor, f"{release} is deleted"))
 
     def _forget(self, release: str) -> None:
         del self.due[release]
+        self._settled_at_s.pop(release, None)
         self._journal.add(Forgotten("retirement", release))

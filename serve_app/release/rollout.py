@@ -149,7 +149,7 @@ def advance(record: RolloutRecord, sight: Sight) -> RolloutRecord:
         record,
         verdicts=tuple(verdict.to_json() for verdict in verdicts),
         samples=sight.samples.to_json(),
-        reason=_waits_for(record, config, verdicts, sight.now_s),
+        reason=_waits_for(record, config, verdicts, sight),
     )
     failed = [verdict for verdict in verdicts if verdict.outcome is Outcome.FAILED]
     if failed:
@@ -176,11 +176,7 @@ def rolled_back(record: RolloutRecord, now_s: float, reason: str) -> RolloutReco
 
 
 def _when_ready(record: RolloutRecord, sight: Sight) -> RolloutRecord:
-    config = config_of(record)
-    wanted = [version for version, weight in record.after.traffic.items() if weight > 0]
-    wanted += [version for version in record.after.labels.values() if version not in wanted]
-    missing = {version: sight.reasons.get(version, "no gateway knows it") for version in wanted}
-    reasons = "; ".join(f"{version}: {reason}" for version, reason in missing.items() if reason)
+    config, reasons = config_of(record), not_ready(record, sight.reasons)
     if not reasons:
         return next_stage(record, sight.now_s)
     if sight.now_s - record.started_s > config.ready_timeout_s:
@@ -189,10 +185,25 @@ def _when_ready(record: RolloutRecord, sight: Sight) -> RolloutRecord:
     return replace(record, reason=reasons)
 
 
-def _waits_for(record: RolloutRecord, config: RolloutConfig, verdicts: tuple[Verdict, ...], now_s: float) -> str:
+def not_ready(record: RolloutRecord, reasons: Mapping[str, str]) -> str:
+    """Why not everything that a rollout is for can be called; empty if it can.
+
+    Args:
+        record: The rollout.
+        reasons: As of `Sight`.
+    """
+    wanted = [version for version, weight in record.after.traffic.items() if weight > 0]
+    wanted += [version for version in record.after.labels.values() if version not in wanted]
+    missing = {version: reasons.get(version, "no gateway knows it") for version in wanted}
+    return "; ".join(f"{version}: {reason}" for version, reason in missing.items() if reason)
+
+
+def _waits_for(record: RolloutRecord, config: RolloutConfig, verdicts: tuple[Verdict, ...], sight: Sight) -> str:
     """What keeps the stage from being over; empty if nothing does."""
     if record.phase is Phase.PAUSED:
         return record.reason
-    left_s = record.step_began_s + stages_of(config)[record.step].seconds - now_s
-    waits = [verdict.sentence for verdict in verdicts if verdict.outcome is Outcome.WAITING]
-    return "; ".join(([f"{left_s:.0f} s of this step are left"] if left_s > 0 else []) + waits)
+    left_s = record.step_began_s + stages_of(config)[record.step].seconds - sight.now_s
+    waits = [f"{left_s:.0f} s of this step are left"] if left_s > 0 else []
+    waits += [verdict.sentence for verdict in verdicts if verdict.outcome is Outcome.WAITING]
+    waits += filter(None, [not_ready(record, sight.reasons)])  # what died since must not get more, or be the only one
+    return "; ".join(waits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 
 from serve_app.config.gateway import TrafficTable
@@ -34,7 +35,7 @@ class Clock:
 
 
 class MemoryStore:
-    """A database whose content outlives its controllers; `away` says why it cannot be asked."""
+    """A database whose content outlives its controllers; silent without `answers`; `away`: why it cannot be asked."""
 
     def __init__(self) -> None:
         self.rollouts: dict[str, RolloutRecord] = {}
@@ -46,6 +47,8 @@ class MemoryStore:
         self.away = ""
         self.lock: LockRecord | None = None
         self.saves = 0
+        self.answers = threading.Event()
+        self.answers.set()
 
     def load(self) -> Saved:
         self._check()
@@ -58,6 +61,7 @@ class MemoryStore:
         )
 
     def save(self, changes, revision=None) -> None:
+        self.answers.wait()
         self._check()
         self.saves += 1
         for change in changes:

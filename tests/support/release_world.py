@@ -49,6 +49,11 @@ class World:
 
     # the cluster
 
+    @property
+    def gateway_answers(self) -> bool:
+        """Whether a replica of it runs."""
+        return bool(self.applications.get("gateway", {}).get("status") == "RUNNING")
+
     def deploy(self, config: dict[str, Any]) -> None:
         """As Serve does: what is not named is deleted, what is the same is left alone."""
         before = self.routings()
@@ -293,7 +298,7 @@ class _Dashboard(_Handler):
 
 class _Gateway(_Handler):
     def handle_one(self, body: Any) -> tuple[int, Any]:
-        if self.world.away or self.world.applications.get("gateway", {}).get("status") != "RUNNING":
+        if self.world.away or not self.world.gateway_answers:
             return 503, {"error": "the controller of releases is away"}
         if self.command == "POST" and self.path == "/admin/commands":
             if not self.is_allowed:

@@ -19,6 +19,7 @@ class FakeServer:
     url: str = ""
     answers: dict = field(default_factory=dict)
     asked: list = field(default_factory=list)
+    tokens: list = field(default_factory=list)
 
     def on(self, method, path, document, status=200, headers=None):
         body = document if isinstance(document, bytes) else json.dumps(document).encode()
@@ -30,6 +31,7 @@ def _handler(fake):
         def _answer(self):
             length = int(self.headers.get("content-length") or 0)
             body = self.rfile.read(length)
+            fake.tokens.append(self.headers.get("authorization"))
             fake.asked.append((self.command, self.path, json.loads(body) if body else None))
             status, content, headers = fake.answers.get((self.command, self.path), (404, b'{"error": "not here"}', {}))
             self.send_response(status)

@@ -5,10 +5,11 @@ import yaml
 from support.release_world import World, release, serve_file
 
 from serve_app.cli import apply as module
-from serve_app.cli.apply import wanted_in
+from serve_app.cli.apply import place_of, wanted_in
 from serve_app.cli.output import CommandError
 from serve_app.cli.releases import Clock
 from serve_app.cli.validate import good_file
+from serve_app.config.declared import read_declared
 
 V1 = serve_file({"digits": {"traffic": {"v1": 100}}}, [release("digits", "v1")])
 V2 = serve_file({"digits": {"traffic": {"v2": 100}}}, [release("digits", "v2")])
@@ -40,9 +41,31 @@ def test_a_plan_is_shown_and_carried_out(apply, world):
     assert "no gateway runs yet" in out
     code, out, err = apply(V2, "--yes")
     assert (code, err) == (0, "")
-    for said in ("digits-v2", "added", "all-at-once", "digits: all-at-once succeeded", "digits-v1: deleted now"):
+    for said in ("digits-v2", "added", "all-at-once", "digits: all-at-once succeeded", "digits-v1: deleted once"):
         assert said in out
     assert world.routings()["digits"]["traffic"] == {"v2": 100}
+
+
+def test_a_table_without_rows_is_left_out(apply):
+    apply(V1, "--yes")
+    two = {"digits": {"traffic": {"v1": 100}, "labels": {"best": "v1"}}}
+    _, out, _ = apply(serve_file(two, [release("digits", "v1")]), "--yes")
+    assert "traffic then" in out
+    assert "why" not in out
+
+
+@pytest.mark.parametrize(("host", "place"), [("127.0.0.1", "http://127.0.0.1:8000"), ("::1", "http://[::1]:8000")])
+def test_the_gateway_is_asked_where_the_file_has_it_listen(host, place):
+    assert place_of(read_declared({**V1, "http_options": {"host": host, "port": 8000}})[0]) == place
+
+
+def test_the_gateway_here_is_not_taken_for_another_clusters(run, world, tmp_path):
+    (tmp_path / "serve.yaml").write_text(yaml.safe_dump(V1))
+    code, _, err = run("apply", tmp_path / "serve.yaml", "--dashboard", "http://10.0.0.5:8265", "--yes")
+    assert code == 1
+    assert err == (
+        "error: the dashboard is at http://10.0.0.5:8265: say by --url where that cluster's gateway answers\n"
+    )
 
 
 def test_nobody_is_asked_where_nobody_can_answer(apply, world):

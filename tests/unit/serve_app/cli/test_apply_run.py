@@ -78,6 +78,21 @@ def wanted(data):
     return Wanted.of(data, read_declared(data)[0])
 
 
+class StuckGateway(World):
+    """Serve replaces the gateway's replicas and cannot start the next one; those before it answer on."""
+
+    is_stuck = False
+
+    def tick(self, _=0.5):
+        super().tick()
+        if self.is_stuck:
+            self.applications["gateway"]["status"] = "DEPLOYING"
+
+    @property
+    def gateway_answers(self):
+        return self.is_stuck or super().gateway_answers
+
+
 @contextmanager
 def runs_against(world, data, death=None):
     """A run of apply, its lock and what it says."""
@@ -249,6 +264,78 @@ def test_options_of_a_deployment_change_in_place(serving_v1):
 def test_who_does_not_agree_changes_nothing(serving_v1):
     assert apply(serving_v1, V2, agrees=False)[0] == 1
     assert (serving_v1.puts, serving_v1.lock) == ([], None)
+
+
+def test_who_is_asked_while_traffic_moves_is_asked_again_about_what_is_left(serving_v1):
+    """A rollback that happened while somebody thought about a plan is not undone by it."""
+    world = serving_v1
+    to_v3 = serve_file({"digits": {"traffic": {"v3": 100}}}, [release("digits", "v3")])
+    apply(world, V2)
+    assert world.routings()["digits"]["traffic"] == {"v2": 100}
+    plans = []
+
+    def agreed(plan):
+        plans.append(plan)
+        if len(plans) == 1:
+            world.command({"verb": "rollback", "model": "digits", "reason": "", "actor": "ann"})
+        return True
+
+    with runs_against(world, to_v3) as (run, lock, said):
+        assert applied(run, lock, agreed, False) == 0
+    assert [dict(plan.models[0].before.traffic) for plan in plans] == [{"v2": 100}, {"v1": 100, "v2": 0}]
+    assert "what runs has changed since that plan was made; this is what is left to do" in said
+    assert world.jumps == []
+
+
+def test_a_gateway_whose_next_replica_does_not_start_still_has_its_traffic_moved_by_rollouts():
+    with StuckGateway().served() as world:
+        apply(world, V1)
+        world.is_stuck = True
+        world.tick()
+        code, said = apply(world, V2)
+    assert code == 0
+    assert "digits: canary succeeded" in said
+    assert world.jumps == []
+
+
+@pytest.mark.parametrize("file", [V1, V2])
+def test_who_is_stopped_by_ctrl_c_says_what_goes_on(world, file, monkeypatch):
+    if file is V2:
+        apply(world, V1)
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(world, "tick", stopped)
+        code, said = apply(world, file)
+    assert (code, said[-1].partition(";")[0]) == (130, "stopped")
+    assert world.lock is None
+    assert apply(world, file)[0] == 0
+
+
+def test_what_is_not_ours_is_left_alone_and_said(world):
+    theirs = {"name": "whisper", "route_prefix": "/whisper", "import_path": "whisper.app:build"}
+    world.deploy({"applications": [theirs]})
+    for file in (V1, V2, V2):
+        code, said = apply(world, file)
+        assert code == 0
+    assert theirs == world.applications["whisper"]["config"]
+    assert "whisper: not in the file, and neither a gateway nor a release, so left alone" in said
+    assert "whisper" not in world.retirements
+    world.broken = {"digits-v3"}
+    with pytest.raises(NotReady):
+        apply(world, serve_file({"digits": {"traffic": {"v3": 100}}}, [release("digits", "v3")]))
+    assert all("whisper" in names for names in world.puts)
+
+
+def test_a_first_deployment_that_fails_leaves_alone_what_is_not_ours(world):
+    theirs = {"name": "whisper", "route_prefix": "/whisper", "import_path": "whisper.app:build"}
+    world.deploy({"applications": [theirs]})
+    world.broken = {"digits-v1"}
+    with pytest.raises(NotReady):
+        apply(world, V1)
+    assert list(world.applications) == ["whisper", "gateway"]
 
 
 def test_somebody_elses_run_is_not_disturbed(serving_v1):

@@ -37,3 +37,9 @@ def test_an_unknown_experiment_is_the_servers_sentence(run, server):
     server.on("GET", "/v2/experiments/x", {"error": "there is no experiment 'x'"}, status=409)
     code, _, err = run("experiment", "show", "x", "--url", server.url)
     assert (code, err) == (1, "error: there is no experiment 'x' (status 409)\n")
+
+
+def test_what_anyone_may_read_is_asked_for_without_the_clusters_token(run, server, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "of-the-cluster")
+    run("experiment", "show", "layout", "--url", server.url)
+    assert set(server.tokens) == {None}

@@ -78,6 +78,12 @@ def test_the_token_is_of_the_named_variable_or_ours_or_rays():
         admin_token("NONE", variables)
 
 
+def test_the_line_feed_at_the_end_of_a_tokens_file_is_no_part_of_it():
+    assert admin_token("MINE", {"MINE": "a\n"}) == "a"
+    assert admin_token(None, {"SERVE_APP_ADMIN_TOKEN": "b\r\n"}) == "b"
+    assert admin_token(None, {"SERVE_APP_ADMIN_TOKEN": "\n", "RAY_AUTH_TOKEN": "c"}) == "c"
+
+
 def test_events_can_name_who_ran_a_command():
     Promote(model="digits", actor=actor())
 

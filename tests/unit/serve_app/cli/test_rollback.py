@@ -52,6 +52,15 @@ def test_without_the_dashboard_the_traffic_is_back_all_the_same(run, world):
     assert world.entries() == before
 
 
+def test_the_cluster_here_is_not_taken_for_the_gateways(run, world, monkeypatch):
+    monkeypatch.setattr(module, "is_here", lambda _: False)
+    code, out, err = run("rollback", "digits", "--url", world.gateway_url)
+    assert code == 0
+    assert "v1:100%" in out
+    assert f"could not be declared to Serve: --dashboard does not say where that of {world.gateway_url} is" in err
+    assert world.puts == []
+
+
 def test_a_model_that_never_moved_cannot_go_back(run, world):
     code, out, err = run("rollback", "wine", "--url", world.gateway_url, "--reason", "odd answers")
     assert (code, out, err) == (1, "", "error: wine has had no rollout (status 409)\n")

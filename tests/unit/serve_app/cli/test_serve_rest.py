@@ -4,7 +4,7 @@ import pytest
 from support.release_world import World, serve_file
 
 from serve_app.cli.output import CommandError
-from serve_app.cli.serve_rest import ServeRest, dashboard
+from serve_app.cli.serve_rest import ServeRest, dashboard, is_here
 
 APPLICATIONS = "/api/serve/applications/"
 
@@ -68,6 +68,17 @@ def test_another_server_is_no_dashboard(server, rest):
     server.on("GET", APPLICATIONS, {"hello": 1})
     with pytest.raises(CommandError, match="answers as no Ray dashboard does"):
         rest.running()
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [
+        *(("http://127.0.0.1:8265", True), ("http://[::1]:8265", True), ("http://localhost", True)),
+        *(("http://10.0.0.5:8265", False), ("https://models.example", False), ("http://a:b", False)),
+    ],
+)
+def test_what_is_here_is_told_from_other_machines(url, here):
+    assert is_here(url) is here
 
 
 def test_an_address_is_a_url():

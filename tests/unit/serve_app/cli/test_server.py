@@ -83,3 +83,10 @@ def test_a_refusal_keeps_its_status_and_body(server):
         client.get("/x")
     assert (refused.value.status, refused.value.body) == (409, "because")
     assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value)  # noqa: S301 - our own
+
+
+@pytest.mark.parametrize("token", ["s3cret\nmore", "s3cret\0", "s3crét"])
+def test_a_token_that_no_header_can_have_is_refused_and_not_shown(token):
+    with pytest.raises(CommandError, match="the token has characters that no header can have") as raised:
+        Server("http://127.0.0.1:9", 1.0, token)
+    assert "s3cr" not in str(raised.value)

@@ -1,8 +1,10 @@
 """`serve-app status`."""
 
+import io
 import json
 
 import pytest
+from rich.console import Console
 
 from serve_app.cli import status as module
 from serve_app.cli.releases import Releases
@@ -109,20 +111,40 @@ def test_another_kind_of_status_is_an_error(run, server):
     assert run("status", "--url", server.url)[0] == 1
 
 
-def test_a_watch_redraws_until_it_is_interrupted(server, capsys):
-    server.on(*RELEASES, STATUS)
+def watched(server, seconds=2):
+    """Watches until the server has been away for a while; gives the waits."""
     slept = []
 
-    def sleep(seconds):
-        slept.append(seconds)
-        server.on(*RELEASES, {"error": "away"}, status=503)
-        if len(slept) == 2:
+    def sleep(waited_s):
+        slept.append(waited_s)
+        if len(slept) == seconds:
             raise KeyboardInterrupt
+        server.on(*RELEASES, {"error": "away"}, status=503)
 
     with Server(server.url, 5) as client:
         module._watch(Releases(client), sleep)
-    assert slept == [1.0, 1.0]
-    assert "away (status 503)" in capsys.readouterr().out
+    return slept
+
+
+def test_a_watch_redraws_until_it_is_interrupted(server, monkeypatch):
+    server.on(*RELEASES, STATUS)
+    drawn = io.StringIO()
+    monkeypatch.setattr(module, "stdout_console", lambda: Console(file=drawn, force_terminal=True, width=100))
+    assert watched(server) == [1.0, 1.0]
+    assert "away (status 503)" in drawn.getvalue()
+
+
+def test_a_watch_without_a_terminal_writes_what_changes_as_it_does(server, capsys):
+    server.on(*RELEASES, STATUS)
+    assert watched(server, seconds=4) == [1.0] * 4
+    out = capsys.readouterr().out
+    assert out.count("declared") == 1
+    assert out.count("away (status 503)") == 1
+
+
+def test_a_watch_is_not_for_programs(run, server):
+    code, _, err = run("status", "--url", server.url, "--watch", "--json")
+    assert (code, err) == (1, "error: --watch draws and --json is for programs: give one of them\n")
 
 
 def test_there_is_nothing_to_watch_without_a_controller(run, server):
@@ -134,3 +156,9 @@ def test_there_is_nothing_to_watch_without_a_controller(run, server):
 @pytest.mark.parametrize("option", ["--watch", "--json"])
 def test_help_tells_the_options(run, option):
     assert option in run("status", "--help")[1]
+
+
+def test_what_anyone_may_read_is_asked_for_without_the_clusters_token(run, server, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "of-the-cluster")
+    run("status", "--url", server.url)
+    assert set(server.tokens) == {None}

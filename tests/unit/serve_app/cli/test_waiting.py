@@ -57,6 +57,16 @@ def test_what_ran_before_may_recover(world, watch):
         watch.until_ready([old], {})
 
 
+def test_a_gateway_whose_controller_restarts_is_waited_for(world, watch):
+    world.tick()
+    world.applications["gateway"]["status"] = "UNHEALTHY"
+    with pytest.raises(NotReady, match="gateway UNHEALTHY, for 2 s"):
+        watch.until_running(["gateway"], 2)
+    world.applications["gateway"]["status"] = "DEPLOY_FAILED"
+    with pytest.raises(NotReady, match="gateway is DEPLOY_FAILED"):
+        watch.until_running(["gateway"], 2)
+
+
 def test_every_gateway_must_be_able_to_call_a_version(world, watch):
     world.tick()
     status = world.status
@@ -81,6 +91,12 @@ def test_a_table_that_does_not_arrive_is_named(world, watch):
     world.tick()
     with pytest.raises(NotReady, match="digits: its table has not reached the gateways, for 3 s"):
         watch.until_ready([], {"digits": Routing({"v2": 100})}, timeout_s=3)
+
+
+def test_a_model_that_the_gateways_still_have_is_named(world, watch):
+    with pytest.raises(NotReady, match="digits: its table has not reached the gateways, for 1 s"):
+        watch.until_ready((), {"digits": None}, timeout_s=1)
+    watch.until_ready((), {"nobody": None}, timeout_s=1)
 
 
 def test_deletions_are_waited_for(world, watch):

@@ -226,3 +226,10 @@ def test_a_nodes_objective_is_its_share_of_the_releases():
     ((path, message),) = found(gateway(), release(args=args, deployments=options))
     assert path == "applications.1.deployments.0.user_config.slo_ms"
     assert message == "has no effect on the node 'a': its time is its share of the release's"
+
+
+def test_a_shadow_needs_a_release_too():
+    table = {"m": {"traffic": {"v1": 100}, "shadow": [{"to": "v1"}, {"to": "v9"}]}}
+    assert found(gateway(table), release("v1")) == [
+        (f"{TABLE}.shadow.1.to", "version 'v9' of m has no release in this file; there are: v1")
+    ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from serve_app.data_plane.arms import Arms
+from serve_app.data_plane.arms import MOST_HOMES, Arms
 from serve_app.data_plane.in_effect import InEffect
 from serve_app.errors import (
     DeadlineExceeded,
@@ -21,7 +22,7 @@ from serve_app.release.counts import ArmCounts
 
 
 def holds(window: str) -> InEffect:
-    return InEffect(window, {"v1": 100}, {}, (), frozenset({"v1"}), remembers=False)
+    return InEffect(window, {"v1": 100}, {}, (), frozenset({"v1"}), remembers=False, home="home")
 
 
 class Gateway:
@@ -125,3 +126,29 @@ def test_a_model_that_is_no_longer_served_is_told_once_more():
     assert gateway.requests() == {"w1": {"v1": 1}}
     gateway.arms.told()
     assert gateway.requests() == {}
+
+
+def test_the_window_without_a_rollout_goes_on_where_it_was_however_long_the_rollout_took():
+    gateway = Gateway(cats="home")
+    gateway.arms.answered("cats", "v1", 0.001)
+    for stage in ("stage-1", "stage-2", "stage-3"):
+        gateway.set(cats=stage)
+        gateway.arms.answered("cats", "v1", 0.001)
+        gateway.requests()
+        gateway.arms.told()
+    gateway.set(cats="home")
+    gateway.arms.answered("cats", "v1", 0.001)
+    assert gateway.requests() == {"stage-3": {"v1": 1}, "home": {"v1": 2}}
+
+
+def test_no_more_than_some_windows_may_come_back():
+    gateway = Gateway()
+    for window in range(MOST_HOMES + 2):
+        gateway.now = {"cats": replace(holds(str(window)), home=str(window))}
+        gateway.arms.answered("cats", "v1", 0.001)
+    gateway.requests()
+    gateway.arms.told()
+    for window, requests in ((MOST_HOMES - 1, 2), (0, 1)):
+        gateway.now = {"cats": replace(holds(str(window)), home=str(window))}
+        gateway.arms.answered("cats", "v1", 0.001)
+        assert gateway.requests()[str(window)] == {"v1": requests}

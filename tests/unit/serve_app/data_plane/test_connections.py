@@ -76,6 +76,33 @@ async def test_a_release_that_does_not_describe_itself_holds_up_no_other(monkeyp
     await subject.close()
 
 
+async def test_a_route_that_goes_is_told_before_another_release_is_waited_for():
+    told: list[set[str]] = []
+    subject: Connections | None = None
+
+    def routes() -> set[str]:
+        return set(subject.routes) if subject else set()
+
+    cluster = Changing("v1")
+    subject = await connected(cluster, changed=lambda: told.append(routes()))
+    del cluster.ready[V1]
+    cluster.ready |= Changing("v2").ready
+    answered = asyncio.Event()
+
+    async def describe():
+        await answered.wait()
+        return cluster.ready[V2].info
+
+    cluster.describe[V2] = describe
+    told.clear()
+    refresh = asyncio.create_task(subject.refresh(lambda: {V1, V2}))
+    await until(lambda: V1 not in subject.routes)
+    assert told == [set()]
+    answered.set()
+    await refresh
+    assert told[-1] == {V2}
+
+
 async def test_a_release_that_cannot_describe_itself_says_why_and_is_tried_again():
     cluster = Changing("v1")
 

@@ -53,3 +53,9 @@ def test_an_experiment_is_a_window_of_its_own_whatever_else_changes_and_remember
     )
     holds = in_effect("cats", declared, "f1", None)
     assert (holds.window, holds.remembers) == ("cats:experiment:button", True)
+
+
+def test_a_rollout_without_a_stage_counts_as_without_a_rollout():
+    holds = in_effect("cats", DECLARED, "f1", LiveModel("f1", "", {"v3": 100}))
+    assert (holds.window, holds.home) == ("cats:f1", "cats:f1")
+    assert in_effect("cats", DECLARED, "f1", LIVE).home == "cats:f1"

@@ -14,7 +14,7 @@ from support.waiting import until
 
 from serve_app.data_plane import shadow
 from serve_app.data_plane.local import LocalCluster
-from serve_app.data_plane.shadow import Shadows
+from serve_app.data_plane.shadow import Shadows, _kept
 from serve_app.datatypes import Datatype
 from serve_app.observability.metrics import NoMetrics
 from serve_app.release.counts import ArmCounts
@@ -248,3 +248,14 @@ async def test_closing_gives_up_the_copies():
         assert copies._loads == {}
         assert arm() == ArmCounts()
         model.release()
+
+
+def test_a_copy_keeps_no_block_alive_that_it_is_a_small_part_of():
+    block = np.zeros((4096, 8), np.float32)
+    block.flags.writeable = False
+    buffer = np.frombuffer(bytes(4096), np.float32)
+    own = np.frombuffer(bytes(64), np.float32)
+    kept = _kept({"row": block[3:4], "piece": buffer[:8], "own": own})
+    assert [array.base is None for array in kept.values()] == [True, True, False]
+    assert kept["own"] is own
+    assert kept["row"].shape == (1, 8)

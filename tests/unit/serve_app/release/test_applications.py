@@ -75,6 +75,43 @@ def test_secrets_of_an_environment_are_not_shown():
     assert "new" not in " ".join(step_from(V1, after).differences)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ray_actor_options": {"runtime_env": {"env_vars": {"KEY": "s3cret"}}}},
+        {"deployment_actors": [{"runtime_env": {"env_vars": {"KEY": "s3cret"}}}]},
+    ],
+)
+def test_secrets_of_an_environment_are_not_shown_within_what_is_new_or_gone(options):
+    bare = {**V1, "deployments": [{"name": "own", "num_replicas": 1}]}
+    given = {**V1, "deployments": [{"name": "own", "num_replicas": 1, **options}]}
+    for before, after in ((V1, given), (bare, given), (given, bare)):
+        said = " ".join(step_from(before, after).differences)
+        assert "s3c" not in said
+    assert "KEY" in " ".join(step_from(bare, given).differences)
+
+
+@pytest.mark.parametrize(
+    ("releases", "said"),
+    [
+        ({"webhooks": [{"url": "https://hooks.example/T0/s3cret"}]}, "args.releases.webhooks differs"),
+        (
+            {"state_url": "postgresql+psycopg://ann:s3cret@db/state"},
+            'args.releases.state_url: "sqlite:///x" -> "postgresql+psycopg://***@db/state"',
+        ),
+        (
+            {"state_url": "postgresql+psycopg://db/state?password=s3cret"},
+            'args.releases.state_url: "sqlite:///x" -> "postgresql+psycopg://db/state?password=***"',
+        ),
+    ],
+)
+def test_secrets_of_urls_are_not_shown(releases, said):
+    given = {**V1, "args": {"releases": {"state_url": "sqlite:///x", **releases}}}
+    before = {**V1, "args": {"releases": {"state_url": "sqlite:///x"}}}
+    assert step_from(before, given).differences == (said,)
+    assert "s3c" not in " ".join(step_from({**V1, "args": {}}, given).differences)
+
+
 def test_items_of_lists_of_mappings_are_compared_one_by_one():
     nodes = [{"kind": "model", "name": "a", "source": "x"}, {"kind": "model", "name": "b", "source": "y"}]
     before = {**V1, "args": {"graph": {"nodes": nodes}}}

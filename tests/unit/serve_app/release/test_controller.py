@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 from support.controllers import Clock, FakeApplications, FakeGateway, MemoryStore
+from support.waiting import until
 
 from serve_app.errors import CommandRefused, ControllerAway
 from serve_app.observability.metrics import NoMetrics
-from serve_app.release.commands import Keep, Lock, Retire, StartRollout, Unlock
+from serve_app.release.commands import Keep, Lock, Retire, StartRollout, Unload, Unlock
 from serve_app.release.controller import KEPT_S, Controller
 from serve_app.release.messages import Feedback
 from serve_app.release.records import Phase
@@ -96,6 +97,7 @@ async def test_one_at_a_time_may_apply_a_file(world):
     }
     assert (await world.controller.status())["lock"] == {"owner": "ann", "expires_in_s": 20.0}
     await world.controller.command(Unlock(owner="bob"))
+    assert (await world.controller.status())["lock"] == {"owner": "ann", "expires_in_s": 20.0}
     assert not (await world.controller.command(Lock(owner="bob")))["acquired"]
     world.clock.passes(20.0)
     assert (await world.controller.command(Lock(owner="bob")))["acquired"]
@@ -111,6 +113,54 @@ async def test_a_retired_release_is_deleted_when_it_is_due(world):
     await world.gateway.exchange(world.controller)
     await world.controller.look()
     assert set(world.applications.configs) == {"digits-v1"}  # it has traffic
+
+
+async def test_a_command_whose_caller_leaves_is_kept_and_done_all_the_same(world):
+    await world.gateway.exchange(world.controller)
+    world.store.answers.clear()
+    try:
+        asked = asyncio.create_task(world.controller.command(move()))
+        await until(lambda: world.controller.journal.is_busy)
+        asked.cancel()
+        await asyncio.gather(asked, return_exceptions=True)
+    finally:
+        world.store.answers.set()
+    await until(lambda: "digits" in world.controller.rollouts.records)
+    assert world.store.rollouts["digits"] == world.controller.rollouts.records["digits"]
+
+
+async def test_who_gives_back_a_lock_of_somebody_else_changes_nothing(world):
+    await world.controller.command(Lock(owner="ann", for_s=30))
+    await world.controller.command(Unlock(owner="bob"))
+    assert (await world.controller.status())["lock"]["owner"] == "ann"
+
+
+async def test_nothing_is_deleted_before_it_is_known_who_has_traffic(world):
+    await world.gateway.exchange(world.controller)
+    await world.controller.command(Retire(releases=("digits-v1",), after_s=60, actor="ann"))
+    world.clock.passes(61.0)
+    other = world.new_controller()
+    await other.start()
+    await other.look()
+    await other.exchange(world.gateway.report())
+    await other.look()
+    assert "digits-v1" in world.applications.configs
+    await world.gateway.exchange(other)
+    await other.look()
+    assert "digits-v1" in world.applications.configs
+    assert other.retirements.due == {}
+    await other.close()
+
+
+async def test_a_table_that_is_not_known_yet_deletes_nothing(world):
+    world.gateway.declare({"digits": {"traffic": {"v2": 100}}})
+    await world.gateway.exchange(world.controller)
+    await world.controller.command(Retire(releases=("digits-v1",), after_s=60, actor="ann"))
+    world.clock.passes(61.0)
+    world.gateway.declare(TABLE)
+    await world.controller.exchange(world.gateway.report())
+    await world.controller.look()
+    assert "digits-v1" in world.applications.configs
 
 
 async def test_a_release_that_is_in_the_file_again_is_kept(world):
@@ -175,3 +225,31 @@ async def test_events_are_delivered_with_each_look_and_old_ones_forgotten(world)
     assert world.store.all_events == {}
     await controller.close()
     assert deliveries.is_closed
+
+
+async def test_a_verb_of_another_server_is_an_event_and_waits_for_whoever_applies_a_file(world):
+    world.applications.configs["digits-v1"] |= {
+        "import_path": "graphs.inference:build",
+        "args": {"model": "digits", "version": "v1"},
+    }
+    await world.gateway.exchange(world.controller)
+    await world.controller.command(Lock(owner="ann", for_s=30))
+    with pytest.raises(CommandRefused, match="ann is applying a file"):
+        await world.controller.command(Unload(model="digits", actor="bob"))
+    await world.controller.command(Unlock(owner="ann"))
+    await world.controller.command(Unload(model="digits", actor="bob"))
+    assert "digits-v1" not in world.applications.configs
+    assert [(event.kind, event.actor) for event in world.controller.events.last] == [("unload", "bob")]
+
+
+async def test_nothing_is_deleted_while_a_file_is_applied(world):
+    await world.gateway.exchange(world.controller)
+    await world.controller.command(Retire(releases=("digits-v2",), after_s=0, actor="ann"))
+    world.clock.passes(60.0)
+    await world.controller.command(Lock(owner="ann", for_s=30))
+    await world.gateway.exchange(world.controller)
+    await world.controller.look()
+    assert "digits-v2" in world.applications.configs
+    await world.controller.command(Unlock(owner="ann"))
+    await world.controller.look()
+    assert "digits-v2" not in world.applications.configs

@@ -112,3 +112,30 @@ def test_counters_do_not_grow_without_bound(gateways):
     assert gateways.counts(str(KEPT_WINDOWS + 4))["v1"].requests == 1
     gateways.forget("10")
     assert gateways.counts("10") == {}
+
+
+def test_a_window_that_is_still_reported_is_not_the_one_to_be_forgotten(gateways):
+    for window in range(KEPT_WINDOWS):
+        gateways.restore(CountsRecord(str(window), "v1", "gone", ArmCounts(requests=1)))
+    gateways.restore(CountsRecord("0", "v1", "a", ArmCounts(requests=2)))
+    gateways.restore(CountsRecord("new", "v1", "a", ArmCounts(requests=1)))
+    assert gateways.counts("0")["v1"].requests == 3
+    assert gateways.counts("1") == {}
+
+
+def test_a_clock_that_is_set_back_keeps_no_dead_gateway_alive_and_no_feedback_for_ever(gateways, clock):
+    one = gateway("a")
+    one.feedback = (Feedback("id-1", "3"),)
+    gateways.heard(one.report())
+    clock.passes(-3600.0)
+    assert gateways.alive == ()
+    assert gateways.feedback_for("b") == ()
+
+
+def test_only_what_was_reported_since_is_to_be_kept_again(gateways):
+    for name in "ab":
+        gateways.restore(CountsRecord("w", "v1", name, ArmCounts(requests=1)))
+    assert {record.gateway for record in gateways.changed_records("w")} == {"a", "b"}
+    assert gateways.changed_records("w") == []
+    gateways.restore(CountsRecord("w", "v1", "b", ArmCounts(requests=2)))
+    assert gateways.changed_records("w") == [CountsRecord("w", "v1", "b", ArmCounts(requests=2))]

@@ -66,6 +66,22 @@ async def test_it_is_tried_again_ever_later():
     await opening.close()
 
 
+async def test_a_database_that_is_away_is_told_in_one_sentence():
+    async def start():
+        raise ControllerAway("its database sqlite:///state.db: it is locked")
+
+    async def forever(seconds: float) -> None:
+        await asyncio.Event().wait()
+
+    opening = Opening(start, forever)
+    opening.open()
+    await asyncio.sleep(0)
+    with pytest.raises(ControllerAway) as away:
+        await opening.status()
+    assert away.value.reason == "its database sqlite:///state.db: it is locked"
+    await opening.close()
+
+
 async def test_until_then_calls_are_told_why():
     start = Starting(1)
 

@@ -20,7 +20,7 @@ def test_the_verb_says_which_command_it_is():
 
 
 def test_every_command_has_a_verb_of_its_own():
-    assert len(set(VERBS)) == len(VERBS) == 12
+    assert len(set(VERBS)) == len(VERBS) == 13
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_sentence_has_a_bound():
     [
         ({"request_id": "r1", "label": "cat"}, [Feedback("r1", label="cat")]),
         ({"request_id": "r1", "label": 3}, [Feedback("r1", label="3")]),
-        ({"request_id": "r1", "label": True}, [Feedback("r1", label="True")]),
+        ({"request_id": "r1", "label": True}, [Feedback("r1", label="true")]),
         ({"request_id": "r1", "value": 0}, [Feedback("r1", value=0.0)]),
         (
             {"items": [{"request_id": "a", "label": 1}, {"request_id": "b", "value": -1.5}]},

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from support.controllers import Clock, FakeApplications, MemoryStore
+from support.waiting import until
 
 from serve_app.observability.metrics import NoMetrics
 from serve_app.release.events import Events
@@ -55,6 +58,22 @@ async def test_one_that_has_traffic_again_stays(world):
     assert (world.retirements.due, world.store.retirements) == ({}, {})
 
 
+async def test_one_that_the_gateways_table_still_has_for_a_moment_is_deleted_all_the_same(world):
+    """As a model is that a file no longer has: the command comes before the gateways have their new table."""
+    world.retirements.add(["digits-v1"], 0.0, "ann")
+    world.clock.passes(1.0)
+    await world.look("digits-v1")
+    world.clock.passes(DRAIN_S)
+    assert "digits-v1" not in await world.look()
+
+
+async def test_one_that_has_traffic_when_it_is_due_stays(world):
+    world.retirements.add(["digits-v1"], 0.0, "ann")
+    world.clock.passes(DRAIN_S)
+    assert "digits-v1" in await world.look("digits-v1")
+    assert world.retirements.due == {}
+
+
 async def test_one_that_somebody_wants_stays(world):
     world.retirements.add(["digits-v1", "digits-v2"], 10.0, "ann")
     world.retirements.keep(["digits-v2"], "bob")
@@ -85,3 +104,23 @@ async def test_a_deletion_that_fails_is_tried_again(world):
 async def test_what_was_kept_goes_on(world):
     world.retirements.restore([Retirement("digits-v2", world.clock() - 1)])
     assert "digits-v2" not in await world.look()
+
+
+async def test_a_cluster_that_does_not_answer_holds_up_nobody(world, monkeypatch):
+    monkeypatch.setattr("serve_app.release.retirements.PATIENCE_S", 0.01)
+    asked, delete, answers = [], world.applications.delete, asyncio.Event()
+
+    async def slow(names) -> None:
+        asked.append(names)
+        await answers.wait()
+        await delete(names)
+
+    world.applications.delete = slow
+    world.retirements.add(["digits-v1", "digits-v2"], 0.0, "ann")
+    world.clock.passes(DRAIN_S)
+    await world.look()
+    assert len(await world.look("digits-v2")) == 3
+    answers.set()
+    await until(lambda: not world.retirements.due)
+    assert await world.look() == {"gateway"}
+    assert len(asked) == 1

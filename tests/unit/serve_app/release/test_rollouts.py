@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from support.controllers import Clock, FakeApplications, FakeGateway, MemoryStore
+from support.waiting import until
 
 from serve_app.config.rollout import RolloutConfig
 from serve_app.errors import CommandRefused, ControllerAway
@@ -162,9 +165,9 @@ async def test_the_old_version_is_held_ready_for_as_long_as_it_is_kept(world):
     await world.turns()
     assert [gateway.live.models["digits"].kept for gateway in world.gateways] == [("v1",)] * 2
     await world.turns(60.0)
-    assert [gateway.live.models["digits"].kept for gateway in world.gateways] == [()] * 2
-    await world.turns()
-    with pytest.raises(CommandRefused, match="does not name it"):
+    assert [gateway.live.models for gateway in world.gateways] == [{}] * 2
+    await world.applications.delete(["digits-v1"])
+    with pytest.raises(CommandRefused, match="no application runs it"):
         await world.roll_back()
 
 
@@ -244,6 +247,31 @@ async def test_what_is_not_ready_cannot_be_forced(world):
         await world.controller.command(Promote(model="digits", force=True))
 
 
+async def test_a_version_that_died_gets_no_more_until_it_is_ready_again(world):
+    await world.start(**CANARY, automatic=False)
+    await world.turns()
+    world.gateways[1].ready.discard("digits-v2")
+    await world.turns(5.0, new=100)
+    assert world.record.reason == "v2: it is starting"
+    world.gateways[1].ready.add("digits-v2")
+    await world.turns()
+    assert world.record.phase is Phase.PAUSED
+    world.gateways[0].ready.discard("digits-v2")
+    await world.turns()
+    with pytest.raises(CommandRefused, match="without force: v2: it is starting"):
+        await world.controller.command(Promote(model="digits"))
+    assert world.traffic() == [{"v1": 90.0, "v2": 10.0}] * 2
+
+
+async def test_without_any_gateway_nothing_goes_forward(world):
+    await world.start()
+    await world.turns()
+    await world.turns(1.0, new=100)
+    world.clock.passes(60.0)
+    await world.controller.look()
+    assert (world.record.step, world.record.reason) == (0, "v2: no gateway reports")
+
+
 async def test_a_killed_controller_goes_on_where_it_was(world):
     await world.start()
     await world.turns()
@@ -288,6 +316,70 @@ async def test_a_rollout_that_cannot_be_kept_does_not_begin(world):
     assert world.controller.rollouts.records == {}
 
 
+async def test_what_cannot_be_kept_is_not_promoted(world):
+    await world.start(**CANARY, automatic=False)
+    await world.turns()
+    await world.turns(5.0, new=100)
+    world.store.away = "connection refused"
+    with pytest.raises(ControllerAway, match="connection refused"):
+        await world.controller.command(Promote(model="digits"))
+    assert (world.record.phase, world.record.step) == (Phase.PAUSED, 0)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    monkeypatch.setattr("serve_app.release.controller.KEEP_S", 0.02)
+    monkeypatch.setattr("serve_app.release.rollouts.PATIENCE_S", 0.02)
+
+
+async def test_a_gate_rolls_back_though_the_database_does_not_answer(world, impatient):
+    await world.start()
+    await world.turns()
+    world.store.answers.clear()
+    try:
+        await world.turns(5.0, new=100)
+        assert world.traffic() == [{"v1": 90.0, "v2": 10.0}] * 2
+        assert world.record.reason == "the next step waits for the database: it does not answer"
+        await world.turns(1.0, new=100, errors=50)
+        assert world.traffic() == [{"v1": 100.0}] * 2
+    finally:
+        world.store.answers.set()
+    await world.controller.close()
+    assert world.store.rollouts["digits"].phase is Phase.ROLLED_BACK
+
+
+async def test_a_person_rolls_back_though_a_step_waits_for_the_database(world, impatient):
+    await world.start()
+    await world.turns()
+    await world.turns(1.0, new=100)
+    world.clock.passes(5.0)
+    for gateway in world.gateways:
+        await gateway.exchange(world.controller)
+    world.store.answers.clear()
+    look = asyncio.create_task(world.controller.look())
+    try:
+        await until(lambda: world.controller.journal.is_busy)
+        assert (await world.roll_back())["phase"] == "rolled_back"
+    finally:
+        world.store.answers.set()
+    await look
+    await world.controller.close()
+    assert world.record.phase is Phase.ROLLED_BACK
+    assert world.store.rollouts["digits"].phase is Phase.ROLLED_BACK
+    await world.turns()
+    assert world.traffic() == [{"v1": 100.0}] * 2
+
+
+async def test_a_rollout_that_cannot_be_looked_after_holds_up_no_other(world, caplog):
+    await world.start()
+    records = world.controller.rollouts.records
+    broken = replace(records["digits"], model="cats", phase=Phase.RUNNING, samples={"new": {"errors": {"no": 1}}})
+    world.controller.rollouts.records = {"cats": broken, **records}
+    await world.controller.rollouts.look()
+    assert "could not look after the rollout of cats" in caplog.text
+    assert world.record.phase is Phase.RUNNING
+
+
 async def test_a_table_that_somebody_declares_meanwhile_holds(world):
     await world.start()
     await world.turns()
@@ -318,6 +410,25 @@ async def test_what_has_or_may_get_traffic_is_wanted(world):
     assert world.controller.rollouts.wanted() == {"digits-v2"}
 
 
+async def test_what_a_rollback_gives_traffic_back_to_is_wanted_also_while_it_has_none(world):
+    await world.start(strategy="canary", steps=[{"percent": 100, "seconds": 5}])
+    await world.turns()
+    assert world.traffic() == [{"v2": 100.0}] * 2
+    assert world.controller.rollouts.wanted() == {"digits-v1", "digits-v2"}
+
+
+async def test_a_model_that_no_table_has_any_more_wants_nothing_even_if_it_once_had_a_rollout(world):
+    await world.start(strategy="all-at-once")
+    await world.turns()
+    assert world.record.phase is Phase.SUCCEEDED
+    for gateway in world.gateways:
+        gateway.declare({"wine": {"traffic": {"v1": 100}}})
+    assert world.controller.rollouts.wanted() == {"digits-v2"}  # nobody has told yet
+    for gateway in world.gateways:
+        await gateway.exchange(world.controller)
+    assert world.controller.rollouts.wanted() == {"wine-v1"}
+
+
 async def test_the_revision_grows_with_each_change_and_over_restarts(world):
     before = world.controller.rollouts.revision
     await world.start()
@@ -328,6 +439,124 @@ async def test_the_revision_grows_with_each_change_and_over_restarts(world):
     assert world.controller.rollouts.revision == after
     await world.restart()
     assert world.controller.rollouts.revision > after
+
+
+async def declare(world, table) -> None:
+    for gateway in world.gateways:
+        gateway.declare(table)
+    await world.turns()
+    await world.turns(SUPERSEDED_AFTER_S)
+
+
+async def test_a_table_that_is_declared_again_holds_though_a_rollout_stood_in_for_it_once(world):
+    await world.start(strategy="blue_green")
+    await world.turns()
+    await declare(world, FINAL)
+    await declare(world, TABLE)
+    assert world.traffic() == [{"v1": 100.0}] * 2
+    assert world.controller.rollouts.routing("digits").traffic == {"v1": 100.0, "v2": 0.0}
+    await world.restart()
+    await world.turns()
+    assert world.traffic() == [{"v1": 100.0}] * 2
+
+
+async def test_a_rollout_whose_table_is_gone_can_still_be_rolled_back(world):
+    await world.start(strategy="blue_green")
+    await world.turns()
+    await declare(world, FINAL)
+    await world.roll_back()
+    await world.turns()
+    assert world.traffic() == [{"v1": 100.0}] * 2
+
+
+async def test_a_rollout_that_fails_leaves_the_traffic_where_another_one_had_put_it(world):
+    await world.start(strategy="blue_green")
+    await world.turns()
+    await world.start({"v3": 100}, strategy="blue_green", ready_timeout_s=10)
+    await world.turns(11.0)
+    assert world.record.phase is Phase.FAILED
+    assert world.traffic() == [{"v2": 100.0}] * 2
+    assert world.controller.rollouts.routing("digits").traffic == {"v2": 100.0}
+
+
+async def test_a_version_that_neither_the_table_names_nor_an_application_runs_gets_no_traffic_back(world):
+    await world.start(strategy="blue_green", keep_for_s=0)
+    await world.turns()
+    await declare(world, FINAL)
+    await world.applications.delete(["digits-v1"])
+    with pytest.raises(CommandRefused, match="v1: no application runs it"):
+        await world.roll_back()
+    world.applications.running = unreachable
+    assert (await world.roll_back())["phase"] == "rolled_back"
+
+
+async def unreachable():
+    raise RuntimeError("the cluster is busy")
+
+
+async def test_a_rollback_that_could_hold_nowhere_is_refused_while_gateways_disagree(world):
+    await world.start(strategy="blue_green")
+    await world.turns()
+    await declare(world, FINAL)
+    await world.restart()
+    with pytest.raises(CommandRefused, match="do not agree yet"):
+        await world.roll_back()
+    await world.turns()
+    await world.roll_back()
+    await world.turns()
+    assert world.traffic() == [{"v1": 100.0}] * 2
+
+
+async def reborn(world, table) -> None:
+    """The cluster is started anew from a file: other gateways, another controller, the same database."""
+    world.gateways = [FakeGateway(name, table, "digits-v1", "digits-v2") for name in "cd"]
+    await world.restart()
+    await world.turns()
+    await world.turns()
+
+
+BOTH = {"digits": FINAL["digits"] | {"traffic": {"v2": 100, "v1": 0}}}
+
+
+async def test_a_cluster_that_is_started_anew_from_the_file_goes_on_with_its_canary(world):
+    await world.start()
+    await world.turns()
+    await reborn(world, BOTH)
+    assert world.traffic() == [{"v1": 90.0, "v2": 10.0}] * 2
+    await world.turns(SUPERSEDED_AFTER_S + 1)
+    assert world.record.phase is Phase.RUNNING
+
+
+async def test_what_a_gate_rolled_back_does_not_come_back_with_a_restart_and_does_when_it_is_declared(world):
+    await world.start()
+    await world.turns()
+    await world.turns(1.0, new=100, errors=20)
+    await reborn(world, BOTH)
+    assert world.traffic() == [{"v1": 100.0}] * 2
+    await declare(world, TABLE)
+    await world.turns(SUPERSEDED_AFTER_S + 1)
+    await declare(world, BOTH)
+    assert world.traffic() == [{"v2": 100.0}] * 2
+
+
+async def test_a_cluster_that_is_started_from_another_file_does_as_that_says(world):
+    await world.start()
+    await world.turns()
+    await reborn(world, {"digits": {"traffic": {"v1": 60, "v2": 40}}})
+    assert world.traffic() == [{"v1": 60.0, "v2": 40.0}] * 2
+
+
+async def test_traffic_that_a_declared_table_moves_is_an_event_and_what_a_rollout_moved_is_not_told_twice(world):
+    await world.turns()
+    await world.start(strategy="blue_green")
+    await world.turns()
+    await declare(world, BOTH)
+    await world.turns()
+    assert "declared" not in {event.kind for event in world.controller.events.last}
+    await declare(world, {"digits": {"traffic": {"v1": 70, "v2": 30}}})
+    await world.turns()
+    (event,) = (event for event in world.controller.events.last if event.kind == "declared")
+    assert event.text == "digits is answered by v1 70%, v2 30%, as its traffic table was declared"
 
 
 def test_versions_without_traffic_make_no_difference():
