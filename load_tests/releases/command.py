@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import tempfile
@@ -46,6 +47,8 @@ def releases(
 ) -> None:
     """Release, break and kill versions under load, counting every request; exit 1 if a claim does not hold."""
     signal.signal(signal.SIGTERM, _end)
+    logging.basicConfig(format="%(asctime)s %(message)s")
+    logging.getLogger("load_tests.releases").setLevel(logging.INFO)
     chosen = scenarios or list(SCENARIOS)
     if unknown := [name for name in chosen if name not in SCENARIOS]:
         raise typer.BadParameter(f"there is no scenario {unknown[0]!r}; there are: {', '.join(SCENARIOS)}")

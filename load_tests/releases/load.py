@@ -22,7 +22,7 @@ from load_tests.releases.outcomes import Outcome
 
 MOST_SECONDS = 1800.0
 GRACE_S = 35.0  # an answer may take as long as the gateway's own limit
-_GATEWAY_CHARACTERS = 12  # of a request id, which the replica gives
+_GATEWAY_CHARACTERS = 12  # of a request id that a gateway replica gives; the Serve proxy gives ids of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class Sending:
         rate_per_s: Of Poisson arrivals.
         users: Names that the requests have in turn, in the header `x-user`.
         most: After so many requests no more are due.
+        keeps_alive: Whether a connection is used again; a new one each reaches every process behind an address.
         seed: Of the arrivals.
     """
 
@@ -43,6 +44,7 @@ class Sending:
     rate_per_s: float
     users: Sequence[str] = ()
     most: int | None = None
+    keeps_alive: bool = True
     seed: int = 1
 
 
@@ -168,8 +170,10 @@ class _Sender:
             head, body = await connection.exchange(self._requests[row, user])
             status = int(head[9:12])
             fault = "" if status == 200 else f"{status} {body[:200].decode(errors='replace')}"
-            if connection.is_usable:
+            if self._sending.keeps_alive and connection.is_usable:
                 self._idle.append(connection)
+            else:
+                connection.writer.close()
         except (OSError, ValueError) as error:
             status, fault = 0, f"{type(error).__name__}: {error}"
         finally:  # also where it is cancelled for want of an answer

@@ -30,7 +30,7 @@ def candidates(folder: Path) -> dict[str, tuple[dict[str, Any], str]]:
             files.release(DIGITS, "raises", write_candidate(folder / "raises", sound), "Raising"),
             "the weights of this version were lost",
         ),
-        "golden": (files.release(DIGITS, "golden", write_wrong_golden(folder / "golden")), "golden"),
+        "golden": (files.release(DIGITS, "golden", write_wrong_golden(folder / "golden")), "output 'label' differs"),
     }
 
 

@@ -121,16 +121,23 @@ class Running:
 
     Attributes:
         url: Of the Serve proxy.
+        express_url: Of the gateway's own port, whose answers tell the replica.
         folder: For files of the scenario.
     """
 
     url: str
+    express_url: str
     folder: Path
     program: Started
 
     def sending(self, model: str, rate_per_s: float = RATE_PER_S, **more: Any) -> Sending:  # noqa: ANN401 - Sending's own
         """A load of one-row requests to a model, over its split."""
         return Sending(f"{self.url}/v2/models/{model}/infer", bodies(), rate_per_s, **more)
+
+    def sending_express(self, model: str, rate_per_s: float = RATE_PER_S, **more: Any) -> Sending:  # noqa: ANN401 - as above
+        """The same at the gateway's own port, with a new connection each, so that every replica has its share."""
+        url = f"{self.express_url}/v2/models/{model}/infer"
+        return Sending(url, bodies(), rate_per_s, keeps_alive=False, **more)
 
     def applying(self, file: ReleaseFile) -> Command:
         """`serve-app apply FILE --yes`, under way."""
@@ -215,7 +222,8 @@ def serving(file: ReleaseFile, folder: Path, name: str) -> Iterator[Running]:
     with started(program) as process:
         if not wait_until(lambda: not process.is_alive or is_ready(url), _READY_S) or not process.is_alive:
             raise HostUnavailable(f"{path} is not ready; {process.log} ends with\n{process.log_tail()}")
-        running = Running(url, folder, process)
+        express_url = f"http://127.0.0.1:{file.gateway['args']['express']['port']}"
+        running = Running(url, express_url, folder, process)
         if not wait_until(lambda: bool(running.status().get("models")), _READY_S):
             raise HostUnavailable(f"the controller of releases at {url} does not answer")
         yield running

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from load_tests.releases.load import Load, under_load
 from load_tests.releases.outcomes import between, last_due_s
 from load_tests.releases.running import Command, Running, serving
 from load_tests.releases.truth import labels_of
+
+logger = logging.getLogger("load_tests.releases")
 
 KEEP_FOR_S = 300.0
 ROLLBACK_S, P99_RATIO = 2.0, 2.0
@@ -118,6 +121,7 @@ def _killed_at(
     killed.kill()
     again = running.apply(then)
     end = _end(running)
+    logger.info("killed at %r and run again: exit %s, %s", step, again.process.returncode, end)
     figures = f"{'killed' if is_early else 'was over'}; then exit {again.process.returncode}"
     if end != wanted or not _ok(again) or not _ok(reset):
         figures += f"; {end}; reset exit {reset.process.returncode}; {again.output[-300:]}"

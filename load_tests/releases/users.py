@@ -27,7 +27,7 @@ def sticky_users(folder: Path) -> list[Claim]:
     seconds = ROUNDS * len(USERS) / RATE_PER_S
     with (
         serving(tenth, folder, "users") as running,
-        under_load(running.sending(DIGITS, RATE_PER_S, users=USERS)) as load,
+        under_load(running.sending_express(DIGITS, RATE_PER_S, users=USERS)) as load,
     ):
         load.wait(seconds)
         apply = running.apply(fifth)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from serve_app.cli.output import CommandError
 from serve_app.cli.server import Refused, Server
 from serve_app.config.ray_token import users_token
+from serve_app.data_plane.cluster import last_sentence
 from serve_app.release.applications import Running, RunningApplication
 from serve_app.release.deploys import ServeConfig
 
@@ -40,7 +41,7 @@ class ServeRest:
         except ValidationError:
             raise CommandError(f"{self._server.url} answers as no Ray dashboard does; name it by --dashboard") from None
         applications = {
-            name: RunningApplication(name, one.deployed_app_config, one.status, one.message)
+            name: RunningApplication(name, one.deployed_app_config, one.status, one.reason)
             for name, one in details.applications.items()
         }
         options = {
@@ -86,10 +87,22 @@ def is_here(url: str) -> bool:
         return False
 
 
+class _Deployment(BaseModel):
+    message: str = ""
+
+
 class _Application(BaseModel):
     status: str
     message: str = ""
     deployed_app_config: dict[str, Any] | None = None
+    deployments: dict[str, _Deployment] = {}
+
+    @property
+    def reason(self) -> str:
+        """Why it is not running: its deployments know, where the application only says that they failed."""
+        return (
+            "; ".join(filter(None, (last_sentence(one.message) for one in self.deployments.values()))) or self.message
+        )
 
 
 class _Details(BaseModel):

@@ -70,6 +70,13 @@ async def test_users_take_turns_in_a_header():
     assert sum(b"x-user: ann" in head for head in heads) == 2
 
 
+async def test_without_keeping_alive_each_request_has_a_connection_of_its_own():
+    load = Load()
+    async with answering(lambda number: GOOD) as (target, seen):
+        await _Sender(Sending(target.url, BODIES, 500.0, most=3, keeps_alive=False), load).run()
+    assert (load.is_exact, seen.connections) == (True, 3)
+
+
 def test_a_load_ends_with_its_block_and_is_exact(thread_server):
     with under_load(Sending(thread_server.url, BODIES, 200.0)) as load:
         load.wait(0.3)

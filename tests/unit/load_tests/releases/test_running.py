@@ -40,7 +40,7 @@ def test_a_killed_command_keeps_what_it_wrote(python):
 
 
 def test_nobody_who_answers_is_an_empty_status(tmp_path):
-    server = Running("http://127.0.0.1:1", tmp_path, None)
+    server = Running("http://127.0.0.1:1", "", tmp_path, None)
     assert (server.status(), server.model("digits"), server.rollout("digits")) == ({}, {}, {})
 
 
@@ -59,7 +59,7 @@ def status_of(percent: float, reason: str) -> dict:
 
 
 def test_a_watch_has_seen_every_percent_and_each_reason_once(tmp_path):
-    server = Fake("", tmp_path, None)
+    server = Fake("", "", tmp_path, None)
     server.documents = [status_of(0, "it starts"), status_of(0, "it starts"), status_of(25, "")]
     with StatusWatch(server, every_s=0.001) as watch:
         assert wait_until(lambda: len(watch.seen) > 3, 30)
@@ -69,7 +69,7 @@ def test_a_watch_has_seen_every_percent_and_each_reason_once(tmp_path):
 
 
 def test_ready_versions_are_those_that_every_gateway_can_call(tmp_path):
-    server = Fake("", tmp_path, None)
+    server = Fake("", "", tmp_path, None)
     server.documents = [status_of(0, "it starts")]
     assert server.ready_versions("digits") == set()
     server.documents = [status_of(0, "")]

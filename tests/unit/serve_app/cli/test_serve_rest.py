@@ -32,6 +32,19 @@ def test_what_runs_is_read_with_what_serve_was_started_with(server, rest):
     assert running.options == {"http_options": {"port": 8005}}
 
 
+def test_why_something_failed_is_what_its_deployments_say(server, rest):
+    trace = (
+        "The deployment failed to start 3 times in a row:\nTraceback (most recent call last):\nValueError: no weights"
+    )
+    application = {
+        "status": "DEPLOY_FAILED",
+        "message": "Failed to update the deployments ['digits'].",
+        "deployments": {"digits": {"message": trace}, "other": {"message": ""}},
+    }
+    server.on("GET", APPLICATIONS, {"applications": {"digits-v2": application}})
+    assert rest.running().applications["digits-v2"].message == "ValueError: no weights"
+
+
 def test_what_is_deployed_is_sent_as_it_is():
     with World().served() as world, dashboard(world.dashboard_url, {"HOME": "/nowhere"}, 5) as server:
         config = serve_file({"digits": {"traffic": {"v1": 100}}}, [])
