@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from serve_app.cli.app import build_app
-from serve_app.config.unknown_keys import Finding
+
+if TYPE_CHECKING:
+    from serve_app.config.unknown_keys import Finding
 
 NICENESS = 10  # of 19
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,11 +13,12 @@ import typer
 
 from serve_app.cli.apply_lock import ApplyLock, held
 from serve_app.cli.apply_run import ApplyRun
+from serve_app.cli.options import CLOCK, DEFAULT_DASHBOARD, Dashboard, TimeoutS, TokenEnv
 from serve_app.cli.output import CommandError, errors_reported, say, say_table, stderr_console
 from serve_app.cli.plan_view import APPLICATION_HEADERS, MODEL_HEADERS, application_rows, model_rows, sentences
-from serve_app.cli.releases import Clock, Releases, admin_token
+from serve_app.cli.releases import Releases, admin_token
 from serve_app.cli.rollout_view import Board
-from serve_app.cli.serve_rest import DASHBOARD_VARIABLES, DEFAULT_DASHBOARD, ServeRest, dashboard, is_here
+from serve_app.cli.serve_rest import ServeRest, dashboard, is_here
 from serve_app.cli.server import Server
 from serve_app.cli.validate import checks_of, good_file
 from serve_app.cli.waiting import Watch
@@ -27,20 +27,7 @@ from serve_app.config.located import read_document
 from serve_app.config.serve_file import ExtraCheck
 from serve_app.release.plan import Plan, Wanted
 
-CLOCK = Clock(time.monotonic, time.sleep)
 _STOPPED = 130  # as shells have it for Ctrl-C
-
-Dashboard = Annotated[
-    str, typer.Option("--dashboard", envvar=DASHBOARD_VARIABLES, help="Where the Ray dashboard answers.")
-]
-TokenEnv = Annotated[
-    str | None,
-    typer.Option(
-        "--token-env",
-        help="Environment variable with the token of commands; else SERVE_APP_ADMIN_TOKEN, else Ray's own token.",
-    ),
-]
-TimeoutS = Annotated[float, typer.Option(min=0.001, help="Longest wait for one answer, in seconds.")]
 
 
 def apply_command(extra_checks: Sequence[ExtraCheck]) -> Callable[..., None]:

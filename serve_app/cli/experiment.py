@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from serve_app.cli.apply import TimeoutS, TokenEnv
 from serve_app.cli.interval_plot import Interval, Panel, svg, text_lines
+from serve_app.cli.options import TimeoutS, TokenEnv
 from serve_app.cli.output import CommandError, errors_reported, say, say_json, say_table
 from serve_app.cli.releases import ExperimentLine, ExperimentReport, Releases, admin_token
 from serve_app.cli.server import DEFAULT_URL, Server

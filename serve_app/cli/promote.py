@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from serve_app.cli.apply import TimeoutS, TokenEnv
+from serve_app.cli.options import TimeoutS, TokenEnv
 from serve_app.cli.output import errors_reported, say
 from serve_app.cli.releases import Releases, actor, admin_token
 from serve_app.cli.rollout_view import rollout_lines

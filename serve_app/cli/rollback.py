@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serve_app.cli.apply import CLOCK, Dashboard, TimeoutS, TokenEnv
+from serve_app.cli.options import CLOCK, DEFAULT_DASHBOARD, Dashboard, TimeoutS, TokenEnv
 from serve_app.cli.output import CommandError, errors_reported, say, say_error
 from serve_app.cli.releases import Clock, Outage, Releases, actor, admin_token
 from serve_app.cli.rollout_view import routing_text
-from serve_app.cli.serve_rest import DEFAULT_DASHBOARD, ServeRest, dashboard, is_here
 from serve_app.cli.server import DEFAULT_URL, Server
 from serve_app.errors import ConfigError
 from serve_app.release.commands import RollBack
-from serve_app.release.deploys import redeclared
 from serve_app.release.overview import RolloutState
 from serve_app.release.records import Routing
+
+if TYPE_CHECKING:
+    from serve_app.cli.serve_rest import ServeRest
 
 _POLL_S = 0.05
 _PATIENCE_S = 60.0
@@ -44,10 +45,7 @@ def rollback(
         live = until_back(releases, model, rollout, CLOCK)
         say(f"{model}: {routing_text(live)}, after {CLOCK.now() - began:.2f} s")
         try:
-            if address == DEFAULT_DASHBOARD and not is_here(url):
-                raise CommandError(f"--dashboard does not say where that of {url} is")
-            with dashboard(address, os.environ, timeout_s) as rest:
-                redeclare(ServeRest(rest), releases, model)
+            _declare(releases, model, url, address, timeout_s)
         except (CommandError, ConfigError) as error:
             say_error(
                 f"warning: the old traffic is in effect, but it could not be declared to Serve: {error}; until the "
@@ -74,6 +72,15 @@ def until_back(releases: Releases, model: str, rollout: RolloutState, clock: Clo
         clock.sleep(_POLL_S)
 
 
+def _declare(releases: Releases, model: str, url: str, address: str, timeout_s: float) -> None:
+    from serve_app.cli.serve_rest import ServeRest, dashboard, is_here  # noqa: PLC0415 - takes half a second to import
+
+    if address == DEFAULT_DASHBOARD and not is_here(url):
+        raise CommandError(f"--dashboard does not say where that of {url} is")
+    with dashboard(address, os.environ, timeout_s) as rest:
+        redeclare(ServeRest(rest), releases, model)
+
+
 def redeclare(rest: ServeRest, releases: Releases, model: str) -> None:
     """Declare a model as it is live, and leave everything else as it is.
 
@@ -81,6 +88,8 @@ def redeclare(rest: ServeRest, releases: Releases, model: str) -> None:
         CommandError: A server does not answer, or Serve does not take it.
         ConfigError: The table that is declared now cannot be read.
     """
+    from serve_app.release.deploys import redeclared  # noqa: PLC0415 - as above
+
     config = redeclared(rest.running(), model, releases.overview())
     if config is not None:
         rest.deploy(config)

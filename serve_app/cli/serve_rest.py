@@ -16,10 +16,6 @@ from serve_app.data_plane.cluster import last_sentence
 from serve_app.release.applications import Running, RunningApplication
 from serve_app.release.deploys import ServeConfig
 
-DEFAULT_DASHBOARD = "http://127.0.0.1:8265"
-DASHBOARD_VARIABLES = ["RAY_DASHBOARD_ADDRESS", "RAY_API_SERVER_ADDRESS"]
-"""Where `serve deploy` and `ray job` look for the dashboard's address."""
-
 _PATH = "/api/serve/applications/"
 _MOST_CHARACTERS = 600
 

@@ -6,6 +6,7 @@ import pytest
 from support.release_world import World, release, serve_file
 
 from serve_app.cli import rollback as module
+from serve_app.cli import serve_rest
 from serve_app.cli.output import CommandError
 from serve_app.cli.releases import Clock, Releases
 from serve_app.cli.rollback import until_back
@@ -53,7 +54,7 @@ def test_without_the_dashboard_the_traffic_is_back_all_the_same(run, world):
 
 
 def test_the_cluster_here_is_not_taken_for_the_gateways(run, world, monkeypatch):
-    monkeypatch.setattr(module, "is_here", lambda _: False)
+    monkeypatch.setattr(serve_rest, "is_here", lambda _: False)
     code, out, err = run("rollback", "digits", "--url", world.gateway_url)
     assert code == 0
     assert "v1:100%" in out
