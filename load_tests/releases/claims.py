@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from rich.markup import escape
 from rich.table import Table
 
 from load_tests.releases.load import Load
@@ -71,5 +72,5 @@ def table(found: Iterable[tuple[str, Iterable[Claim]]]) -> Table:
     for scenario, claims in found:
         for number, claim in enumerate(claims):
             name = scenario if not number else ""
-            shown.add_row(name, claim.says, claim.figures, "[green]yes" if claim.is_true else "[red]NO")
+            shown.add_row(name, escape(claim.says), escape(claim.figures), "[green]yes" if claim.is_true else "[red]NO")
     return shown

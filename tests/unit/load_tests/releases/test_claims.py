@@ -47,6 +47,7 @@ def test_percentiles_are_compared_as_a_ratio():
 
 def test_the_table_names_a_scenario_once():
     console = Console(record=True, width=120)
-    console.print(claims.table([("kill", [Claim("a", "1", True), Claim("b", "2", False)])]))
+    console.print(claims.table([("kill", [Claim("a", "[####....] 1", True), Claim("b", "2", False)])]))
     text = console.export_text()
+    assert "[####....] 1" in text
     assert (text.count("kill"), text.count("yes"), text.count("NO")) == (1, 1, 1)
