@@ -76,8 +76,8 @@ def both_ready(server: Server) -> bool:
 
 def gateways(server: Server) -> list[str]:
     """The states of the gateway's replicas; Serve may show none at the moment of a deployment."""
-    deployments = server.applications()["gateway"]["deployments"].values()
-    return sorted(replica["state"] for deployment in deployments for replica in deployment["replicas"])
+    deployment = server.applications()["gateway"]["deployments"].get("Gateway", {"replicas": []})
+    return sorted(replica["state"] for replica in deployment["replicas"])
 
 
 async def happens(what: str, claim: Any, seconds: float) -> None:
