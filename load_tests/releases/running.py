@@ -191,13 +191,6 @@ class Running:
         replicas = deployments.get(deployment, {}).get("replicas", ())
         return sorted(one["pid"] for one in replicas if one["state"] == "RUNNING")
 
-    def all_pids(self) -> dict[str, list[int]]:
-        """Of every application."""
-        return {
-            name: sorted(pid for deployment in application["deployments"] for pid in self.pids(name, deployment))
-            for name, application in self.applications().items()
-        }
-
     def kill(self, application: str, deployment: str) -> int:
         """End the first replica of a deployment with SIGKILL; gives its process id."""
         pid = self.pids(application, deployment)[0]

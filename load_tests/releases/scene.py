@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
+
 from load_tests.releases import files
 from load_tests.releases.files import DIGITS, ReleaseFile
 from load_tests.releases.running import Running, free_ports
@@ -31,7 +33,7 @@ def comes(claim: Callable[[], bool], limit_s: float = 60.0) -> bool:
     def asked() -> bool:
         try:
             return claim()
-        except Exception:  # the dashboard and the gateway are asked while they restart
+        except (httpx.HTTPError, LookupError, ValueError):  # the dashboard and the gateway are asked while they restart
             return False
 
     return wait_until(asked, limit_s)

@@ -98,7 +98,7 @@ class Releases:
         if not isinstance(answer, Mapping):
             raise CommandError(_odd("rollout"))
         try:
-            return RolloutState.read(answer)
+            return RolloutState.model_validate(answer)
         except ValidationError:
             raise CommandError(_odd("rollout")) from None
 
@@ -136,7 +136,7 @@ class Releases:
     def _overview(self) -> Overview:
         document = self.document()
         try:
-            return Overview.read(document)
+            return Overview.model_validate(document)
         except ValidationError:
             raise CommandError(_odd("status of releases")) from None
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.05
 _PATIENCE_S = 60.0
-_STALE_S = 10.0
 
 
 def rollback(
@@ -64,7 +63,7 @@ def until_back(releases: Releases, model: str, rollout: RolloutState, clock: Clo
     while True:
         overview = outage.repeated(releases.overview)
         state = overview.models.get(model)
-        reached = all(one.revision >= overview.revision for one in overview.gateways if one.age_s < _STALE_S)
+        reached = all(one.revision >= overview.revision for one in overview.gateways)
         if state is not None and reached and Routing(state.traffic).agrees_with(Routing(wanted.traffic)):
             return state.live
         if clock.now() - began >= _PATIENCE_S:

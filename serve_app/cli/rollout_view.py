@@ -77,7 +77,7 @@ def rollout_key(rollout: RolloutState) -> str:
 
 def headline(rollout: RolloutState) -> str:
     """A rollout in one line."""
-    steps = f" step {rollout.step}/{rollout.step_count}" if rollout.step and rollout.step_count else ""
+    steps = f" step {rollout.step}/{rollout.steps}" if rollout.step and rollout.steps else ""
     where = f"{rollout.strategy}{steps} at {rollout.percent:g}%"
     if rollout.phase is Phase.PAUSED:
         said = "waits for `serve-app promote`"

@@ -87,7 +87,7 @@ def _released(server: Server) -> object | None:
 
 def _show_releases(document: object, as_json: bool) -> list[str]:
     try:
-        overview = Overview.read(document)
+        overview = Overview.model_validate(document)
     except ValidationError:
         raise CommandError("the server's status of releases is not one that this command can read") from None
     if as_json:

@@ -10,14 +10,12 @@ from serve_app.cli.releases import Clock, Outage, Releases
 from serve_app.cli.rollout_view import Board, rollout_key, rollout_lines
 from serve_app.cli.serve_rest import ServeRest
 from serve_app.release.applications import DEPLOY_FAILED, RUNNING, UNHEALTHY, Running
-from serve_app.release.overview import GatewayLine, Overview, RolloutState
+from serve_app.release.overview import Overview, RolloutState
 from serve_app.release.records import Phase, Routing
 
 POLL_S = 0.5
 _FINAL = (DEPLOY_FAILED, UNHEALTHY)
 """The second for releases only: a gateway is UNHEALTHY for some seconds whenever its controller restarts."""
-
-_STALE_S = 10.0  # a gateway that has been silent for so long is gone, or will be told by its readiness
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +143,7 @@ class Watch:
             else:
                 outage.passed()
                 latest = {model: _latest(rollout, overview, model) for model, rollout in latest.items()}
-                is_in_effect = all(gateway.revision >= overview.revision for gateway in _alive(overview))
+                is_in_effect = all(gateway.revision >= overview.revision for gateway in overview.gateways)
 
     def _until(self, problems: Callable[[Running], Mapping[str, str]], timeout_s: float) -> None:
         began, outage = self.clock.now(), Outage(self.clock)
@@ -202,7 +200,7 @@ def _unready(running: Running, awaited: Sequence[Awaited]) -> Iterator[tuple[str
 
 def _unconnected(overview: Overview, awaited: Sequence[Awaited]) -> Iterator[tuple[str, str]]:
     """Versions that a gateway cannot call yet."""
-    gateways = len(_alive(overview))
+    gateways = len(overview.gateways)
     for one in awaited:
         if not one.model:
             continue
@@ -214,10 +212,6 @@ def _unconnected(overview: Overview, awaited: Sequence[Awaited]) -> Iterator[tup
             yield one.name, state.reason or "not ready yet"
         elif state.gateways is not None and state.gateways < gateways:
             yield one.name, f"ready at {state.gateways} of {gateways} gateways"
-
-
-def _alive(overview: Overview) -> list[GatewayLine]:
-    return [gateway for gateway in overview.gateways if gateway.age_s < _STALE_S]
 
 
 def _latest(rollout: RolloutState, overview: Overview, model: str) -> RolloutState:

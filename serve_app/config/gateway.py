@@ -163,9 +163,14 @@ class ModelTraffic(StrictModel):
         """Every version tag the table names, with traffic, through a label, or as a shadow."""
         return frozenset(self.traffic) | frozenset(self.labels.values()) | {shadow.to for shadow in self.shadow}
 
-    def window(self, model: str) -> str:
-        """The name under which requests are counted while no rollout gives another one."""
-        return f"{model}:experiment:{self.experiment.name}" if self.experiment else f"{model}:{self.fingerprint}"
+    def window(self, model: str, fingerprint: str) -> str:
+        """The name under which requests are counted while no rollout gives another one.
+
+        Args:
+            model: The model's name.
+            fingerprint: Of this entry; it takes a while to make, and whoever asks has it.
+        """
+        return self.experiment.window(model) if self.experiment else f"{model}:{fingerprint}"
 
     @property
     def fingerprint(self) -> str:

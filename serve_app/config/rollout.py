@@ -242,3 +242,7 @@ class ExperimentConfig(StrictModel):
     name: Name
     control: Name = Field(description="The version that the others are compared with.")
     confidence: Share = 0.95
+
+    def window(self, model: str) -> str:
+        """The name under which its requests are counted, whatever the versions' weights are."""
+        return f"{model}:experiment:{self.name}"

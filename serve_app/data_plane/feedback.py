@@ -14,13 +14,12 @@ from itertools import islice
 
 from serve_app.errors import InvalidInput
 from serve_app.release.counts import ArmCounts
-from serve_app.release.messages import Feedback
+from serve_app.release.messages import MAX_LABEL, MAX_REQUEST_ID, Feedback
 from serve_app.types import InferenceResponse, TensorSpec
 
 MOST_ANSWERS, MOST_BYTES = 50_000, 32 * 2**20  # remembered; the oldest are forgotten
 MOST_UNKNOWN = 10_000  # kept while the controller cannot be told; the oldest are dropped
 MOST_SENT = 1_000  # in one report
-MOST_TEXT, MOST_ID = 256, 128  # characters of a label and of a request id
 LARGEST_VALUE = 1e100  # its square can still be added up
 _RECORD_BYTES = 300  # of an answer, beside its texts
 
@@ -64,7 +63,7 @@ class FeedbackLedger:
             arm: Where feedback for it is counted.
             texts: As of `texts_of`.
         """
-        if len(request_id) > MOST_ID:
+        if len(request_id) > MAX_REQUEST_ID:
             return
         self._forget(self._answers.pop(request_id, None))
         answer = _Answer(arm, texts, _RECORD_BYTES + len(request_id) + sum(map(len, texts)))
@@ -148,7 +147,7 @@ def texts_of(response: InferenceResponse, outputs: Iterable[TensorSpec]) -> tupl
         return ()
     value = row[0]
     if isinstance(value, bytes):
-        return (value.decode("utf-8", "replace"),) if len(value) <= MOST_TEXT else ()
+        return (value.decode("utf-8", "replace"),) if len(value) <= MAX_LABEL else ()
     names = _class(int(value), labels)
     return names if array.dtype.kind != "b" else (*names, str(bool(value)).lower())
 
@@ -158,11 +157,11 @@ def _class(index: int, labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def _check(item: Feedback) -> None:
-    if not 0 < len(item.request_id) <= MOST_ID:
-        raise InvalidInput("request_id", f"has {len(item.request_id)} characters, must have 1 to {MOST_ID}")
+    if not 0 < len(item.request_id) <= MAX_REQUEST_ID:
+        raise InvalidInput("request_id", f"has {len(item.request_id)} characters, must have 1 to {MAX_REQUEST_ID}")
     if item.label is None and item.value is None:
         raise InvalidInput(f"feedback for {item.request_id!r}", "needs a label or a value")
-    if item.label is not None and len(item.label) > MOST_TEXT:
-        raise InvalidInput("label", f"has {len(item.label)} characters, the limit is {MOST_TEXT}")
+    if item.label is not None and len(item.label) > MAX_LABEL:
+        raise InvalidInput("label", f"has {len(item.label)} characters, the limit is {MAX_LABEL}")
     if item.value is not None and not (math.isfinite(item.value) and abs(item.value) <= LARGEST_VALUE):
         raise InvalidInput("value", f"is {item.value}, must be a finite number within +-{LARGEST_VALUE:g}")

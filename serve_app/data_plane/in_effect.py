@@ -19,7 +19,7 @@ class InEffect:
         labels: Version tag by label.
         shadows: Versions that are asked too.
         versions: Every version tag that is declared, live, or kept for a rollback.
-        remembers: Whether somebody may tell later how good an answer was: an experiment, or a rollout.
+        remembers: Whether somebody may tell later how good an answer was: an experiment, or a rollout under way.
         home: The window's name while no stage of a rollout gives another one.
     """
 
@@ -29,7 +29,7 @@ class InEffect:
     shadows: tuple[Shadow, ...]
     versions: frozenset[str]
     remembers: bool
-    home: str = ""
+    home: str
 
 
 def in_effect(model: str, declared: ModelTraffic, fingerprint: str, live: LiveModel | None) -> InEffect:
@@ -41,19 +41,18 @@ def in_effect(model: str, declared: ModelTraffic, fingerprint: str, live: LiveMo
         fingerprint: `declared.fingerprint`, which takes a while.
         live: What the controller says; if it stands in for another entry, only what it keeps has an effect.
     """
-    experiment = declared.experiment
-    home = f"{model}:experiment:{experiment.name}" if experiment else f"{model}:{fingerprint}"
+    home, has_experiment = declared.window(model, fingerprint), declared.experiment is not None
     versions = declared.versions | set(live.kept if live is not None else ())
     if live is not None and live.base == fingerprint:
         versions |= {*live.traffic, *live.labels.values(), *(shadow.to for shadow in live.shadows)}
-        window = live.window or home
-        return InEffect(window, live.traffic, live.labels, live.shadows, versions, remembers=True, home=home)
+        remembers = has_experiment or bool(live.window)
+        return InEffect(live.window or home, live.traffic, live.labels, live.shadows, versions, remembers, home)
     return InEffect(
         home,
         declared.traffic,
         declared.labels,
-        tuple(Shadow(shadow.to, shadow.percent, shadow.tolerance) for shadow in declared.shadow),
+        Shadow.all_of(declared),
         versions,
-        remembers=experiment is not None,
-        home=home,
+        has_experiment,
+        home,
     )

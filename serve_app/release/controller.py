@@ -180,14 +180,14 @@ class Controller:
         async with self._turn:
             await self.rollouts.look()
             is_known = bool(self.gateways.alive) and not self.gateways.wants_declared  # who has traffic
-            if is_known and self._held_lock() is None:
+            if is_known and self.held_lock() is None:
                 await self.retirements.look(self.rollouts.wanted())
             self._keep_experiments()
         await self._keep_soon()
 
     async def _verb(self, command: Verb) -> Document:
         """Change applications, unless a file is being applied, which would undo it or be undone."""
-        if (lock := self._held_lock()) is not None:
+        if (lock := self.held_lock()) is not None:
             raise CommandRefused(f"{command.verb} of {command.model} has to wait: {lock.owner} is applying a file")
         done = await self._verbs(command)
         text = f"{command.verb} of {command.model}: {done}"
@@ -195,7 +195,8 @@ class Controller:
         await self.journal.write(self.rollouts.revision)
         return done
 
-    def _held_lock(self) -> LockRecord | None:
+    def held_lock(self) -> LockRecord | None:
+        """Who may apply a file now; None if nobody asked for it or the time is over."""
         return self.lock if self.lock is not None and self.lock.expires_s > self._clock() else None
 
     async def _move(self, model: str, routing: Routing, actor: str) -> None:
@@ -269,7 +270,7 @@ class Controller:
     def _keep_experiments(self) -> None:
         for model, entry in (self.gateways.declared.models if self.gateways.declared else {}).items():
             if entry.experiment is not None:
-                self.journal.add(*self.gateways.changed_records(f"{model}:experiment:{entry.experiment.name}"))
+                self.journal.add(*self.gateways.changed_records(entry.experiment.window(model)))
 
     async def _look_for_ever(self) -> None:
         while True:

@@ -98,10 +98,6 @@ class Gateways:
         """Version tags that any gateway knows."""
         return tuple(sorted({version for report in self.alive for version in report.readiness.get(model, {})}))
 
-    def revision(self) -> int:
-        """The oldest live table in effect at any gateway; 0 if there is no gateway."""
-        return min((report.revision for report in self.alive), default=0)
-
     def counts(self, window: str) -> dict[str, ArmCounts]:
         """Of all gateways, also of those that are gone, by version tag."""
         return {

@@ -8,7 +8,17 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from serve_app.errors import ControllerAway
-from serve_app.release.records import CountsRecord, Event, Forgotten, LockRecord, Record, RolloutRecord, Saved
+from serve_app.release.records import (
+    CountsRecord,
+    Event,
+    Forgotten,
+    LockRecord,
+    Record,
+    Retirement,
+    RolloutRecord,
+    Saved,
+    UnloadedApplication,
+)
 
 logger = logging.getLogger("serve_app.releases")
 
@@ -103,13 +113,15 @@ class Journal:
 
 
 def _key(change: Record | Forgotten) -> tuple[str, ...]:
-    if isinstance(change, RolloutRecord):
-        return ("RolloutRecord", change.id)
-    if isinstance(change, CountsRecord):
-        return ("counts", change.window, change.version, change.gateway)
-    if isinstance(change, Event):
-        return ("Event", change.id)
-    if isinstance(change, Forgotten):
-        return (change.kind, change.key)
-    name = getattr(change, "release", None) or getattr(change, "name", "")
-    return ("retirement" if hasattr(change, "release") else "unloaded", str(name))
+    """The same for what replaces each other."""
+    match change:
+        case RolloutRecord(id=key) | Event(id=key):
+            return (type(change).__name__, key)
+        case CountsRecord(window=window, version=version, gateway=gateway):
+            return ("counts", window, version, gateway)
+        case Retirement(release=key):
+            return ("retirement", key)
+        case UnloadedApplication(name=key):
+            return ("unloaded", key)
+        case Forgotten(kind=kind, key=key):
+            return (kind, key)

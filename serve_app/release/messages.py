@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from serve_app.config.gateway import ModelTraffic
 from serve_app.release.counts import ArmCounts
+
+MAX_REQUEST_ID, MAX_LABEL = 128, 128
+"""Characters of a request's identity, as the gateway takes it from clients, and of a true label."""
 
 Counts = Mapping[str, Mapping[str, ArmCounts]]
 """By window, then by version tag."""
@@ -18,6 +22,11 @@ class Shadow:
     to: str
     percent: float = 100.0
     tolerance: float = 1e-3
+
+    @classmethod
+    def all_of(cls, declared: ModelTraffic) -> tuple[Shadow, ...]:
+        """Those that a model's entry declares."""
+        return tuple(cls(shadow.to, shadow.percent, shadow.tolerance) for shadow in declared.shadow)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from serve_app.release.commands import Command
 from serve_app.release.control import Document, ReleaseControl
 from serve_app.release.messages import GatewayReport, LiveTable
 
-logger = logging.getLogger("serve_app.release")
+logger = logging.getLogger("serve_app.releases")
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
 _SHOWN = 300

@@ -6,9 +6,8 @@ Servers may say more than this; what is missing has a default, so that a newer c
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from serve_app.release.records import Phase, Routing
 
@@ -42,7 +41,7 @@ class VersionState(BaseModel):
 
 
 class Verdict(BaseModel):
-    """A gate's last word: `outcome` is `pass`, `fail` or that it waits; `sentence` says it with its numbers."""
+    """A gate's last word: `outcome` is one of `verdict.Outcome`; `sentence` says it with its numbers."""
 
     gate: str = ""
     bound: str = ""
@@ -58,30 +57,16 @@ class RolloutState(BaseModel):
     strategy: str = ""
     phase: Phase
     step: int = 0
-    steps: Any = 0
+    steps: int = 0
     percent: float = 0.0
-    before: RoutingLine = RoutingLine()
-    after: RoutingLine = RoutingLine()
+    before: RoutingLine = Field(default=RoutingLine(), alias="from")
+    after: RoutingLine = Field(default=RoutingLine(), alias="to")
     seconds_in_step: float = 0.0
     verdicts: Sequence[Verdict] = ()
     reason: str = ""
     actor: str = ""
     started_s: float = 0.0
     ended_s: float = 0.0
-
-    @classmethod
-    def read(cls, document: Mapping[str, Any]) -> RolloutState:
-        """The JSON, whose `from` and `to` are tables or their traffic alone.
-
-        Raises:
-            ValidationError: It is no rollout.
-        """
-        return cls.model_validate(_renamed(document))
-
-    @property
-    def step_count(self) -> int:
-        """Of how many steps."""
-        return self.steps if isinstance(self.steps, int) else len(self.steps or ())
 
 
 class ModelOverview(BaseModel):
@@ -126,32 +111,3 @@ class Overview(BaseModel):
     retirements: Sequence[RetirementLine] = ()
     events: Sequence[EventLine] = ()
     database: str = ""
-
-    @classmethod
-    def read(cls, document: object) -> Overview:
-        """The JSON.
-
-        Raises:
-            ValidationError: It is no status of releases.
-        """
-        if isinstance(document, Mapping) and isinstance(document.get("models"), Mapping):
-            models = {name: _with_rollout(model) for name, model in document["models"].items()}
-            document = {**document, "models": models}
-        return cls.model_validate(document)
-
-
-def _with_rollout(model: object) -> object:
-    if isinstance(model, Mapping) and isinstance(model.get("rollout"), Mapping):
-        return {**model, "rollout": _renamed(model["rollout"])}
-    return model
-
-
-def _renamed(rollout: Mapping[str, Any]) -> dict[str, Any]:
-    return {**rollout, "before": _table(rollout.get("from")), "after": _table(rollout.get("to"))}
-
-
-def _table(value: object) -> object:
-    """`{"traffic": …, "labels": …}`; a controller that gives the percents alone says nothing of labels."""
-    if isinstance(value, Mapping) and "traffic" not in value:
-        return {"traffic": value}
-    return value or {}

@@ -12,13 +12,10 @@ from pydantic_core import ErrorDetails
 from serve_app.config.schema_findings import shown
 from serve_app.errors import InvalidInput, MalformedBody
 from serve_app.release.commands import Command
-from serve_app.release.messages import Feedback
+from serve_app.release.messages import MAX_LABEL, MAX_REQUEST_ID, Feedback
 
 MAX_ITEMS = 500
 """Of one body of feedback: with identities of 100 characters, what fits a page's body."""
-
-MAX_CHARACTERS = 128
-"""Of a request's identity, and of a label."""
 
 _COMMANDS: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="verb")])
 _MAX_FAULTS = 5
@@ -89,8 +86,8 @@ def _item(item: Mapping[str, object], where: str) -> Feedback:
     if unknown := sorted(set(item) - {"request_id", "label", "value"}):
         raise InvalidInput(f"{where}{str(unknown[0])[:40]}", "is no field of feedback; use request_id, label or value")
     request_id = item.get("request_id")
-    if not isinstance(request_id, str) or not 1 <= len(request_id) <= MAX_CHARACTERS:
-        said = f"must be the text of 1 to {MAX_CHARACTERS} characters that the answer's x-request-id has"
+    if not isinstance(request_id, str) or not 1 <= len(request_id) <= MAX_REQUEST_ID:
+        said = f"must be the text of 1 to {MAX_REQUEST_ID} characters that the answer's x-request-id has"
         raise InvalidInput(f"{where}request_id", f"{said}, not {shown(request_id)}")
     label, value = item.get("label"), item.get("value")
     if (label is None) == (value is None):
@@ -106,8 +103,8 @@ def _label(label: object, where: str) -> str:
     if not isinstance(label, str | int):
         raise InvalidInput(f"{where}label", f"must be a text, an integer or a boolean, not {shown(label)}")
     text = str(label).lower() if isinstance(label, bool) else str(label)
-    if len(text) > MAX_CHARACTERS:
-        raise InvalidInput(f"{where}label", f"has {len(text)} characters, the limit is {MAX_CHARACTERS}")
+    if len(text) > MAX_LABEL:
+        raise InvalidInput(f"{where}label", f"has {len(text)} characters, the limit is {MAX_LABEL}")
     return text
 
 

@@ -16,7 +16,7 @@ from serve_app.config.rollout import RolloutConfig
 from serve_app.errors import CommandRefused
 from serve_app.release.applications import ApplicationStep, Change, Running, step
 from serve_app.release.control import ApplicationConfig
-from serve_app.release.overview import ModelOverview, Overview, RolloutState
+from serve_app.release.overview import ModelOverview, Overview
 from serve_app.release.records import Phase, Routing
 from serve_app.release.traffic_tables import (
     Entry,
@@ -204,13 +204,6 @@ def first_plan(wanted: Wanted, running: Running) -> Plan:
     return Plan(wanted, steps, models, notes=tuple(_cluster_notes(wanted, running)))
 
 
-def aims_at(rollout: RolloutState, routing: Routing) -> bool:
-    """Whether it is for that routing; a server that tells no labels is believed."""
-    after = rollout.after.routing
-    wanted = after if after.labels else Routing(after.traffic, routing.labels)
-    return wanted.agrees_with(routing)
-
-
 def _application_steps(wanted: Wanted, running: Running, kept: Collection[str]) -> Iterator[ApplicationStep]:
     for name, config in wanted.applications.items():
         yield step(running.applications.get(name), config, wanted.options)
@@ -255,7 +248,7 @@ def _changed_model(name: str, declared: Entry, entry: Entry, state: ModelOvervie
     model, live, rollout = read_entry(entry), state.live, state.rollout
     after = routing_of(model)
     under_way = rollout is not None and not rollout.phase.is_over
-    is_resumed = under_way and rollout is not None and aims_at(rollout, after)
+    is_resumed = under_way and rollout is not None and rollout.after.routing.agrees_with(after)
     moves = under_way or not live.agrees_with(after)
     first: Entry = declared
     if moves and not is_resumed:
@@ -289,10 +282,11 @@ def _gaining(name: str, live: Routing, model: ModelTraffic, state: ModelOverview
 
 def _model_notes(name: str, declared: Entry, model: ModelTraffic, state: ModelOverview) -> Iterator[str]:
     rollout = state.rollout
-    if rollout is not None and rollout.phase is Phase.ROLLED_BACK and aims_at(rollout, routing_of(model)):
+    is_to_this = rollout is not None and rollout.after.routing.agrees_with(routing_of(model))
+    if rollout is not None and rollout.phase is Phase.ROLLED_BACK and is_to_this:
         yield f"{name}: the last rollout to this was rolled back: {rollout.reason}"
     if rollout is not None and not rollout.phase.is_over:
-        if aims_at(rollout, routing_of(model)):
+        if is_to_this:
             yield f"{name}: the rollout to this is under way already ({rollout.phase}); this run goes on with it"
         else:
             yield f"{name}: another rollout is under way ({rollout.phase}), which this one supersedes"

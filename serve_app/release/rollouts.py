@@ -341,9 +341,10 @@ class Rollouts:
         """Make the live table anew."""
         now_s = self._clock()
         live = {
-            model: live_of(record, self._declared_shadows(model), kept_of(record, now_s))
+            model: live_of(record, self._declared_shadows(model), kept)
             for model, record in self.records.items()
-            if record.phase in _HOLDS and (record.base != _NOWHERE or kept_of(record, now_s))
+            for kept in (kept_of(record, now_s),)
+            if record.phase in _HOLDS and (record.base != _NOWHERE or kept)
         }
         if live != self.live:
             self.live = live
@@ -367,7 +368,7 @@ class Rollouts:
 
     def _declared_shadows(self, model: str) -> tuple[Shadow, ...]:
         entry = self._entry(model)
-        return tuple(Shadow(s.to, s.percent, s.tolerance) for s in entry.shadow) if entry else ()
+        return Shadow.all_of(entry) if entry else ()
 
 
 def _config_for(config: RolloutConfig, before: Routing, after: Routing) -> RolloutConfig:

@@ -12,7 +12,7 @@ from serve_app.release.control import Document
 from serve_app.release.counts import ArmCounts
 from serve_app.release.gates import compare_arms
 from serve_app.release.gateways import Gateways
-from serve_app.release.records import Phase, RolloutRecord
+from serve_app.release.records import Phase, RolloutRecord, Routing
 from serve_app.release.rollout import config_of, routing_of, stages_of
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def rollout_document(record: RolloutRecord, now_s: float) -> Document:
         "step": record.step + 1 if is_in_step else 0,
         "steps": len(stages),
         "percent": stages[record.step].percent if is_in_step else 100.0 * (record.phase is Phase.SUCCEEDED),
-        "from": dict(record.before.traffic),
-        "to": dict(record.after.traffic),
+        "from": _routing_document(record.before),
+        "to": _routing_document(record.after),
         "traffic": dict(routing_of(record).traffic),
         "seconds_in_step": round(now_s - record.step_began_s, 1) if is_in_step else 0.0,
         "verdicts": list(record.verdicts),
@@ -46,9 +46,13 @@ def rollout_document(record: RolloutRecord, now_s: float) -> Document:
     }
 
 
+def _routing_document(routing: Routing) -> Document:
+    return {"traffic": dict(routing.traffic), "labels": dict(routing.labels)}
+
+
 def status_document(controller: Controller, now_s: float) -> Document:
     """Models, versions, rollouts, gates and the last events."""
-    gateways, lock = controller.gateways, controller.lock
+    gateways, lock = controller.gateways, controller.held_lock()
     ages = gateways.ages_s()
     declared = gateways.declared.models if gateways.declared else {}
     return {
@@ -65,9 +69,7 @@ def status_document(controller: Controller, now_s: float) -> Document:
         ],
         "events": [asdict(event) for event in list(controller.events.last)[:SHOWN_EVENTS]],
         "database": controller.journal.fault,
-        "lock": {"owner": lock.owner, "expires_in_s": round(lock.expires_s - now_s, 1)}
-        if lock is not None and lock.expires_s > now_s
-        else None,
+        "lock": {"owner": lock.owner, "expires_in_s": round(lock.expires_s - now_s, 1)} if lock else None,
     }
 
 
@@ -76,7 +78,7 @@ def _model_document(controller: Controller, model: str, entry: ModelTraffic, now
     live = controller.rollouts.live.get(model)
     routing = controller.rollouts.routing(model)
     is_live = live is not None and gateways.fingerprint(model) in (None, live.base)
-    window = live.window if live is not None and is_live and live.window else entry.window(model)
+    window = live.window if live is not None and is_live and live.window else entry.window(model, entry.fingerprint)
     versions = {*gateways.known_versions(model), *entry.traffic, *entry.labels.values()}
     reasons = gateways.reasons(model, sorted(versions))
     return {
@@ -104,7 +106,7 @@ def experiment_document(gateways: Gateways, name: str) -> Document:
         experiment = entry.experiment
         if experiment is None or experiment.name != name:
             continue
-        arms: Mapping[str, ArmCounts] = gateways.counts(f"{model}:experiment:{name}")
+        arms: Mapping[str, ArmCounts] = gateways.counts(experiment.window(model))
         control = arms.get(experiment.control, ArmCounts())
         metrics = [
             {"arm": version, **asdict(metric)}

@@ -24,7 +24,7 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 2.0, 3600.0
 MOST_AT_ONCE = 100  # events to one URL between two looks into the store
 MOST_ANSWER_BYTES = 2**16  # of an answer that are read so that its connection can be used again
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("serve_app.releases")
 
 
 class Webhooks:

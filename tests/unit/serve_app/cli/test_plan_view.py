@@ -24,7 +24,7 @@ def plan(models, releases, retirements=(), **gateway_args):
     data = serve_file(models, releases, **gateway_args)
     apps = {app["name"]: RunningApplication(app["name"], app, "RUNNING") for app in V1["applications"]}
     traffic = {name: {"traffic": {"v1": 100}} for name in ("digits", "old")}
-    overview = Overview.read({"models": traffic, "retirements": list(retirements)})
+    overview = Overview.model_validate({"models": traffic, "retirements": list(retirements)})
     return make_plan(Wanted.of(data, read_declared(data)[0]), Running(apps), overview)
 
 

@@ -8,7 +8,7 @@ from serve_app.cli.server import Refused, Server, Unreachable
 from serve_app.release.commands import Lock, Promote
 from serve_app.release.records import Phase
 
-ROLLOUT = {"id": "1", "phase": "paused", "from": {"v1": 100}, "to": {"v2": 100}}
+ROLLOUT = {"id": "1", "phase": "paused", "from": {"traffic": {"v1": 100}}, "to": {"traffic": {"v2": 100}}}
 COMMANDS = ("POST", "/admin/commands")
 
 

@@ -71,7 +71,7 @@ def test_a_model_that_never_moved_cannot_go_back(run, world):
 def test_a_gateway_that_does_not_follow_is_waited_for_and_then_named(world):
     status = world.status
     world.status = lambda: {**status(), "revision": 2}
-    rollout = RolloutState.read({**world.rollouts["digits"], "from": {"v2": 100}})
+    rollout = RolloutState.model_validate({**world.rollouts["digits"], "from": {"traffic": {"v2": 100}}})
     clock = Clock(lambda: world.now, world.tick)
     with Server(world.gateway_url, 5) as server, pytest.raises(CommandError, match="has not got its old traffic back"):
         until_back(Releases(server), "digits", rollout, clock)

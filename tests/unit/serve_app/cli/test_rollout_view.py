@@ -31,7 +31,7 @@ RUNNING = {
     "seconds_in_step": 12.4,
     "verdicts": [{"gate": "error_rate", "outcome": "waits", "sentence": "error_rate 0 of 80 requests, needs 100"}],
 }
-OVERVIEW = Overview.read(
+OVERVIEW = Overview.model_validate(
     {
         "models": {
             "digits": {
@@ -49,7 +49,7 @@ OVERVIEW = Overview.read(
 
 
 def state(**changes):
-    return RolloutState.read({**RUNNING, **changes})
+    return RolloutState.model_validate({**RUNNING, **changes})
 
 
 def test_a_rollout_is_a_bar_and_its_gates():

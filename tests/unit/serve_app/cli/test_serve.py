@@ -65,10 +65,12 @@ def test_a_good_file_is_served_until_it_is_stopped(tmp_path, capfd):
 
 def test_a_bad_file_is_not_started(run, tmp_path):
     file = good_file(tmp_path, 8000)
-    file.write_text(file.read_text().replace("host: 127.0.0.1", "host: 0.0.0.0"))
+    text = file.read_text().replace("host: 127.0.0.1", "host: 0.0.0.0")
+    file.write_text(text)
+    line = next(number for number, line in enumerate(text.splitlines(), 1) if "0.0.0.0" in line)
     code, _, err = run("serve", file)
     assert code == 1
-    assert err.splitlines()[0].startswith(f"{file}:12: http_options.host: 0.0.0.0 is reachable")
+    assert err.splitlines()[0].startswith(f"{file}:{line}: http_options.host: 0.0.0.0 is reachable")
 
 
 def test_a_taken_port_is_named_at_once(run, tmp_path):

@@ -117,9 +117,16 @@ def test_a_gateway_that_does_not_come_is_an_error(world, watch):
 
 
 def started(world, **changes):
-    rollout = {"id": "5", "phase": "running", "from": {"v1": 100}, "to": {"v2": 100}, "started_s": 10.0, **changes}
+    rollout = {
+        "id": "5",
+        "phase": "running",
+        "from": {"traffic": {"v1": 100}},
+        "to": {"traffic": {"v2": 100}},
+        "started_s": 10.0,
+        **changes,
+    }
     world.rollouts["digits"] = {"model": "digits", "step": 9, "percents": [5], "base": "", **rollout}
-    return RolloutState.read(rollout)
+    return RolloutState.model_validate(rollout)
 
 
 def test_a_rollout_is_watched_to_its_end(world, watch):

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from support.arithmetic import Executor, rows
 from support.clusters import Changing
-from support.controller import FakeControl, rollout
+from support.fake_control import FakeControl, rollout
 from support.gateway import plane_of, table
 from support.waiting import until
 

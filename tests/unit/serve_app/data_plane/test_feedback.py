@@ -35,7 +35,7 @@ def texts(array: np.ndarray, *labels: str) -> tuple[str, ...]:
         (np.array([0.5], np.float32), (), ()),
         (np.array([[0.1, 0.9]], np.float32), (), ()),
         (np.array([[1, 2, 3]]), (), ()),
-        (np.array([b"x" * 257], object), (), ()),
+        (np.array([b"x" * 129], object), (), ()),
     ],
 )
 def test_the_first_rows_class_is_known_by_its_number_and_its_name(array, labels, accepted):
@@ -115,7 +115,7 @@ def test_of_two_answers_with_one_id_the_later_is_meant():
         (Feedback("", "dog"), "request_id has 0 characters, must have 1 to 128"),
         (Feedback("r" * 129, "dog"), "request_id has 129 characters"),
         (Feedback("r1"), "feedback for 'r1' needs a label or a value"),
-        (Feedback("r1", "x" * 257), "label has 257 characters, the limit is 256"),
+        (Feedback("r1", "x" * 129), "label has 129 characters, the limit is 128"),
         (Feedback("r1", value=float("nan")), "value is nan, must be a finite number"),
         (Feedback("r1", value=1e300), r"value is 1e\+300, must be a finite number within"),
     ],

@@ -19,7 +19,7 @@ from serve_app.release.plan import Wanted, make_plan
 
 V1 = serve_file({"digits": {"traffic": {"v1": 100}}}, [release("digits", "v1")])
 V2 = serve_file({"digits": {"traffic": {"v2": 100}}}, [release("digits", "v2")])
-LIVE = Overview.read({"models": {"digits": {"traffic": {"v1": 100}}}})
+LIVE = Overview.model_validate({"models": {"digits": {"traffic": {"v1": 100}}}})
 
 
 def running(data):
@@ -85,8 +85,8 @@ def test_the_way_back_leaves_another_models_rollout_alone():
     entry = {"traffic": {"v1": 100, "v2": 0}}
     before = serve_file({"digits": entry}, [release("digits", "v1")])
     data = serve_file({"digits": {"traffic": {"v2": 100}}}, [release("digits", "v2")])
-    rollout = {"id": "1", "phase": "running", "from": {"v1": 100}, "to": {"v2": 100}}
-    live = Overview.read({"models": {"digits": {"traffic": {"v1": 95, "v2": 5}, "rollout": rollout}}})
+    rollout = {"id": "1", "phase": "running", "from": {"traffic": {"v1": 100}}, "to": {"traffic": {"v2": 100}}}
+    live = Overview.model_validate({"models": {"digits": {"traffic": {"v1": 95, "v2": 5}, "rollout": rollout}}})
     assert models(fallback_config(plan(data, before, live), running(before), live)) == {"digits": entry}
 
 
@@ -107,7 +107,7 @@ def test_some_can_be_left_out():
 
 
 def test_one_model_is_declared_as_it_is_live_and_nothing_else_changes():
-    live = Overview.read({"models": {"digits": {"traffic": {"v0": 100}, "labels": {"stable": "v0"}}}})
+    live = Overview.model_validate({"models": {"digits": {"traffic": {"v0": 100}, "labels": {"stable": "v0"}}}})
     config = redeclared(running(V1), "digits", live)
     assert models(config) == {"digits": {"traffic": {"v1": 0, "v0": 100}, "labels": {"stable": "v0"}}}
     assert config["http_options"] == {"port": 8000}

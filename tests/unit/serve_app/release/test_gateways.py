@@ -70,7 +70,6 @@ def test_a_version_is_ready_once_every_gateway_can_call_it(gateways):
 
 def test_without_gateways_nothing_is_ready(gateways):
     assert gateways.reasons("digits", ["v1"]) == {"v1": "no gateway reports"}
-    assert gateways.revision() == 0
 
 
 def test_the_declared_table_is_asked_for_until_it_is_the_gateways(gateways):
@@ -95,14 +94,6 @@ def test_feedback_goes_to_all_other_gateways_for_some_seconds(gateways, clock):
     assert gateways.feedback_for("a") == ()
     clock.passes(RELAY_S + 0.1)
     assert gateways.feedback_for("b") == ()
-
-
-def test_the_oldest_table_in_effect_is_told(gateways):
-    for name, revision in (("a", 7), ("b", 5)):
-        one = gateway(name)
-        one.live = LiveTable(revision)
-        gateways.heard(one.report())
-    assert gateways.revision() == 5
 
 
 def test_counters_do_not_grow_without_bound(gateways):

@@ -7,7 +7,7 @@ from serve_app.config.declared import read_declared
 from serve_app.errors import CommandRefused
 from serve_app.release.applications import Change, Running, RunningApplication
 from serve_app.release.overview import Overview
-from serve_app.release.plan import AT_ONCE, Wanted, aims_at, first_plan, make_plan
+from serve_app.release.plan import AT_ONCE, Wanted, first_plan, make_plan
 from serve_app.release.records import Routing
 
 CANARY = {"strategy": "canary", "steps": [{"percent": 5}], "keep_for_s": 60}
@@ -26,11 +26,12 @@ def running(data, status="RUNNING", *more):
 
 def overview(traffic=None, labels=None, rollout=None, retirements=()):
     model = {"traffic": traffic or {"v1": 100}, "labels": labels or {}, "rollout": rollout, "versions": {"v1": {}}}
-    return Overview.read({"models": {"digits": model}, "retirements": list(retirements)})
+    return Overview.model_validate({"models": {"digits": model}, "retirements": list(retirements)})
 
 
-def rollout(phase, to, reason=""):
-    return {"id": "1", "phase": phase, "from": {"v1": 100}, "to": to, "reason": reason}
+def rollout(phase, to, reason="", labels=None):
+    ends = {"from": {"traffic": {"v1": 100}}, "to": {"traffic": to, "labels": labels or {}}}
+    return {"id": "1", "phase": phase, "reason": reason, **ends}
 
 
 def changes(plan):
@@ -155,7 +156,8 @@ def test_without_a_gateway_everything_is_new():
     assert plan.models[0].before is None
 
 
-def test_a_server_that_tells_no_labels_is_believed():
-    state = overview(rollout=rollout("running", {"v2": 100})).models["digits"].rollout
-    assert aims_at(state, Routing({"v2": 100}, {"stable": "v2"}))
-    assert not aims_at(state, Routing({"v2": 90, "v1": 10}))
+def test_a_rollout_to_the_same_traffic_with_other_labels_is_another_one():
+    for labels, moves in (({"stable": "v2"}, True), ({}, False)):
+        under_way = rollout("running", {"v2": 100}, labels=labels)
+        state = overview(rollout=under_way).models["digits"].rollout
+        assert state.after.routing.agrees_with(Routing({"v2": 100}, {"stable": "v2"})) is moves

@@ -34,7 +34,8 @@ async def test_status_tells_all_there_is_as_json():
     assert digits["counts"] == {"v2": {"requests": 5}}
     rollout = digits["rollout"]
     assert (rollout["phase"], rollout["step"], rollout["steps"], rollout["percent"]) == ("running", 1, 2, 10.0)
-    assert (rollout["from"], rollout["to"]) == ({"v1": 100.0, "v2": 0.0}, {"v2": 100.0})
+    assert rollout["from"] == {"traffic": {"v1": 100.0, "v2": 0.0}, "labels": {"stable": "v1"}}
+    assert rollout["to"] == {"traffic": {"v2": 100.0}, "labels": {"stable": "v2"}}
     assert (rollout["seconds_in_step"], rollout["actor"]) == (2.0, "ann")
     assert document["gateways"] == [{"gateway": "a", "revision": document["revision"], "age_s": 2.0}]
     assert [event["kind"] for event in document["events"]] == ["step", "rollout_started"]
