@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import hashlib
 import os
 import pickle
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from support.load import under_load
 from support.server import wait_for
-
-
-@pytest.fixture
-def restored(server) -> Iterator[None]:
-    """Deploys the configuration of before the test again and waits until it is in force."""
-    before = copy.deepcopy(server.config)
-    yield
-    server.deploy(before)
-    names = {application["name"] for application in before["applications"]}
-    wait_for("the first configuration", lambda: set(server.applications()) == names and is_quiet(server), 90)
-
-
-def is_quiet(server) -> bool:
-    split = server.config["applications"][0]["deployments"][0]["user_config"]["models"]["digits"]["traffic"]
-    index = server.index()
-    return all(index[("digits", tag)]["effective_traffic"] == percent for tag, percent in split.items())
 
 
 def test_the_same_file_twice_changes_nothing(server):

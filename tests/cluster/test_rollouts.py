@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
-import pytest
 from support.load import under_load
-from support.server import v2_body, wait_for
+from support.server import wait_for
 
 from load_tests.releases.candidates import write_candidate, write_sound
 from load_tests.releases.spoiled import Behaviour, digest
@@ -23,36 +19,8 @@ from serve_app.samples.data import held_out
 BLUE_GREEN = {"strategy": "blue_green", "keep_for_s": 120, "ready_timeout_s": 60}
 ERRORS = {"metric": "error_rate", "max_increase": 0.01, "min_requests": 50}
 CANARY = {"strategy": "canary", "steps": [{"percent": 25, "seconds": 3}], "gates": [ERRORS], "keep_for_s": 0}
-SPLIT = {"v1": 90, "v2": 10}
 UNDER_WAY_S = 0.5  # what was sent before the switch is answered by then
 LABELS = {"stable": "v1", "canary": "v2"}
-
-
-@pytest.fixture
-def restored(server) -> Iterator[None]:
-    """Declares the configuration of before the test again and waits until it is in force and nothing else is left."""
-    before = copy.deepcopy(server.config)
-    yield
-    server.deploy(before)
-    names = {application["name"] for application in before["applications"]}
-    wait_for("the first configuration", lambda: set(server.applications()) == names and answering(server) == SPLIT, 90)
-    wait_for("answers of both", lambda: all(answers(server, version) for version in [*SPLIT] * 5), 60)
-
-
-def answers(server, version: str) -> bool:
-    """Whether a version answers now; after a replica's death the first call to another one may be lost too."""
-    body = v2_body("pixels", held_out("digits")[0][:1])
-    return httpx.post(f"{server.url}/v2/models/digits/versions/{version}/infer", content=body).status_code == 200
-
-
-def answering(server) -> dict[str, float]:
-    """Who answers for digits, as the gateway has it."""
-    index = server.index()
-    return {
-        tag: one["effective_traffic"]
-        for (model, tag), one in index.items()
-        if model == "digits" and one["effective_traffic"]
-    }
 
 
 def candidate(server, version: str, folder: Path, python_class: str = "") -> dict[str, Any]:
