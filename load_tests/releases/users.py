@@ -14,28 +14,29 @@ from load_tests.releases.truth import labels_of
 
 USERS = tuple(f"user-{number}" for number in range(600))
 STICKY = {"header": "x-user"}
-ROUNDS = 5
+ROUNDS, GATEWAYS = 5, 2
 RATE_PER_S = 100.0
 TOLERANCE = 0.04  # three standard deviations of a share of 10 to 20% among 600 users, rounded
 
 
 def sticky_users(folder: Path) -> list[Claim]:
     """Every user is sent several times before and after the change."""
-    first = scene.base(folder, gateways=2).serving(files.digits("v1")).serving(files.digits("v2"))
+    first = scene.base(folder, gateways=GATEWAYS).serving(files.digits("v1")).serving(files.digits("v2"))
     tenth = first.routed(DIGITS, {"v1": 90, "v2": 10}, sticky=STICKY)
     fifth = first.routed(DIGITS, {"v1": 80, "v2": 20}, sticky=STICKY)
     seconds = ROUNDS * len(USERS) / RATE_PER_S
-    with (
-        serving(tenth, folder, "users") as running,
-        under_load(running.sending_express(DIGITS, RATE_PER_S, users=USERS)) as load,
-    ):
-        load.wait(seconds)
-        apply = running.apply(fifth)
-        load.wait(scene.SETTLED_S + seconds)
+    with serving(tenth, folder, "users") as running:
+        are_ready = scene.comes(lambda: len(running.status()["gateways"]) == GATEWAYS)
+        are_ready &= scene.answers_with(running, DIGITS, "v1", "v2")  # who has no version yet is given another one
+        with under_load(running.sending_express(DIGITS, RATE_PER_S, users=USERS)) as load:
+            load.wait(seconds)
+            apply = running.apply(fifth)
+            load.wait(scene.SETTLED_S + seconds)
     before = between(load.outcomes, 0, apply.began_s)
     after = between(load.outcomes, apply.ended_s + scene.SETTLED_S)
     truth = {version: labels_of(files.digits(version)) for version in ("v1", "v2")}
-    return [nothing_lost(load), all_right(load.outcomes, truth), *_claims(before, after)]
+    at_first = Claim("both versions are ready at both gateways at first", str(are_ready), are_ready)
+    return [at_first, nothing_lost(load), all_right(load.outcomes, truth), *_claims(before, after)]
 
 
 def _claims(before: Outcomes, after: Outcomes) -> list[Claim]:
