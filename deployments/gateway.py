@@ -15,6 +15,7 @@ from deployments.control import HandleControl
 from deployments.grpc import GrpcMethods
 from deployments.logs import use_request_log, use_serve_log
 from deployments.metrics import RayMetrics, scrape_cluster
+from deployments.priority import go_first
 from serve_app.config.gateway import ExpressConfig, GatewayArgs
 from serve_app.data_plane.inline import InlineReleases
 from serve_app.data_plane.plane import DataPlane, Options
@@ -56,6 +57,7 @@ class Gateway(GrpcMethods):
         self._grpc = GrpcHandler(self._plane, admin)
         self._health = HealthHandler(self._plane.directory, self._cluster.stopping)
         self._door = self._express(args.express) if args.express else None
+        go_first()
 
     def __serve_build_asgi_app__(self) -> GatewayAsgi:
         """The ASGI application; Serve calls this once the constructor is done."""
