@@ -16,7 +16,6 @@ from typing import Any, cast
 
 import joblib
 import numpy as np
-import skops.io
 from sklearn.base import BaseEstimator
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # ships without types
 
@@ -27,6 +26,7 @@ from serve_app.errors import ManifestError, UntrustedArtifact
 from serve_app.runtimes.answer import bytes_of
 from serve_app.runtimes.base import RuntimeSource
 from serve_app.runtimes.signature import Signature, tensor
+from serve_app.runtimes.skops_io import skops_io
 from serve_app.types import Array, Tensors
 
 _METHODS = ("predict_proba", "predict")
@@ -133,10 +133,11 @@ def infer(file: Path, fmt: Format, trusted: Collection[str]) -> Signature:
 
 
 def _load_skops(file: Path, data: bytes, digest: str, is_trusted: bool) -> object:
-    untrusted = skops.io.get_untrusted_types(data=data)
+    skops = skops_io()
+    untrusted = skops.get_untrusted_types(data=data)
     if untrusted and not is_trusted:
         raise UntrustedArtifact(str(file), digest, f"has types that skops does not know: {', '.join(untrusted)}")
-    return cast(object, skops.io.loads(data, trusted=untrusted))
+    return cast(object, skops.loads(data, trusted=untrusted))
 
 
 def _method(estimator: object, config: TensorConfig, path: str) -> Method:
