@@ -15,7 +15,7 @@ from deployments.control import HandleControl
 from deployments.grpc import GrpcMethods
 from deployments.logs import use_request_log, use_serve_log
 from deployments.metrics import RayMetrics, scrape_cluster
-from deployments.priority import go_first
+from deployments.starting import go_first
 from serve_app.config.gateway import ExpressConfig, GatewayArgs
 from serve_app.data_plane.inline import InlineReleases
 from serve_app.data_plane.plane import DataPlane, Options

@@ -13,7 +13,7 @@ from ray.serve.handle import DeploymentHandle
 from deployments.logs import use_serve_log
 from deployments.metrics import RayMetrics
 from deployments.nodes import connect
-from deployments.priority import go_first, wait_for_others
+from deployments.starting import starting
 from serve_app.autoscaling.stats import Meter
 from serve_app.config.release import ReleaseArgs
 from serve_app.data_plane.parcel import Inbox, Parcel
@@ -31,13 +31,12 @@ class Model:
 
     async def __init__(self, args: ReleaseArgs, nodes: Mapping[str, DeploymentHandle]) -> None:  # type: ignore[misc]
         use_serve_log()
-        wait_for_others()
         cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0)
-        elsewhere = await connect(args.release, nodes)
-        # In a thread, because the nodes are called in this loop, and the warm-up calls them.
-        self._server = await asyncio.to_thread(BlockServer.load, args, RayMetrics(), cpus, elsewhere)
+        with starting():
+            elsewhere = await connect(args.release, nodes)
+            # In a thread, because the nodes are called in this loop, and the warm-up calls them.
+            self._server = await asyncio.to_thread(BlockServer.load, args, RayMetrics(), cpus, elsewhere)
         self._meter, self._inbox = Meter(), Inbox()
-        go_first()
 
     async def reconfigure(self, user_config: Mapping[str, object]) -> None:
         """Take other batching limits into use; nothing restarts, not even for those that are wrong."""

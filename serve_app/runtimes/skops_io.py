@@ -6,6 +6,7 @@ it on the way: also the adapters of `array_api_compat` to other array libraries,
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +19,7 @@ _OTHERS = tuple(f"{_ADAPTERS}.{library}" for library in ("cupy", "dask", "torch"
 def skops_io() -> ModuleType:
     """The module `skops.io`; the first time, imported as if the other array libraries were not there."""
     with _missing(*_OTHERS):
-        import skops.io
-    io: ModuleType = skops.io
-    return io
+        return importlib.import_module("skops.io")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Who goes first where processes compete for a CPU: replicas that answer requests before those that only start.
+"""How a replica starts: behind those that answer requests already, and without looks for garbage.
 
 A release takes seconds of CPU to be imported, loaded and warmed up. On a machine without a core to spare, the version
 that still answers would be several times slower meanwhile (figures are in docs/benchmarks.md). Niceness is Linux's, and
@@ -8,18 +8,31 @@ most containers for example, nothing changes.
 
 from __future__ import annotations
 
+import gc
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 STARTING, SERVING = 10, -5
 _THREADS = Path("/proc/self/task")
 
 
-def wait_for_others() -> None:
-    """Have this process go behind all that serve, until it is ready and calls `go_first`."""
+@contextmanager
+def starting() -> Iterator[None]:
+    """Have the block go behind all that serve, and this process before all that start once the block is over.
+
+    Garbage is not collected in it: what a replica imports stays, and to look through it again and again takes a sixth
+    of the time to load a model of PyTorch or scikit-learn.
+    """
+    gc.disable()
     if go_first():
         _set(STARTING)
+    try:
+        yield
+    finally:
+        gc.enable()
+        go_first()
 
 
 def go_first() -> bool:
