@@ -13,14 +13,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 
 from serve_app.batching.backlog import Backlog
-from serve_app.batching.execution import Answer, Batch, Instance, Predict, told
+from serve_app.batching.execution import (
+    NO_TRAITS,
+    Answer,
+    Batch,
+    Execution,
+    Instance,
+    Predict,
+    Traits,
+    WholeBlock,
+    told,
+)
 from serve_app.batching.job import Job, Piece, Shapes, shapes_of
 from serve_app.batching.policy import BatchPolicy
 from serve_app.batching.queue import PieceQueue
-from serve_app.batching.ragged import Ragged, cut, length_of
 from serve_app.batching.totals import Totals
 from serve_app.config.release import BatchingConfig
 from serve_app.errors import (
@@ -32,40 +40,13 @@ from serve_app.errors import (
     TooLarge,
     WrongAnswer,
 )
-from serve_app.types import Block, BlockReply, EntryResult, Timings, nbytes_of
+from serve_app.types import Block, BlockReply, EntryResult, nbytes_of
 
 logger = logging.getLogger("serve_app.batching")
 
 WHOLE = (WrongAnswer, CapacityError)  # errors that no part of a batch causes: nothing is found by halving it
+AMPLE_S = 0.01  # over 30 times what a quick batch takes
 AHEAD_S = 0.002  # merging the next batch in a thread of its own costs more than it saves below this
-
-
-@dataclass(frozen=True, slots=True)
-class Execution:
-    """What one executed batch was: given to the observer, for metrics."""
-
-    rows: int
-    compute_s: float
-    batch_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Traits:
-    """What the batcher must know of its model.
-
-    Attributes:
-        release: Name for errors, `{model}-{version}`.
-        output_row_bytes: Bytes of one row of all outputs.
-        ragged: How inputs of any length are padded; None where they are not.
-        ragged_outputs: Outputs whose axis 1 is as long as the inputs'.
-        waits: Whether an execution may wait for other processes.
-    """
-
-    release: str = "model"
-    output_row_bytes: int = 0
-    ragged: Ragged | None = None
-    ragged_outputs: frozenset[str] = frozenset()
-    waits: bool = False
 
 
 Group = tuple[Shapes, int]
@@ -88,7 +69,7 @@ class Batcher:
         predicts: Sequence[Predict],
         policy: BatchPolicy,
         *,
-        traits: Traits = Traits(),
+        traits: Traits = NO_TRAITS,
         clock: Callable[[], float] = time.perf_counter,
         observe: Callable[[Execution], None] = lambda execution: None,
     ) -> None:
@@ -125,7 +106,15 @@ class Batcher:
         now = self._clock()
         self._backlog.update(block)
         self._refused += block.refused
-        self._policy.arrived(max(1, block.rows), now)
+        rows = block.rows
+        self._policy.arrived(max(1, rows), now)
+        is_idle = self._timer is None and not self.queued_rows
+        instance = self._quick_instance(rows) if is_idle else None
+        if instance is not None and self._is_batch(block, rows):
+            return await self._at_once(instance, WholeBlock(block, rows, now))
+        return await self._in_pieces(block, now, at_once=instance is not None)
+
+    async def _in_pieces(self, block: Block, now: float, *, at_once: bool) -> BlockReply:
         try:
             group, job = self._group(shapes_of(block.inputs)), self._job(block, now)
         except ServeAppError as error:
@@ -134,10 +123,9 @@ class Batcher:
         if not job.pieces:
             return BlockReply({}, tuple(EntryResult() for _ in block.entries))
         queue = self._queues.setdefault(group, PieceQueue())
-        was_idle = self._timer is None and not self.queued_rows
         for piece in self._admitted(job):
             queue.push(piece)
-        if was_idle and self._is_quick(block.rows):
+        if at_once:
             self._dispatch()
         else:
             self._wake_soon(now)
@@ -275,8 +263,7 @@ class Batcher:
         starts = max(self._clock(), min(instance.ends_at for instance in self._instances))
         batch, _ = self._next_batch(group, starts, may_wait=False)
         if batch is not None:
-            loop = asyncio.get_running_loop()
-            batch.inputs = asyncio.ensure_future(loop.run_in_executor(self._preparing, batch.merged))
+            batch.inputs = asyncio.get_running_loop().run_in_executor(self._preparing, batch.merged)
             self._ahead.append(batch)
 
     def _is_in_vain(self, piece: Piece) -> bool:
@@ -291,22 +278,50 @@ class Batcher:
         allowed = piece.job.block.entries[piece.entry].timeout_s or 0.0
         piece.job.fail(piece, DeadlineExceeded(self._traits.release, round(allowed, 3)))
 
-    def _is_quick(self, rows: int) -> bool:
-        """Whether so many rows are better executed at once than in the next turn of the event loop."""
+    def _quick_instance(self, rows: int) -> Instance | None:
+        """Who had better execute so many rows at once than in the next turn of the event loop; None if nobody."""
         executed = self._policy.config.executed_rows(min(rows, self._policy.config.max_rows))
         instance = self._free_instance()
-        return instance is not None and instance.is_quick(executed)
+        return instance if instance is not None and instance.is_quick(executed) else None
+
+    def _is_batch(self, block: Block, rows: int) -> bool:
+        """Whether a block is a batch as it is, whose requests have more time than any policy could grudge them."""
+        config = self._policy.config
+        nbytes = nbytes_of(block.inputs) + rows * self._traits.output_row_bytes
+        return (
+            self._traits.ragged is None
+            and config.fits(rows, nbytes)
+            and config.executed_rows(rows) == rows
+            and all(entry.rows and (entry.timeout_s is None or entry.timeout_s > AMPLE_S) for entry in block.entries)
+        )
+
+    async def _at_once(self, instance: Instance, batch: WholeBlock) -> BlockReply:
+        """Execute a quick batch in this very turn of the event loop; if it raises, its entries go on in pieces."""
+        started = self._clock()
+        try:
+            answer = instance.run(batch)
+        except Exception as error:  # whatever a model raises is that batch's error, and the queue goes on
+            job = self._job(batch.block, batch.submitted)
+            pieces, budget = self._batch(job.pieces, 0), _budget(len(job.pieces)) - 1
+            self._go_on(instance, self._left_of(pieces, self._failed(pieces, error, started), budget), budget)
+            return await job.reply
+        self._account(batch, answer, started)
+        return batch.reply(answer, started)
 
     def _start(self, instance: Instance, batch: Batch) -> None:
         """Execute a batch, in a task of its own unless it is quick."""
-        budget, batches = 4 * len(batch.pieces).bit_length(), [batch]
+        budget, batches = _budget(len(batch.pieces)), [batch]
         if batch.inputs is None and instance.is_quick(batch.executed_rows):
             budget -= 1
             batches = self._left_of(batch, self._try_now(instance, batch), budget)
-            if not batches:
-                return
+        self._go_on(instance, batches, budget)
+
+    def _go_on(self, instance: Instance, batches: list[Batch], budget: int) -> None:
+        """Execute batches of one origin, if there are any, in a task."""
+        if not batches:
+            return
         instance.is_busy = True
-        instance.ends_at = self._clock() + self._policy.usual_s(batch.rows)
+        instance.ends_at = self._clock() + self._policy.usual_s(sum(batch.rows for batch in batches))
         running = asyncio.get_running_loop().create_task(self._execute(instance, batches, budget))
         self._running.add(running)
         running.add_done_callback(self._running.discard)
@@ -350,7 +365,8 @@ class Batcher:
             answer = await instance.execute(batch)
         except Exception as error:  # whatever a model raises is that batch's error, and the queue goes on
             return self._failed(batch, error, started)
-        self._answered(batch, answer, started)
+        self._account(batch, answer, started)
+        batch.hand_out(answer, started, self._traits.ragged_outputs)
         return None
 
     def _try_now(self, instance: Instance, batch: Batch) -> ServeAppError | None:
@@ -360,41 +376,25 @@ class Batcher:
             answer = instance.run(batch)
         except Exception as error:  # as in `_try`
             return self._failed(batch, error, started)
-        self._answered(batch, answer, started)
+        self._account(batch, answer, started)
+        batch.hand_out(answer, started, self._traits.ragged_outputs)
         return None
 
     def _failed(self, batch: Batch, error: Exception, started: float) -> ServeAppError:
         self._busy_s += self._clock() - started
         return told(error, batch, self._traits.release)
 
-    def _answered(self, batch: Batch, answer: Answer, started: float) -> None:
+    def _account(self, batch: Batch | WholeBlock, answer: Answer, started: float) -> None:
         took = self._clock() - started
         self._busy_s += took
         self._rows += batch.rows
-        self._scatter(batch, answer, started)
         self._policy.observe(batch.executed_rows, took)
         try:
             self._observe(Execution(batch.rows, answer.compute_s, answer.batch_s))
         except Exception:  # a metric that cannot be written must not stop the queue
             logger.exception("%s: a batch was executed but not accounted for", self._traits.release)
 
-    def _scatter(self, batch: Batch, answer: Answer, started: float) -> None:
-        at = 0
-        for run in batch.runs():
-            part = {name: array[at : at + run.rows] for name, array in answer.outputs.items()}
-            if batch.ragged is not None:
-                length = length_of(batch.ragged, run.job.block.inputs)
-                part = dict(cut(part, self._traits.ragged_outputs, length, batch.bucket))
-            run.job.add_part(run.start, part)
-            at += run.rows
-        results: dict[int, EntryResult] = {}  # pieces of a block share theirs, which then is pickled once
-        for index, piece in enumerate(batch.pieces):
-            result = results.get(id(piece.job))
-            if result is None:
-                queue_s = started - piece.job.submitted
-                timings = Timings(queue_s, answer.batch_s, answer.compute_s, batch.rows)
-                result = EntryResult(None, timings, answer.left_out)
-                results[id(piece.job)] = result
-            if index in answer.visits:
-                result = replace(result, visits=answer.visits[index])
-            piece.job.executed(piece, result)
+
+def _budget(pieces: int) -> int:
+    """Most executions of so many pieces and of what they are halved into."""
+    return 4 * pieces.bit_length()

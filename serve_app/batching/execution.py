@@ -7,8 +7,9 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 
@@ -16,15 +17,68 @@ from serve_app.batching.executing import Executing, executing
 from serve_app.batching.explaining import explained
 from serve_app.batching.job import NEVER, Piece, Run, join, runs_of
 from serve_app.batching.quick import Quickness
-from serve_app.batching.ragged import Ragged
+from serve_app.batching.ragged import Ragged, cut, length_of
 from serve_app.errors import ModelRaised, ServeAppError, WrongAnswer
-from serve_app.types import Array, BlockEntry, Tensors, rows_of
+from serve_app.types import Array, Block, BlockEntry, BlockReply, EntryResult, Tensors, Timings, rows_of
 from serve_app.visits import NodeVisit
 
 logger = logging.getLogger("serve_app.batching")
 
 Predict = Callable[[Tensors], Tensors]
 """Executes one batch, blocking; gives back every output with as many rows as it was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What one executed batch was: given to the observer, for metrics."""
+
+    rows: int
+    compute_s: float
+    batch_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the batcher must know of its model.
+
+    Attributes:
+        release: Name for errors, `{model}-{version}`.
+        output_row_bytes: Bytes of one row of all outputs.
+        ragged: How inputs of any length are padded; None where they are not.
+        ragged_outputs: Outputs whose axis 1 is as long as the inputs'.
+        waits: Whether an execution may wait for other processes.
+    """
+
+    release: str = "model"
+    output_row_bytes: int = 0
+    ragged: Ragged | None = None
+    ragged_outputs: frozenset[str] = frozenset()
+    waits: bool = False
+
+
+NO_TRAITS = Traits()
+
+
+class Executable(Protocol):
+    """Rows to be executed together."""
+
+    @property
+    def rows(self) -> int:
+        """Rows that somebody wants."""
+
+    @property
+    def executed_rows(self) -> int:
+        """The same with padding."""
+
+    @property
+    def deadline(self) -> float | None:
+        """Clock reading from which nobody wants an answer any more; None for never."""
+
+    def merged(self) -> Tensors:
+        """The rows one behind the other, with padding."""
+
+    def owners(self) -> tuple[tuple[BlockEntry, int], ...]:
+        """The entries, each with how many of the rows are its own."""
 
 
 @dataclass(slots=True, eq=False)
@@ -70,6 +124,63 @@ class Batch:
             parts.append({name: _repeated(array[-1:], missing) for name, array in parts[-1].items()})
         return join(parts)
 
+    def hand_out(self, answer: Answer, started: float, ragged_outputs: frozenset[str]) -> None:
+        """Give the pieces their own rows of an answer to what was started at a clock reading."""
+        at = 0
+        for run in self.runs():
+            part = {name: array[at : at + run.rows] for name, array in answer.outputs.items()}
+            if self.ragged is not None:
+                length = length_of(self.ragged, run.job.block.inputs)
+                part = dict(cut(part, ragged_outputs, length, self.bucket))
+            run.job.add_part(run.start, part)
+            at += run.rows
+        results: dict[int, EntryResult] = {}  # pieces of a block share theirs, which then is pickled once
+        for index, piece in enumerate(self.pieces):
+            result = results.get(id(piece.job))
+            if result is None:
+                result = results[id(piece.job)] = answer.result(self.rows, started - piece.job.submitted)
+            piece.job.executed(piece, answer.explained(result, index))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WholeBlock:
+    """A block that is a batch as it is, whose rows need neither be cut nor copied nor padded.
+
+    Attributes:
+        submitted: Clock reading at which it came.
+    """
+
+    block: Block
+    rows: int
+    submitted: float
+
+    @property
+    def executed_rows(self) -> int:
+        """All of them."""
+        return self.rows
+
+    @property
+    def deadline(self) -> float | None:
+        """Of the entry that has most time."""
+        left = [entry.timeout_s for entry in self.block.entries]
+        most_s = max((seconds for seconds in left if seconds is not None), default=None)
+        return None if most_s is None or None in left else self.submitted + most_s
+
+    def merged(self) -> Tensors:
+        """The block's own tensors."""
+        return self.block.inputs
+
+    def owners(self) -> tuple[tuple[BlockEntry, int], ...]:
+        """The entries with their rows."""
+        return tuple((entry, entry.rows) for entry in self.block.entries)
+
+    def reply(self, answer: Answer, started: float) -> BlockReply:
+        """An answer to what was started at a clock reading, for all entries."""
+        result = answer.result(self.rows, started - self.submitted)
+        return BlockReply(
+            answer.outputs, tuple(answer.explained(result, index) for index in range(len(self.block.entries)))
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -85,6 +196,14 @@ class Answer:
     compute_s: float
     left_out: Mapping[str, str] = field(default_factory=dict)
     visits: Mapping[int, tuple[NodeVisit, ...]] = field(default_factory=dict)
+
+    def result(self, rows: int, queue_s: float) -> EntryResult:
+        """What entries that waited for `queue_s` share, of a batch of so many rows."""
+        return EntryResult(None, Timings(queue_s, self.batch_s, self.compute_s, rows), self.left_out)
+
+    def explained(self, result: EntryResult, index: int) -> EntryResult:
+        """The result with the visits of the batch's entry `index`, if it wants to know them."""
+        return replace(result, visits=self.visits[index]) if index in self.visits else result
 
 
 class Instance:
@@ -130,7 +249,7 @@ class Instance:
         """Whether so many rows take less than waking a thread and being woken by it, as far as is known by now."""
         return not self._waits and self._quickness.says(rows)
 
-    def run(self, batch: Batch, ready: Tensors | None = None, *, in_loop: bool = True) -> Answer:
+    def run(self, batch: Executable, ready: Tensors | None = None, *, in_loop: bool = True) -> Answer:
         """Execute a batch in this very thread.
 
         Args:
@@ -162,7 +281,7 @@ class Instance:
         return Answer(outputs, merged - begin, done - merged, under_way.left_out, explained(under_way, merged))
 
 
-def told(error: Exception, batch: Batch, release: str) -> ServeAppError:
+def told(error: Exception, batch: Executable, release: str) -> ServeAppError:
     """What the requests of a batch that failed are told; an error that is not ours goes to the log as a whole."""
     if isinstance(error, ServeAppError):
         return error

@@ -29,7 +29,8 @@ class LatencyModel:
         self._rows = sorted(known)
         self._seconds = [known[rows] for rows in self._rows]
         self._windows: dict[int, Window] = {}
-        self._count = 0
+        self._curves: dict[int, float] = {}  # what `_curve` has said before: the sizes of batches are few
+        self._count = self._same_until = 0
         self._sizes: list[int] = []
         self._usual: list[float] = []
         self._most: list[float] = []
@@ -45,16 +46,25 @@ class LatencyModel:
             return
         if not self._rows:
             self._rows, self._seconds = [rows], [seconds]
+            self._curves.clear()
         self._count += 1
         size = 1 << (rows - 1).bit_length()
         window = self._windows.get(size)
         if window is None:
             window = self._windows[size] = Window()
         window.add(seconds / self._curve(rows), self._count)
-        fresh = sorted(size for size, one in self._windows.items() if self._count - one.last < FRESH)
-        self._sizes = fresh
-        self._usual = [self._windows[size].quantile(0.5) for size in fresh]
-        self._most = [self._windows[size].quantile(QUANTILE) for size in fresh]
+        if self._count >= self._same_until or size not in self._sizes:
+            self._look_anew()
+        at = self._sizes.index(size)
+        self._usual[at], self._most[at] = window.quantile(0.5), window.quantile(QUANTILE)
+
+    def _look_anew(self) -> None:
+        """Which sizes were executed lately; they stay the same until one of them might be so no more."""
+        lasts = {size: one.last for size, one in self._windows.items() if self._count - one.last < FRESH}
+        self._sizes = sorted(lasts)
+        self._same_until = min(lasts.values()) + FRESH
+        self._usual = [self._windows[size].quantile(0.5) for size in self._sizes]
+        self._most = [self._windows[size].quantile(QUANTILE) for size in self._sizes]
 
     def usual_s(self, rows: int) -> float:
         """Median of what a batch of `rows` takes; 0 if nothing is known."""
@@ -83,6 +93,12 @@ class LatencyModel:
 
     def _curve(self, rows: int) -> float:
         """Between two seeds a straight line; outside them the outermost line, never shrinking with rows."""
+        known = self._curves.get(rows)
+        if known is None:
+            known = self._curves[rows] = self._on_curve(rows)
+        return known
+
+    def _on_curve(self, rows: int) -> float:
         anchors, seconds = self._rows, self._seconds
         if len(anchors) == 1:
             return seconds[0]

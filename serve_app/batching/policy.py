@@ -155,7 +155,7 @@ class AdaptivePolicy:
     def _trimmed(self, rows: int) -> int:
         """`rows`, or the next smaller allowed size if padding to the larger one costs more than it serves."""
         below = max((size for size in self.config.allowed_rows if size <= rows), default=0)
-        if not 0 < below < rows or rows / self.usual_s(rows) >= below / self.usual_s(below):
+        if not 0 < below < rows or rows * self.usual_s(below) >= below * self.usual_s(rows):
             return rows
         return below
 

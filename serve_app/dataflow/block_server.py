@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from serve_app.batching.batcher import Batcher, Execution, Traits
+from serve_app.batching.batcher import Batcher
+from serve_app.batching.execution import Execution, Traits
 from serve_app.batching.latency import LatencyModel
 from serve_app.batching.policy import AdaptivePolicy
 from serve_app.batching.ragged import Ragged

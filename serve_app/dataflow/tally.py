@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 
-from serve_app.batching.batcher import Execution
+from serve_app.batching.execution import Execution
 from serve_app.types import Duration, EntryResult, ReleaseStatistics, SizeStatistics
 
 

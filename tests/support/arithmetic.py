@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from serve_app.batching.batcher import Batcher, Traits
+from serve_app.batching.batcher import Batcher
+from serve_app.batching.execution import Traits
 from serve_app.batching.policy import AdaptivePolicy
 from serve_app.config.release import BatchingConfig
 from serve_app.dataflow.tally import Tally

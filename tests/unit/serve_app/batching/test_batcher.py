@@ -9,7 +9,8 @@ import pytest
 from support.arithmetic import Recording, block, predict, rows
 from support.waiting import until
 
-from serve_app.batching.batcher import Batcher, Traits
+from serve_app.batching.batcher import Batcher
+from serve_app.batching.execution import Traits
 from serve_app.batching.latency import LatencyModel
 from serve_app.batching.policy import AdaptivePolicy
 from serve_app.batching.quick import FIRST_IN_THREAD
@@ -450,6 +451,51 @@ async def test_what_is_quick_but_raises_is_halved_like_the_rest():
     assert totals(await quick(model).submit(sent), sent) == [[3], [6], "ModelRaised", [12]]
     sent = block(rows(3))
     assert totals(await quick(model).submit(sent), sent) == ["ModelRaised"]
+
+
+async def test_a_quick_block_that_fits_is_executed_as_it_is():
+    executed = []
+
+    def model(inputs):
+        executed.append(inputs["x"])
+        return predict(inputs)
+
+    sent = block(rows(1), rows(2), rows(3, 4))
+    reply = await quick(model).submit(sent)
+    assert totals(reply, sent) == [[3], [6], [9, 12]]
+    assert executed[0] is sent.inputs["x"]
+    assert [result.timings.batch_rows for result in reply.results] == [4, 4, 4]
+
+
+async def test_a_quick_block_that_raises_is_executed_once_as_a_whole():
+    executed: list[int] = []
+
+    def model(inputs):
+        executed.append(len(inputs["x"]))
+        raise ValueError("always")
+
+    sent = block(rows(1), rows(2))
+    assert totals(await quick(model).submit(sent), sent) == ["ModelRaised", "ModelRaised"]
+    assert executed == [2, 1, 1]
+    executed.clear()
+    sent = block(rows(1))
+    assert totals(await quick(model).submit(sent), sent) == ["ModelRaised"]
+    assert executed == [1]
+
+
+async def test_a_quick_block_of_another_size_is_padded():
+    model = Recording()
+    subject = quick(model)
+    subject.configure(BatchingConfig(max_rows=4, allowed_rows=(2, 4)))
+    sent = block(rows(1), rows(2), rows(3))
+    assert totals(await subject.submit(sent), sent) == [[3], [6], [9]]
+    assert model.batch_rows == [4]
+
+
+async def test_an_entry_without_rows_has_none_in_a_quick_block_either():
+    sent = block(rows(1), rows())
+    reply = await quick(predict).submit(sent)
+    assert [(result.error, result.timings.batch_rows) for result in reply.results] == [(None, 1), (None, 0)]
 
 
 async def test_others_have_their_turn_between_two_quick_batches():

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from support.arithmetic import block, predict, rows
 
-from serve_app.batching.execution import Batch, Instance, told
+from serve_app.batching.execution import Answer, Batch, Instance, WholeBlock, told
 from serve_app.batching.job import Job
 from serve_app.batching.quick import FIRST_IN_THREAD
 from serve_app.batching.ragged import Ragged
 from serve_app.config.release import RaggedConfig
 from serve_app.errors import WrongAnswer
-from serve_app.types import Block, BlockEntry
+from serve_app.types import Block, BlockEntry, Timings
+from serve_app.visits import NodeVisit
 
 
 def batch(*blocks, executed_rows=0) -> Batch:
@@ -78,3 +79,22 @@ async def test_what_is_not_ours_is_told_by_its_name_and_logged_with_its_requests
     assert told(own, subject, "m") is own
     assert str(told(ValueError("secret"), subject, "m")) == "m failed: it raised ValueError"
     assert "m raised on requests r0, r1" in caplog.text
+
+
+def test_a_whole_block_is_wanted_until_its_last_deadline():
+    inputs = {"x": rows(1, 2)}
+    limited = Block(inputs, (BlockEntry(1, timeout_s=0.5), BlockEntry(1, timeout_s=2.0)))
+    assert WholeBlock(limited, 2, 10.0).deadline == 12.0
+    unlimited = Block(inputs, (BlockEntry(1, timeout_s=0.5), BlockEntry(1)))
+    assert WholeBlock(unlimited, 2, 10.0).deadline is None
+
+
+def test_a_whole_block_is_answered_with_the_times_of_all_and_the_visits_of_those_who_ask():
+    visit = NodeVisit("net", 1, 0.0, 1.0, 3)
+    answer = Answer({"total": np.arange(3)}, 0.001, 0.25, {"net.b": "dead"}, {1: (visit,)})
+    asked = Block({"x": rows(1, 2, 3)}, (BlockEntry(2, "a"), BlockEntry(1, "b", explain=True)))
+    reply = WholeBlock(asked, 3, 10.0).reply(answer, 10.5)
+    assert reply.outputs["total"] is answer.outputs["total"]
+    assert [result.timings for result in reply.results] == [Timings(0.5, 0.001, 0.25, 3)] * 2
+    assert [result.left_out for result in reply.results] == [{"net.b": "dead"}] * 2
+    assert [result.visits for result in reply.results] == [(), (visit,)]

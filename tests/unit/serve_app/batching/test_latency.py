@@ -66,6 +66,23 @@ def test_a_size_that_was_not_executed_for_long_is_judged_by_its_neighbour():
     assert model.usual_s(8) == pytest.approx(0.017)
 
 
+def test_sizes_are_forgotten_one_by_one_as_each_was_not_executed_for_long():
+    model = LatencyModel({1: 0.01})
+    model.observe(8, 0.08)
+    for _ in range(10):
+        model.observe(4, 0.04)
+    for _ in range(FRESH - 11):
+        model.observe(2, 0.02)
+    assert set(model.usual_by_rows()) == {1, 2, 4, 8}
+    model.observe(2, 0.02)
+    assert set(model.usual_by_rows()) == {1, 2, 4}
+    for _ in range(10):
+        model.observe(2, 0.02)
+    assert set(model.usual_by_rows()) == {1, 2}
+    model.observe(8, 0.08)
+    assert set(model.usual_by_rows()) == {1, 2, 8}
+
+
 def test_one_slow_execution_among_many_changes_nothing():
     model = LatencyModel(SEED)
     for _ in range(WINDOW - 1):

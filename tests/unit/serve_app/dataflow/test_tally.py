@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serve_app.batching.batcher import Execution
+from serve_app.batching.execution import Execution
 from serve_app.dataflow.tally import Tally
 from serve_app.errors import ModelRaised
 from serve_app.types import Duration, EntryResult, ReleaseStatistics, SizeStatistics, Timings
