@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -81,11 +80,22 @@ def current() -> Executing:
     return _EXECUTING.get() or Executing()
 
 
-@contextmanager
-def executing(batch: Executing) -> Iterator[Executing]:
-    """Make a batch the current one of this thread."""
-    token = _EXECUTING.set(batch)
-    try:
-        yield batch
-    finally:
-        _EXECUTING.reset(token)
+def executing(batch: Executing) -> _Current:
+    """Make a batch the current one of this thread, as a context manager that gives it."""
+    return _Current(batch)
+
+
+class _Current:
+    """As `contextlib.contextmanager` would make it of a generator, at a tenth of the cost: there is one a batch."""
+
+    __slots__ = ("_batch", "_token")
+
+    def __init__(self, batch: Executing) -> None:
+        self._batch = batch
+
+    def __enter__(self) -> Executing:
+        self._token = _EXECUTING.set(self._batch)
+        return self._batch
+
+    def __exit__(self, *raised: object) -> None:
+        _EXECUTING.reset(self._token)

@@ -152,7 +152,7 @@ class Connections:
             client.close()
             return
         coalescer = Coalescer(
-            Sender(client, info, self._look, lambda: self._renew(release)),
+            Sender(client, info, None if is_inline else self._look, lambda: self._renew(release)),
             release=release,
             bounds=Bounds(info.max_queue_rows, calls_ahead=1),  # one is executed while the next one travels
             ragged=any(-1 in spec.shape[1:] for spec in info.inputs),

@@ -79,7 +79,7 @@ class Sender:
         self,
         client: ReleaseClient,
         info: ReleaseInfo,
-        look: Callable[[], None],
+        look: Callable[[], None] | None,
         tuned: Callable[[], None] = lambda: None,
     ) -> None:
         """Send to one release.
@@ -87,7 +87,7 @@ class Sender:
         Args:
             client: The way to it.
             info: What it says about itself.
-            look: Has the cluster looked at.
+            look: Has the cluster looked at; None for a release in this process, which cannot be lost without it.
             tuned: Called when a reply shows that the release's settings have changed.
         """
         self._client, self._look, self._tuned = client, look, tuned
@@ -101,25 +101,29 @@ class Sender:
             ReplicaLost: The replica died before it answered.
         """
         reply_bytes = self._output_row_bytes * sum(block.rows for block in blocks)
-        loop = asyncio.get_running_loop()
-
-        timers: list[asyncio.TimerHandle] = []
-
-        def look_again() -> None:
-            """Look once more if the call is still in flight then."""
-            timers[:] = [loop.call_later(STALL_S, look)]
-
-        def look() -> None:
-            """Have the cluster looked at, now and later."""
-            self._look()
-            look_again()
-
-        look_again()
-        try:
+        if self._look is None:
             replies = await self._client.infer(blocks, reply_bytes)
-        finally:
-            timers[0].cancel()
+        else:
+            with _Watch(self._look):
+                replies = await self._client.infer(blocks, reply_bytes)
         if replies and replies[0].revision not in (0, self._revision):
             self._revision = replies[0].revision
             self._tuned()
         return replies
+
+
+class _Watch:
+    """Has something looked at once it takes long, and every so often from there on."""
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        self._look, self._loop = look, asyncio.get_running_loop()
+
+    def __enter__(self) -> None:
+        self._timer = self._loop.call_later(STALL_S, self._stalled)
+
+    def __exit__(self, *raised: object) -> None:
+        self._timer.cancel()
+
+    def _stalled(self) -> None:
+        self._look()
+        self._timer = self._loop.call_later(STALL_S, self._stalled)
