@@ -1,0 +1,53 @@
+"""A request that kills the replica that executes it has two tries; those that died with it are answered."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import yaml
+from support.deadly_model import DEATHS
+from support.server import outputs_of, v2_body, wait_for
+
+MANIFEST = {
+    "format": "python",
+    "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 1]}],
+    "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 1]}],
+}
+PATIENCE_S = 120.0
+
+
+@pytest.fixture
+def deaths(server, tmp_path) -> Iterator[Path]:
+    """Deploys the deadly model beside what is there, gives the file of its deaths, and removes the model again."""
+    before = copy.deepcopy(server.config)
+    (tmp_path / "model.yaml").write_text(yaml.safe_dump(MANIFEST))
+    changed = server.with_traffic(deadly={"traffic": {"v1": 100}})
+    changed["applications"].append(server.python_release("deadly", tmp_path, "support.deadly_model:Deadly"))
+    server.deploy(changed)
+    wait_for("the deadly model", lambda: server.readiness("deadly", "v1")[0] == 200, PATIENCE_S)
+    yield tmp_path / DEATHS
+    server.deploy(before)
+    wait_for("its removal", lambda: "deadly-v1" not in server.applications(), PATIENCE_S)
+
+
+async def test_a_request_that_killed_two_replicas_is_not_tried_again_and_the_others_are_answered(server, deaths):
+    infer = f"{server.url}/v2/models/deadly/infer"
+    numbers = [-1.0, *range(1, 8)]
+    async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
+        sent = [client.post(infer, content=v2_body("x", np.array([[number]], np.float32))) for number in numbers]
+        guilty, *innocent = await asyncio.gather(*sent)
+        assert (guilty.status_code, "deadly-v1 died while it worked on this request" in guilty.text) == (503, True)
+        assert [answer.status_code for answer in innocent] == [200] * 7
+        assert [outputs_of(answer.json())["y"] for answer in innocent] == [[2.0 * number] for number in numbers[1:]]
+        await asyncio.to_thread(
+            wait_for, "a new replica", lambda: server.readiness("deadly", "v1")[0] == 200, PATIENCE_S
+        )
+        after = await client.post(infer, content=v2_body("x", np.array([[21.0]], np.float32)))
+    assert after.status_code == 200
+    assert len(deaths.read_text().split()) == 2
