@@ -21,6 +21,10 @@ GATEWAY_DEPLOYMENT = "Gateway"
 RELEASES_DEPLOYMENT = "Releases"
 
 _RAY_APPLICATION_NAME = "default"
+HA_PROXY, HA_PROXY_WAIT = "RAY_SERVE_ENABLE_HA_PROXY", "RAY_SERVE_HAPROXY_BROADCAST_COALESCE_S"
+ENV_VARS: KeyPath = ("controller_options", "runtime_env", "env_vars")
+
+_RAY_HA_PROXY_WAIT_S = 0.1
 _RAY_AUTO_MAX_REPLICAS = 100  # of `num_replicas: auto`, ray.serve.config.AutoscalingConfig.default
 
 
@@ -137,6 +141,7 @@ class ServeFile:
         http_port: Where HTTP is answered.
         grpc_port: Where gRPC is answered; None if no servicer is given, so that there is no gRPC server.
         has_ha_proxy: Whether HAProxy stands in front instead of Ray's own proxy.
+        ha_proxy_wait_s: How long changes of replicas are collected before HAProxy hears of them.
     """
 
     gateways: tuple[Gateway, ...]
@@ -146,6 +151,7 @@ class ServeFile:
     http_port: int
     grpc_port: int | None
     has_ha_proxy: bool
+    ha_proxy_wait_s: float = _RAY_HA_PROXY_WAIT_S
 
     @property
     def applications(self) -> tuple[Application, ...]:
@@ -180,7 +186,7 @@ def read_declared(data: Mapping[str, Any]) -> tuple[ServeFile, list[Finding]]:
 def _serve_file(
     data: Mapping[str, Any], parts: tuple[tuple[Gateway, ...], tuple[Release, ...], tuple[Application, ...]]
 ) -> ServeFile:
-    env_vars = at(data, ("controller_options", "runtime_env", "env_vars"))
+    env_vars = at(data, ENV_VARS)
     return ServeFile(
         *parts,
         http_host=at(data, ("http_options", "host")),
@@ -188,8 +194,17 @@ def _serve_file(
         grpc_port=(_positive(at(data, ("grpc_options", "port"))) or 9000)
         if at(data, ("grpc_options", "grpc_servicer_functions"))
         else None,
-        has_ha_proxy=at(env_vars, ("RAY_SERVE_ENABLE_HA_PROXY",)) == "1",
+        has_ha_proxy=at(env_vars, (HA_PROXY,)) == "1",
+        ha_proxy_wait_s=_seconds(at(env_vars, (HA_PROXY_WAIT,)), _RAY_HA_PROXY_WAIT_S),
     )
+
+
+def _seconds(value: object, default: float) -> float:
+    """What an environment variable says, where it is a number."""
+    try:
+        return float(str(value))
+    except ValueError:
+        return default
 
 
 def _items(data: Mapping[str, Any], path: KeyPath) -> tuple[list[tuple[KeyPath, Mapping[str, Any]]], list[Finding]]:

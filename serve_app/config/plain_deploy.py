@@ -1,15 +1,27 @@
-"""What `serve deploy` of a file would do otherwise than the file's rollouts say, as far as the file alone tells it."""
+"""What may surprise at a change of traffic, as far as the file alone tells it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from serve_app.config.declared import ServeFile
+from serve_app.config.declared import ENV_VARS, HA_PROXY, HA_PROXY_WAIT, ServeFile
 from serve_app.config.unknown_keys import Finding
+
+SHORTEST_WAIT_S = 1.0  # a gateway's `user_config` is taken into use within it, on a busy machine too
 
 
 def deploy_warnings(file: ServeFile) -> Iterator[Finding]:
-    """Where traffic would move at once, without the strategy that the model's entry gives."""
+    """Where a change of traffic would be slow, or `serve deploy` would do otherwise than a model's rollout says."""
+    if file.has_ha_proxy and file.gateways and file.ha_proxy_wait_s < SHORTEST_WAIT_S:
+        message = (
+            "Serve takes a gateway out of HAProxy while its user_config changes, and requests go through a slow proxy "
+            f'meanwhile; HAProxy hears nothing of it with {HA_PROXY_WAIT}: "2" beside this'
+        )
+        yield (*ENV_VARS, HA_PROXY), message
+    yield from _ignored_strategies(file)
+
+
+def _ignored_strategies(file: ServeFile) -> Iterator[Finding]:
     for gateway in file.gateways:
         if gateway.traffic is None or gateway.entry is None:
             continue

@@ -1,4 +1,4 @@
-"""What `serve deploy` would do otherwise than a file's rollouts say."""
+"""What may surprise at a change of traffic."""
 
 import pytest
 from support.release_world import release, serve_file
@@ -32,3 +32,21 @@ def test_what_moves_at_once_anyway_is_no_surprise(rollout):
 def test_a_file_without_a_table_warns_of_nothing():
     data = serve_file({}, [])
     assert list(deploy_warnings(read_declared(data)[0])) == []
+
+
+def proxy_warnings(**env_vars):
+    data = serve_file({"digits": {"traffic": {"v1": 100}}}, [release("digits", "v1")])
+    data["controller_options"] = {"runtime_env": {"env_vars": env_vars}}
+    return list(deploy_warnings(read_declared(data)[0]))
+
+
+@pytest.mark.parametrize("wait", [{}, {"RAY_SERVE_HAPROXY_BROADCAST_COALESCE_S": "0.5"}])
+def test_changes_of_a_table_should_not_reach_haproxy(wait):
+    ((path, message),) = proxy_warnings(RAY_SERVE_ENABLE_HA_PROXY="1", **wait)
+    assert path == ("controller_options", "runtime_env", "env_vars", "RAY_SERVE_ENABLE_HA_PROXY")
+    assert 'RAY_SERVE_HAPROXY_BROADCAST_COALESCE_S: "2"' in message
+
+
+def test_where_they_do_not_or_there_is_none_nothing_is_said():
+    assert proxy_warnings(RAY_SERVE_ENABLE_HA_PROXY="1", RAY_SERVE_HAPROXY_BROADCAST_COALESCE_S="2") == []
+    assert proxy_warnings() == []
