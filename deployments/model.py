@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import asdict
+from functools import partial
 
 import ray
 from ray.serve.handle import DeploymentHandle
@@ -32,10 +33,13 @@ class Model:
     async def __init__(self, args: ReleaseArgs, nodes: Mapping[str, DeploymentHandle]) -> None:  # type: ignore[misc]
         use_serve_log()
         cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0)
-        with starting():
+        with ExitStack() as start:
+            start.enter_context(starting())
             elsewhere = await connect(args.release, nodes)
-            # In a thread, because the nodes are called in this loop, and the warm-up calls them.
-            self._server = await asyncio.to_thread(BlockServer.load, args, RayMetrics(), cpus, elsewhere)
+            # In a thread, because the nodes are called in this loop, and the warm-up calls them. It is no longer
+            # starting once it is loaded: what is measured then would be of a replica that waits for others.
+            load = partial(BlockServer.load, args, RayMetrics(), cpus, elsewhere, loaded=start.close)
+            self._server = await asyncio.to_thread(load)
         self._meter, self._inbox = Meter(), Inbox()
 
     async def reconfigure(self, user_config: Mapping[str, object]) -> None:

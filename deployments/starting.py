@@ -1,9 +1,9 @@
 """How a replica starts: behind those that answer requests already, and without looks for garbage.
 
-A release takes seconds of CPU to be imported, loaded and warmed up. On a machine without a core to spare, the version
-that still answers would be several times slower meanwhile (figures are in docs/benchmarks.md). Niceness is Linux's, and
-only a process that may take it back makes itself wait: root, CAP_SYS_NICE, or a limit for `nice`. For all others, in
-most containers for example, nothing changes.
+A release takes seconds of CPU to be imported and loaded. On a machine without a core to spare, the version that still
+answers would be several times slower meanwhile (figures are in docs/benchmarks.md). Niceness is Linux's, and only a
+process that may take it back makes itself wait: root, CAP_SYS_NICE, or a limit for `nice`. For all others, in most
+containers for example, nothing changes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-STARTING, SERVING = 10, -5
-_THREADS = Path("/proc/self/task")
+LOADING, SERVING = 5, -5  # more than the niceness that Ray has given; a tenth of a serving one's share, and three times
+_GIVEN = os.getpriority(os.PRIO_PROCESS, 0)
+_PROCESSES = Path("/proc")
 
 
 @contextmanager
@@ -23,30 +24,45 @@ def starting() -> Iterator[None]:
     """Have the block go behind all that serve, and this process before all that start once the block is over.
 
     Garbage is not collected in it: what a replica imports stays, and to look through it again and again takes a sixth
-    of the time to load a model of PyTorch or scikit-learn.
+    of the time to load a model of PyTorch or scikit-learn. Nor is what stays looked through later, while requests wait.
     """
     gc.disable()
-    if go_first():
-        _set(STARTING)
     try:
+        if go_first():
+            _set(LOADING)
         yield
     finally:
+        gc.collect()
+        gc.freeze()
         gc.enable()
         go_first()
 
 
 def go_first() -> bool:
-    """Have every thread of this process, and those that they start, go before what does not serve; gives if it may."""
-    if not _THREADS.is_dir():  # not Linux
+    """Have this process, its threads and its children go before what does not serve; gives whether it may."""
+    if not (_PROCESSES / "self").is_dir():  # not Linux
         return False
     try:
         _set(SERVING)
-    except PermissionError:
+    except OSError:
         return False
     return True
 
 
-def _set(niceness: int) -> None:
-    for thread in _THREADS.iterdir():
-        with suppress(ProcessLookupError):  # it has just ended
-            os.setpriority(os.PRIO_PROCESS, int(thread.name), niceness)
+def _set(more: int) -> None:
+    """Set the niceness of all threads, until there is none that another one has started meanwhile."""
+    known: set[int] = set()
+    while new := set(_threads("self")) - known:
+        for thread in new:
+            with suppress(ProcessLookupError):  # it has just ended
+                os.setpriority(os.PRIO_PROCESS, thread, _GIVEN + more)
+        known |= new
+
+
+def _threads(process: str) -> Iterator[int]:
+    """The threads of a process and of all that it has started."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for thread in (_PROCESSES / process / "task").iterdir():
+            yield int(thread.name)
+            for child in (thread / "children").read_text().split():
+                yield from _threads(child)

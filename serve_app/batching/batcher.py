@@ -286,13 +286,12 @@ class Batcher:
 
     def _is_batch(self, block: Block, rows: int) -> bool:
         """Whether a block is a batch as it is, whose requests have more time than any policy could grudge them."""
-        config = self._policy.config
-        nbytes = nbytes_of(block.inputs) + rows * self._traits.output_row_bytes
+        config, ample_s = self._policy.config, max(AMPLE_S, self._policy.usual_s(rows))
         return (
             self._traits.ragged is None
-            and config.fits(rows, nbytes)
             and config.executed_rows(rows) == rows
-            and all(entry.rows and (entry.timeout_s is None or entry.timeout_s > AMPLE_S) for entry in block.entries)
+            and all(entry.rows and (entry.timeout_s is None or entry.timeout_s > ample_s) for entry in block.entries)
+            and config.fits(rows, nbytes_of(block.inputs) + rows * self._traits.output_row_bytes)
         )
 
     async def _at_once(self, instance: Instance, batch: WholeBlock) -> BlockReply:

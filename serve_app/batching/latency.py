@@ -46,7 +46,6 @@ class LatencyModel:
             return
         if not self._rows:
             self._rows, self._seconds = [rows], [seconds]
-            self._curves.clear()
         self._count += 1
         size = 1 << (rows - 1).bit_length()
         window = self._windows.get(size)
@@ -93,6 +92,8 @@ class LatencyModel:
 
     def _curve(self, rows: int) -> float:
         """Between two seeds a straight line; outside them the outermost line, never shrinking with rows."""
+        if len(self._rows) == 1:
+            return self._seconds[0]
         known = self._curves.get(rows)
         if known is None:
             known = self._curves[rows] = self._on_curve(rows)
@@ -100,8 +101,6 @@ class LatencyModel:
 
     def _on_curve(self, rows: int) -> float:
         anchors, seconds = self._rows, self._seconds
-        if len(anchors) == 1:
-            return seconds[0]
         high = min(max(bisect_left(anchors, rows), 1), len(anchors) - 1)
         low = high - 1
         slope = max(0.0, (seconds[high] - seconds[low]) / (anchors[high] - anchors[low]))

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from serve_app.batching.coalescer import Bounds, Coalescer
 from serve_app.data_plane.cluster import Cluster, ReleaseState, ReleaseStatus
+from serve_app.data_plane.local import LocalClient
 from serve_app.data_plane.route import Route, Sender
 from serve_app.errors import ReplicaLost
 
@@ -152,7 +153,7 @@ class Connections:
             client.close()
             return
         coalescer = Coalescer(
-            Sender(client, info, None if is_inline else self._look, lambda: self._renew(release)),
+            Sender(client, info, None if isinstance(client, LocalClient) else self._look, lambda: self._renew(release)),
             release=release,
             bounds=Bounds(info.max_queue_rows, calls_ahead=1),  # one is executed while the next one travels
             ragged=any(-1 in spec.shape[1:] for spec in info.inputs),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from serve_app.batching.coalescer import Coalescer
@@ -101,11 +102,8 @@ class Sender:
             ReplicaLost: The replica died before it answered.
         """
         reply_bytes = self._output_row_bytes * sum(block.rows for block in blocks)
-        if self._look is None:
+        with _Watch(self._look) if self._look else nullcontext():
             replies = await self._client.infer(blocks, reply_bytes)
-        else:
-            with _Watch(self._look):
-                replies = await self._client.infer(blocks, reply_bytes)
         if replies and replies[0].revision not in (0, self._revision):
             self._revision = replies[0].revision
             self._tuned()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -54,6 +54,7 @@ class BlockServer:
         metrics: MetricSink,
         cpus: float = 1.0,
         elsewhere: Mapping[str, NodeModel] = NOWHERE,
+        loaded: Callable[[], None] = lambda: None,
     ) -> BlockServer:
         """Load a release; it has passed its warm-up and golden checks when this returns.
 
@@ -62,11 +63,12 @@ class BlockServer:
             metrics: Told about every executed batch.
             cpus: CPUs that belong to this replica.
             elsewhere: Models of a graph's nodes that run on other replicas, by node name.
+            loaded: Called before the warm-up, whose executions are measured.
 
         Raises:
             ConfigError: Whatever keeps the release from serving, in a sentence for the operator.
         """
-        return cls(load_model(args, cpus, elsewhere), metrics)
+        return cls(load_model(args, cpus, elsewhere, loaded=loaded), metrics)
 
     @property
     def info(self) -> ReleaseInfo:

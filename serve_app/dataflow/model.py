@@ -79,6 +79,7 @@ def load_model(
     cpus: float = 1.0,
     elsewhere: Mapping[str, NodeModel] = NOWHERE,
     clock: Clock = time.perf_counter,
+    loaded: Callable[[], None] = lambda: None,
 ) -> LoadedModel:
     """Open, load, warm up, check and measure the model of a release.
 
@@ -88,6 +89,7 @@ def load_model(
         elsewhere: Models of a graph's nodes that run on other replicas, by node name. A node with `placement: own`
             that is not there runs in this process.
         clock: Seconds from any origin, monotonic.
+        loaded: Called before the warm-up, whose executions are measured.
 
     Raises:
         ConfigError: Every way in which the release cannot take traffic; the message names the release or the file.
@@ -95,6 +97,7 @@ def load_model(
     """
     parts = _parts(args, cpus, elsewhere, clock)
     try:
+        loaded()
         return _rehearsed(args, parts, clock)
     except BaseException:
         parts.close()

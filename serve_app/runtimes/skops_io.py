@@ -18,6 +18,8 @@ _OTHERS = tuple(f"{_ADAPTERS}.{library}" for library in ("cupy", "dask", "torch"
 
 def skops_io() -> ModuleType:
     """The module `skops.io`; the first time, imported as if the other array libraries were not there."""
+    if "skops.io" in sys.modules:
+        return sys.modules["skops.io"]
     with _missing(*_OTHERS):
         return importlib.import_module("skops.io")
 
@@ -32,4 +34,4 @@ def _missing(*names: str) -> Iterator[None]:
         yield
     finally:
         for name in missing:
-            del sys.modules[name]
+            sys.modules.pop(name, None)

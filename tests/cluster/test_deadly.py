@@ -30,10 +30,12 @@ def deaths(server, tmp_path) -> Iterator[Path]:
     changed = server.with_traffic(deadly={"traffic": {"v1": 100}})
     changed["applications"].append(server.python_release("deadly", tmp_path, "support.deadly_model:Deadly"))
     server.deploy(changed)
-    wait_for("the deadly model", lambda: server.readiness("deadly", "v1")[0] == 200, PATIENCE_S)
-    yield tmp_path / DEATHS
-    server.deploy(before)
-    wait_for("its removal", lambda: "deadly-v1" not in server.applications(), PATIENCE_S)
+    try:
+        wait_for("the deadly model", lambda: server.readiness("deadly", "v1")[0] == 200, PATIENCE_S)
+        yield tmp_path / DEATHS
+    finally:
+        server.deploy(before)
+        wait_for("its removal", lambda: "deadly-v1" not in server.applications(), PATIENCE_S)
 
 
 async def test_a_request_that_killed_two_replicas_is_not_tried_again_and_the_others_are_answered(server, deaths):

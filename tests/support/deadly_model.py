@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 DEATHS = "deaths.txt"
@@ -17,6 +18,7 @@ class Deadly:
     def predict(self, inputs):
         x = inputs["x"]
         if (x < 0).any():
+            time.sleep(0.3)  # its own computing, in which others come that share its fate
             with self._deaths.open("a") as file:
                 file.write(f"{os.getpid()}\n")
             os._exit(13)

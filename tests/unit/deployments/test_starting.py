@@ -12,10 +12,10 @@ import pytest
 
 from deployments import starting
 
-IMPORTS = "import gc, json, os, threading; from deployments import starting"
+IMPORTS = "import gc, json, os, subprocess, sys, threading; from deployments import starting"
 BODY = """
-def look():
-    return sorted({os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in os.listdir("/proc/self/task")})
+def look(pid="self"):
+    return sorted({os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in os.listdir(f"/proc/{pid}/task")})
 
 over = threading.Event()
 def with_thread():
@@ -25,17 +25,23 @@ before = look()
 with_thread()
 with starting.starting():
     with_thread()
-    while_starting = look()
-    looks_for_garbage = gc.isenabled()
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    while_starting, looks_for_garbage = look() + look(child.pid), gc.isenabled()
 with_thread()
-print(json.dumps([before, while_starting, look(), threading.active_count(), looks_for_garbage, gc.isenabled()]))
+found = [before, while_starting, look() + look(child.pid), threading.active_count()]
+print(json.dumps([*found, looks_for_garbage, gc.isenabled(), gc.get_freeze_count() > 1000]))
 over.set()
+child.communicate(b"\\n")
 """
-NOBODY = "os.setgid(65534); os.setuid(65534)"
 
 
 def seen(prelude: str = "") -> list[object]:
-    """Niceness of threads at first, while it starts, once it serves; how many; if garbage is looked for, and then."""
+    """What a process sees of itself and a child.
+
+    Returns:
+        Niceness of its threads at first; while it starts, and its child's; once it serves, and its child's; how many
+        threads; whether garbage is looked for while it starts, and then; whether what it has loaded is left out.
+    """
     script = f"{IMPORTS}\n{prelude}\n{BODY}"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)  # noqa: S603 - ours
     found: list[object] = json.loads(done.stdout)
@@ -52,19 +58,31 @@ needs_right = pytest.mark.skipif(not _may_rise(), reason="this user may not rais
 
 
 @needs_right
-def test_every_thread_waits_while_it_starts_and_goes_first_once_it_serves() -> None:
-    assert seen("os.setpriority(os.PRIO_PROCESS, 0, 0)") == [[0], [10], [-5], 4, False, True]
+def test_all_of_it_waits_while_it_starts_and_goes_first_once_it_serves() -> None:
+    given = os.getpriority(os.PRIO_PROCESS, 0)
+    loading, serving = given + starting.LOADING, given + starting.SERVING
+    assert seen() == [[given], [loading] * 2, [serving] * 2, 4, False, True, True]
 
 
 @needs_root
 def test_who_could_not_rise_again_does_not_wait_either() -> None:
-    assert seen(f"{NOBODY}; os.setpriority(os.PRIO_PROCESS, 0, 3)") == [[3], [3], [3], 4, False, True]
+    as_nobody = "os.setgroups([]); os.setgid(65534); os.setuid(65534); sys.executable = '/bin/cat'"
+    given = os.getpriority(os.PRIO_PROCESS, 0)
+    assert seen(as_nobody) == [[given], [given] * 2, [given] * 2, 4, False, True, True]
 
 
 def test_where_the_system_has_no_such_list_of_threads_nothing_changes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(starting, "_THREADS", tmp_path / "missing")
+    monkeypatch.setattr(starting, "_PROCESSES", tmp_path / "missing")
     before = os.getpriority(os.PRIO_PROCESS, 0)
     assert not starting.go_first()
     assert os.getpriority(os.PRIO_PROCESS, 0) == before
+
+
+def test_a_system_that_refuses_for_whatever_reason_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    assert not starting.go_first()

@@ -420,9 +420,9 @@ async def test_callers_that_leave_early_cost_no_execution_and_the_next_one_is_se
     assert subject.queued_rows == 0
 
 
-def quick(model) -> Batcher:
+def quick(model, **options) -> Batcher:
     """A batcher that has executed one, two and four rows often enough to do it in the event loop itself."""
-    subject = batcher(model)
+    subject = batcher(model, **options)
     instance = subject._instances[0]
     for count in (1, 2, 4):
         for _ in range(FIRST_IN_THREAD):
@@ -490,6 +490,64 @@ async def test_a_quick_block_of_another_size_is_padded():
     sent = block(rows(1), rows(2), rows(3))
     assert totals(await subject.submit(sent), sent) == [[3], [6], [9]]
     assert model.batch_rows == [4]
+
+
+async def test_a_quick_block_over_the_bytes_of_a_batch_is_cut():
+    model = Recording()
+    subject = quick(model)
+    row_bytes = rows(1).nbytes
+    subject.configure(BatchingConfig(max_rows=4, max_batch_bytes=2 * row_bytes))
+    sent = block(rows(1, 2, 3))
+    assert totals(await subject.submit(sent), sent) == [[3, 6, 9]]
+    assert model.batch_rows == [2, 1]
+
+
+async def test_a_quick_block_does_not_overtake_what_waits():
+    model = Recording()
+    subject = quick(model)
+    waits = block(rows(1), rows(2))
+    subject._wake_soon(0.0)
+    first = asyncio.create_task(subject.submit(waits))
+    await asyncio.sleep(0)
+    sent = block(rows(3))
+    assert totals(await subject.submit(sent), sent) == [[9]]
+    assert totals(await first, waits) == [[3], [6]]
+    assert model.batches == [[1, 2, 3]]
+
+
+async def test_texts_in_a_quick_block_are_padded_to_their_bucket():
+    seen = []
+
+    def lengths(inputs):
+        seen.append(inputs["ids"].shape)
+        return {"length": (inputs["ids"] > 0).sum(axis=1)}
+
+    config = BatchingConfig(max_rows=8, ragged=RaggedConfig(lengths=(4, 8), pad={"ids": 0}))
+    ragged = Traits("texts-v1", ragged=Ragged(config.ragged))
+    subject = Batcher([lengths], AdaptivePolicy(config), traits=ragged)
+    for _ in range(FIRST_IN_THREAD):
+        subject._instances[0]._quickness.observe(1, 1e-5)
+    reply = await subject.submit(Block({"ids": np.ones((1, 3), np.int64)}, (BlockEntry(1),)))
+    assert (reply.outputs["length"].tolist(), seen) == ([3], [(1, 4)])
+
+
+async def test_a_quick_block_is_accounted_for():
+    executions = []
+    subject = quick(predict, observe=executions.append)
+    await subject.submit(block(rows(1), rows(2, 3)))
+    assert [one.rows for one in executions] == [3]
+    assert subject.totals.rows == 3
+    assert subject.totals.busy_s > 0
+
+
+async def test_a_quick_block_that_usually_takes_longer_than_it_may_is_not_executed():
+    model = Recording()
+    subject = quick(model)
+    for _ in range(4):
+        subject._policy.observe(1, 0.2)
+    sent = block(rows(1), timeout_s=0.05)
+    assert totals(await subject.submit(sent), sent) == ["DeadlineExceeded"]
+    assert model.batches == []
 
 
 async def test_an_entry_without_rows_has_none_in_a_quick_block_either():
