@@ -1,8 +1,7 @@
 """Copies of requests to a version that is asked too: its answers are compared with the clients' and never returned.
 
-A copy is made once the client has its answer, waits for others to share a call with and behind every client's request,
-and is given up rather than kept waiting for long. It is no request of a client's: it is in no log and no metric of
-requests.
+A copy is made once the client has its answer, waits behind every client's request, and is given up rather than kept
+waiting. It is no request of a client's: it is in no log and no metric of requests.
 """
 
 from __future__ import annotations
@@ -28,8 +27,7 @@ from serve_app.types import MAX_PRIORITY, Array, InferenceRequest, InferenceResp
 
 logger = logging.getLogger("serve_app.shadow")
 
-MOST_COPIES, MOST_ROWS, MOST_BYTES = 128, 1024, 64 * 2**20  # of one shadow, waiting or in flight
-GATHER_S = 0.25  # copies of so long leave together: a call costs the gateway as much as dozens of copies in it
+MOST_COPIES, MOST_ROWS, MOST_BYTES = 32, 1024, 64 * 2**20  # of one shadow, waiting or in flight
 TIMEOUT_S = 10.0  # until the answer to a copy is of no more use
 QUEUE_SHARE = 0.5  # of its release's queue that a copy may find full; beyond, clients need the rest
 IN_LOOP_BYTES = 2**20  # compared in the event loop; more is in a thread
@@ -75,7 +73,6 @@ class Shadows:
         self._directory, self._arms, self._random_point = directory, arms, random_point
         self._loads: dict[str, _Load] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._departure: asyncio.Event | None = None
         self._context = contextvars.copy_context()  # not that of the request, whose end would cancel the copy's call
 
     def copy(self, request: InferenceRequest, response: InferenceResponse) -> None:
@@ -122,8 +119,7 @@ class Shadows:
             tenant=TENANT,
         )
         copy = _Copy(again, _kept(answer), shadow, arm, rows, nbytes)
-        work = self._ask(route, copy, self._next_departure())
-        task = asyncio.get_running_loop().create_task(work, context=self._context)
+        task = asyncio.get_running_loop().create_task(self._ask(route, copy), context=self._context)
         self._tasks.add(task)
         self._take(route.info.release, copy, 1)
         task.add_done_callback(lambda done: self._ended(done, route.info.release, copy))
@@ -149,20 +145,8 @@ class Shadows:
         self._tasks.discard(task)
         self._take(release, copy, -1)
 
-    def _next_departure(self) -> asyncio.Event:
-        if self._departure is None:
-            self._departure = asyncio.Event()
-            asyncio.get_running_loop().call_later(GATHER_S, self._depart, context=self._context)
-        return self._departure
-
-    def _depart(self) -> None:
-        if self._departure is not None:
-            self._departure.set()
-            self._departure = None
-
-    async def _ask(self, route: Route, copy: _Copy, departure: asyncio.Event) -> None:
+    async def _ask(self, route: Route, copy: _Copy) -> None:
         try:
-            await departure.wait()
             other = await _answer_of(route, copy.request)
             compared = None if other is None else await _compare(copy, other)
         except _TOO_SLOW:

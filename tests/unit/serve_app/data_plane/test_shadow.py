@@ -21,11 +21,6 @@ from serve_app.release.counts import ArmCounts
 from serve_app.types import MAX_PRIORITY, InferenceRequest, TensorSpec
 
 
-@pytest.fixture(autouse=True)
-def _short_gathering(monkeypatch):
-    monkeypatch.setattr(shadow, "GATHER_S", 0.02)
-
-
 def request(*values: float, **more) -> InferenceRequest:
     return InferenceRequest("arithmetic", {"x": rows(*values)}, **more)
 
@@ -70,19 +65,6 @@ async def test_the_caller_has_its_answer_while_the_copy_is_still_held():
         assert arm().compared == 0
         model.release()
         assert (await settled(arm, 3)).compared == 3
-
-
-async def test_copies_leave_together_however_many_calls_their_requests_took():
-    model = Recording()
-    async with shadowed(model) as (plane, arm):
-        for value in (1, 2, 3):
-            await plane.infer(request(value))
-        assert model.batches == []
-        assert (await settled(arm, 3)).compared == 3
-        assert model.batches == [[1, 2, 3]]
-        await plane.infer(request(4))
-        await settled(arm, 4)
-    assert model.batches == [[1, 2, 3], [4]]
 
 
 async def test_disagreement_is_one_row_of_a_request_and_all_its_rows_apart():
