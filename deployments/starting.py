@@ -61,8 +61,16 @@ def _set(more: int) -> None:
 
 def _threads(process: str) -> Iterator[int]:
     """The threads of a process and of all that it has started."""
-    with suppress(FileNotFoundError, ProcessLookupError):
+    with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
         for thread in (_PROCESSES / process / "task").iterdir():
             yield int(thread.name)
-            for child in (thread / "children").read_text().split():
+            for child in _children(thread):
                 yield from _threads(child)
+
+
+def _children(thread: Path) -> list[str]:
+    """The processes that a thread has started; none where the kernel does not list them."""
+    try:
+        return (thread / "children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []

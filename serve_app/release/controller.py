@@ -238,7 +238,9 @@ class Controller:
             if self._webhooks is not None:
                 await self._webhooks.deliver_due(self._clock())
             await self._prune()
-        except Exception:  # the next look tries it again
+        except (
+            Exception
+        ):  # a task that nobody awaits: what it raises would be lost in silence; the next look tries again
             logger.exception("could not keep what changed")
 
     async def _running(self) -> frozenset[str] | None:
@@ -277,5 +279,5 @@ class Controller:
             await asyncio.sleep(LOOK_S)
             try:
                 await self.look()
-            except Exception:  # whatever it is, gateways go on with the last table, and the next look may work
+            except Exception:  # outermost frame of the loop: ended by one fault, no gate would ever roll back again
                 logger.exception("could not look after the rollouts")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 import yaml
-from support.deadly_model import DEATHS
+from support.deadly_model import DEATHS, GATE
 from support.server import outputs_of, v2_body, wait_for
 
 MANIFEST = {
@@ -40,13 +41,31 @@ def deaths(server, tmp_path) -> Iterator[Path]:
 
 async def test_a_request_that_killed_two_replicas_is_not_tried_again_and_the_others_are_answered(server, deaths):
     infer = f"{server.url}/v2/models/deadly/infer"
-    numbers = [-1.0, *range(1, 8)]
+    gate = deaths.with_name(GATE)
+    os.mkfifo(gate)
+    numbers = list(range(1, 8))
+    sent: list[str] = []
+
+    async def note(event: str, info: object) -> None:
+        if event.endswith("send_request_body.complete"):
+            sent.append(event)
+
     async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
-        sent = [client.post(infer, content=v2_body("x", np.array([[number]], np.float32))) for number in numbers]
-        guilty, *innocent = await asyncio.gather(*sent)
+
+        def post(number: float) -> asyncio.Task[httpx.Response]:
+            body = v2_body("x", np.array([[number]], np.float32))
+            return asyncio.create_task(client.post(infer, content=body, extensions={"trace": note}))
+
+        killer = post(-1.0)
+        await asyncio.to_thread(wait_for, "its execution", deaths.exists, PATIENCE_S)
+        others = [post(number) for number in numbers]
+        await asyncio.to_thread(wait_for, "the others to be sent", lambda: len(sent) == 8, PATIENCE_S)
+        await asyncio.to_thread(gate.write_text, "open")
+        gate.unlink()
+        guilty, *innocent = await asyncio.gather(killer, *others)
         assert (guilty.status_code, "deadly-v1 died while it worked on this request" in guilty.text) == (503, True)
         assert [answer.status_code for answer in innocent] == [200] * 7
-        assert [outputs_of(answer.json())["y"] for answer in innocent] == [[2.0 * number] for number in numbers[1:]]
+        assert [outputs_of(answer.json())["y"] for answer in innocent] == [[2.0 * number] for number in numbers]
         await asyncio.to_thread(
             wait_for, "a new replica", lambda: server.readiness("deadly", "v1")[0] == 200, PATIENCE_S
         )

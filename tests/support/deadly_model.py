@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
-DEATHS = "deaths.txt"
+DEATHS, GATE = "deaths.txt", "gate"
 
 
 class Deadly:
-    """y = 2 x."""
+    """y = 2 x. The first death waits until somebody opens the gate, a named pipe, so that others share its fate."""
 
     def setup(self, directory: Path, device: str) -> None:
-        self._deaths = directory / DEATHS
+        self._directory = directory
 
     def predict(self, inputs):
         x = inputs["x"]
         if (x < 0).any():
-            time.sleep(0.3)  # its own computing, in which others come that share its fate
-            with self._deaths.open("a") as file:
+            with (self._directory / DEATHS).open("a") as file:
                 file.write(f"{os.getpid()}\n")
+            if (self._directory / GATE).exists():
+                (self._directory / GATE).read_text()
             os._exit(13)
         return {"y": 2 * x}
