@@ -8,19 +8,21 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from functools import partial
 
+import ray
 from ray.serve.handle import DeploymentHandle
 
 from deployments.cluster import RayCluster
 from deployments.control import HandleControl
 from deployments.grpc import GrpcMethods
 from deployments.logs import use_request_log, use_serve_log
-from deployments.metrics import RayMetrics, scrape_cluster
+from deployments.metrics import RayMetrics
 from deployments.starting import go_first
 from serve_app.config.gateway import ExpressConfig, GatewayArgs
 from serve_app.data_plane.inline import InlineReleases
 from serve_app.data_plane.plane import DataPlane, Options
 from serve_app.dataflow.block_server import BlockServer
 from serve_app.observability.request_log import RequestLog
+from serve_app.observability.scrape import bracketed, scrape_nodes
 from serve_app.transport.admin import Admin
 from serve_app.transport.admin_token import AdminToken
 from serve_app.transport.asgi import GatewayAsgi
@@ -53,7 +55,7 @@ class Gateway(GrpcMethods):
         options = Options(inline, args.explain, control)
         self._plane = DataPlane(self._cluster, args.limits, RequestLog(metrics), options=options)
         admin = Admin(control, AdminToken.of(args, os.environ), args.admin)
-        self._pages, self._handler = Pages(self._plane, scrape_cluster, admin).app, InferHandler(self._plane)
+        self._pages, self._handler = Pages(self._plane, _scrape_cluster, admin).app, InferHandler(self._plane)
         self._grpc = GrpcHandler(self._plane, admin)
         self._health = HealthHandler(self._plane.directory, self._cluster.stopping)
         self._door = self._express(args.express) if args.express else None
@@ -98,9 +100,20 @@ class Gateway(GrpcMethods):
 
     def _express(self, config: ExpressConfig) -> ExpressDoor:
         app = GatewayRsgi(self._handler, self._pages, self._plane.limits)
-        return ExpressDoor(config, app, self._plane.directory.is_ready)
+        return ExpressDoor(config, app, self._plane.directory.is_settled)
 
     async def _close_in_time(self, door: ExpressDoor) -> None:
         """Behind HAProxy Serve uses up all of a stopping replica's time before it calls `__del__`."""
         await self._cluster.stopping.wait()
         await door.close()
+
+
+async def _scrape_cluster() -> bytes:
+    """The serving metrics of every node that is alive, in Prometheus' text format."""
+    return await scrape_nodes(
+        [
+            f"http://{bracketed(node['NodeManagerAddress'])}:{node['MetricsExportPort']}/metrics"
+            for node in ray.nodes()
+            if node["Alive"]
+        ]
+    )

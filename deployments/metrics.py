@@ -6,12 +6,10 @@ import threading
 import time
 from collections.abc import Mapping
 
-import ray
 from ray.util import metrics as ray_metrics
 
 from serve_app.observability.aggregate import Aggregates, Sample
 from serve_app.observability.metrics import METRICS, Kind, Metric
-from serve_app.observability.scrape import bracketed, scrape_nodes
 
 EXPORT_S = 1.0
 
@@ -60,14 +58,3 @@ def _series_of(metric: Metric) -> Mapping[str, ray_metrics.Counter | ray_metrics
     return {
         metric.name + part: ray_metrics.Gauge(metric.name + part, metric.help, labels) for part, labels in parts.items()
     }
-
-
-async def scrape_cluster() -> bytes:
-    """The serving metrics of every node that is alive, in Prometheus' text format."""
-    return await scrape_nodes(
-        [
-            f"http://{bracketed(node['NodeManagerAddress'])}:{node['MetricsExportPort']}/metrics"
-            for node in ray.nodes()
-            if node["Alive"]
-        ]
-    )

@@ -34,6 +34,7 @@ class Connections:
         self._cluster, self._changed, self._look = cluster, changed, look
         self.routes: dict[str, Route] = {}
         self._statuses: Mapping[str, ReleaseStatus] = {}
+        self._looked_for: set[str] = set()
         self._connecting: dict[str, asyncio.Task[None]] = {}
         self._renewing: dict[str, asyncio.Task[None]] = {}
         self._faults: dict[str, str] = {}
@@ -50,7 +51,8 @@ class Connections:
         """
         async with asyncio.timeout(STATUS_TIMEOUT_S):
             self._statuses = await self._cluster.statuses()
-        ready = {name for name in wanted() if self.status(name).state is ReleaseState.READY}
+        looked_for = wanted()
+        ready = {name for name in looked_for if self.status(name).state is ReleaseState.READY}
         if gone := set(self.routes) - ready:
             for name in gone:
                 self._leave(name)
@@ -60,7 +62,12 @@ class Connections:
         await self._connect_all((ready - set(self.routes)) | moved)
         for name, route in self.routes.items():
             route.coalescer.slots = max(1, self.status(name).replicas)
+        self._looked_for = looked_for
         self._changed()
+
+    def is_settled(self, releases: set[str]) -> bool:
+        """Whether the cluster was asked for releases, and those that it has ready are connected or cannot be."""
+        return releases <= self._looked_for and all(task.done() for task in self._connecting.values())
 
     def lost(self, release: str) -> None:
         """A replica of the release died: if it was the only one, leave the route until another one describes itself."""

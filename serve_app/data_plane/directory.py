@@ -94,9 +94,7 @@ class Directory:
         Raises:
             TimeoutError: The cluster did not answer.
         """
-        await self._connections.refresh(
-            lambda: {release_name(model, version) for model in self.models for version in self._versions(model)}
-        )
+        await self._connections.refresh(self._releases)
 
     async def close(self) -> None:
         """Stop connecting to releases."""
@@ -180,6 +178,10 @@ class Directory:
         """Whether every model of the table can be answered."""
         return self.table is not None and set(self._splits) == set(self.in_effect)
 
+    def is_settled(self) -> bool:
+        """Whether all that the cluster has ready for the table can be answered, whatever is not there yet."""
+        return self.table is not None and self._connections.is_settled(self._releases())
+
     def route(self, model: str, version: str) -> Route | None:
         """The route to a version tag, if it is ready."""
         return self._connections.routes.get(release_name(model, version))
@@ -192,6 +194,9 @@ class Directory:
         self.table, self.fingerprints, self.live = table, fingerprints, live
         self._update_splits()
         self._wake.set()
+
+    def _releases(self) -> set[str]:
+        return {release_name(model, version) for model in self.models for version in self._versions(model)}
 
     def _traffic(self, model: str) -> InEffect:
         traffic = self.in_effect.get(model)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from serve_app.config.graph import GraphConfig, RemoteNode
-from serve_app.config.manifest import Format
+from serve_app.config.manifest import TORCH_FORMATS, Format
 from serve_app.config.release import BatchingConfig, ReleaseArgs, RuntimeConfig
 from serve_app.config.useless_settings import useless_settings
 from serve_app.dataflow.checked_runtime import CheckedRuntime
@@ -47,10 +47,11 @@ def graph_parts(
     remotes = {node.name: RemoteModel(node, args.release) for node in graph.remotes}
     models = {**elsewhere, **{node.name: _remote(node, remotes[node.name], args.release) for node in graph.remotes}}
     local = list[_LocalNode]()
-    for _, node in graph.models:
-        if node.name not in elsewhere:
-            local.append(_local(node_args(args, node), open_version(node.source), cpus, clock))
-            models[node.name] = replace(local[-1].model, version=node.source)
+    opened = [(node, open_version(node.source)) for _, node in graph.models if node.name not in elsewhere]
+    # PyTorch last: skops looks through all that the process has imported, and with it that takes a second longer.
+    for node, version in sorted(opened, key=lambda one: one[1].manifest.format in TORCH_FORMATS):
+        local.append(_local(node_args(args, node), version, cpus, clock))
+        models[node.name] = replace(local[-1].model, version=node.source)
     plan = unless_faulty(plan_graph(graph, models), args.release)
     for python in graph.pythons:
         if python.name not in elsewhere:

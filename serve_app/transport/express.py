@@ -23,7 +23,7 @@ class Patience:
     """How long each step may take, in seconds.
 
     Attributes:
-        ready_s: Until the door opens although not everything can be answered yet.
+        ready_s: Until the door opens although not all that the cluster has ready can be answered yet.
         announce_s: For clients with open connections to be told, with their next answer, to open another one elsewhere.
         settle_s: From there on new clients are ignored; for those half-way in to be accepted.
         finish_s: For the answers to what was accepted.
@@ -41,7 +41,7 @@ class ExpressDoor:
     Args:
         config: Where it is and which certificate it shows.
         app: Answers the requests.
-        is_ready: Whether all of them can be answered.
+        is_ready: Whether all that others of its kind answer can be answered.
         patience: Bounds in time.
 
     Raises:

@@ -96,6 +96,17 @@ async def test_without_any_ready_version_the_reasons_are_told():
         subject.resolve("arithmetic", "", 0.5)
 
 
+async def test_it_is_settled_once_it_has_what_there_is_though_not_all_is_there():
+    subject = Directory(Changing("v1"))
+    await subject.refresh()
+    assert not subject.is_settled()
+    subject.set_table(table(arithmetic={"traffic": {"v1": 90, "v2": 10}}, other={"traffic": {"v1": 100}}))
+    assert not subject.is_settled()
+    await subject.refresh()
+    assert subject.is_settled()
+    assert not subject.is_ready()
+
+
 async def test_old_stays_until_new_is_ready():
     cluster = Changing("v1")
     subject = await directory(cluster)
