@@ -19,7 +19,7 @@ from load_tests.releases.spoiled import Behaviour
 from load_tests.releases.truth import rows
 
 SLOWER, WRONG = 10.0, 0.05
-ROUNDS, PHASE_S = 6, 15.0
+ROUNDS, PHASE_S = 20, 8.0  # many short ones in turn: what else the machine does changes within minutes
 MOST_RISE = 0.10
 EXACT_RATE_PER_S = 8.0
 VERSION = "shadow"
@@ -45,8 +45,9 @@ def shadow(folder: Path) -> list[Claim]:
 def _phases(running: Running, off: ReleaseFile, on: ReleaseFile) -> tuple[Load, list[Outcomes], list[Outcomes]]:
     spans: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
     with under_load(running.sending(DIGITS)) as load:
-        for _ in range(ROUNDS):
-            for is_on, file in ((False, off), (True, on)):
+        for number in range(ROUNDS):
+            turns = ((False, off), (True, on))
+            for is_on, file in turns if number % 2 == 0 else reversed(turns):
                 ended_s = running.apply(file).ended_s
                 load.wait(scene.SETTLED_S + PHASE_S)
                 spans[is_on].append((ended_s + scene.SETTLED_S, ended_s + scene.SETTLED_S + PHASE_S))

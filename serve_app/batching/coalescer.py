@@ -20,7 +20,7 @@ from serve_app.batching.expiry import Expiry
 from serve_app.batching.fairness import crowding_out, in_turns
 from serve_app.batching.job import Shapes, join, shapes_of
 from serve_app.batching.latency import LatencyModel
-from serve_app.errors import DeadlineExceeded, DeadlineUnreachable, Overloaded, ReplicaLost
+from serve_app.errors import DeadlineExceeded, DeadlineUnreachable, Overloaded, ReplicaLost, ServeAppError
 from serve_app.types import Block, BlockEntry, BlockReply, EntryResult, InferenceRequest, Tensors, nbytes_of
 
 Send = Callable[[tuple[Block, ...]], Awaitable[tuple[BlockReply, ...]]]
@@ -161,6 +161,28 @@ class Coalescer:
         finally:
             self._leave_queue(waiting)
             self._expiry.discard(waiting, waiting.tick)
+
+    async def submit_all(self, requests: Iterable[InferenceRequest], timeout_s: float) -> list[Coalesced | Exception]:
+        """Answer validated requests of one caller, in as few calls as they fit in.
+
+        Returns:
+            For each what `submit` would give or raise.
+        """
+        tried = [self._tried(request, timeout_s) for request in requests]
+        waiting = [one for one in tried if isinstance(one, _Waiting)]
+        try:
+            await asyncio.gather(*(one.answer for one in waiting), return_exceptions=True)
+        finally:
+            for one in waiting:
+                self._leave_queue(one)
+                self._expiry.discard(one, one.tick)
+        return [_given(one.answer) if isinstance(one, _Waiting) else one for one in tried]
+
+    def _tried(self, request: InferenceRequest, timeout_s: float) -> _Waiting | Exception:
+        try:
+            return self._enqueue(request, timeout_s)
+        except ServeAppError as error:
+            return error
 
     def forecast_s(self, rows: int, priority: int) -> float:
         """Seconds until an answer to `rows` that arrive now, usually; 0 where a slot is free."""
@@ -352,6 +374,13 @@ class Coalescer:
 
 def _urgency(waiting: _Waiting) -> tuple[int, float]:
     return waiting.priority, waiting.deadline
+
+
+def _given(answer: asyncio.Future[Coalesced]) -> Coalesced | Exception:
+    try:
+        return answer.result()
+    except Exception as error:  # whatever its call ended with
+        return error
 
 
 def _fail(members: Iterable[_Waiting], error: Exception) -> None:

@@ -2,6 +2,9 @@
 
 A copy is made once the client has its answer, waits behind every client's request, and is given up rather than kept
 waiting. It is no request of a client's: it is in no log and no metric of requests.
+
+The copies of half a second leave in one call, which costs the gateway and the shadow's replica more than all its rows.
+Whatever is done for each of them has a turn of the event loop of its own, so that clients go on in between.
 """
 
 from __future__ import annotations
@@ -9,11 +12,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from serve_app.batching.coalescer import Coalesced
 from serve_app.data_plane.answering import wanted
 from serve_app.data_plane.arms import Arms
 from serve_app.data_plane.comparing import Comparison, compare, nbytes_to_compare
@@ -23,25 +28,18 @@ from serve_app.data_plane.validation import validate
 from serve_app.errors import DeadlineExceeded, DeadlineUnreachable, Overloaded
 from serve_app.release.counts import ArmCounts
 from serve_app.release.messages import Shadow
-from serve_app.types import MAX_PRIORITY, Array, InferenceRequest, InferenceResponse, Tensors, nbytes_of
+from serve_app.types import MAX_PRIORITY, Array, InferenceRequest, InferenceResponse, Tensors, nbytes_of, release_name
 
 logger = logging.getLogger("serve_app.shadow")
 
-MOST_COPIES, MOST_ROWS, MOST_BYTES = 32, 1024, 64 * 2**20  # of one shadow, waiting or in flight
+COLLECT_S = 0.5  # that a copy may wait for others to leave with
+FULL_COPIES = 32  # leave at once
+MOST_COPIES, MOST_ROWS, MOST_BYTES = 2 * FULL_COPIES, 1024, 64 * 2**20  # of one shadow, waiting or in flight
 TIMEOUT_S = 10.0  # until the answer to a copy is of no more use
 QUEUE_SHARE = 0.5  # of its release's queue that a copy may find full; beyond, clients need the rest
 IN_LOOP_BYTES = 2**20  # compared in the event loop; more is in a thread
 TENANT = "(shadow)"
 _TOO_SLOW = (Overloaded, DeadlineUnreachable, DeadlineExceeded)
-
-
-@dataclass(slots=True)
-class _Load:
-    """What one shadow has in flight."""
-
-    copies: int = 0
-    rows: int = 0
-    nbytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +56,46 @@ class _Copy:
     arm: ArmCounts
     rows: int
     nbytes: int
+
+
+@dataclass(slots=True)
+class _Load:
+    """What one shadow has waiting and in flight."""
+
+    waiting: list[_Copy] = field(default_factory=list)
+    is_full: asyncio.Event = field(default_factory=asyncio.Event)
+    copies: int = 0
+    rows: int = 0
+    nbytes: int = 0
+
+    def has_room(self, rows: int, nbytes: int) -> bool:
+        """Whether one more copy may wait."""
+        return self.copies < MOST_COPIES and self.rows + rows <= MOST_ROWS and self.nbytes + nbytes <= MOST_BYTES
+
+    def add(self, copy: _Copy) -> None:
+        """Have a copy wait."""
+        self.waiting.append(copy)
+        self._count(copy, 1)
+        if len(self.waiting) >= FULL_COPIES:
+            self.is_full.set()
+
+    async def collected(self) -> list[_Copy]:
+        """All that wait once there are enough, or after a while; they are in flight until they are told ended."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(COLLECT_S):
+                await self.is_full.wait()
+        self.is_full.clear()
+        copies, self.waiting = self.waiting, []
+        return copies
+
+    def end(self, copy: _Copy) -> None:
+        """A copy is not in flight any more."""
+        self._count(copy, -1)
+
+    def _count(self, copy: _Copy, sign: int) -> None:
+        self.copies += sign
+        self.rows += sign * copy.rows
+        self.nbytes += sign * copy.nbytes
 
 
 class Shadows:
@@ -101,7 +139,8 @@ class Shadows:
         if arm is None:
             return
         rows, nbytes = request.rows, nbytes_of(request.inputs) + nbytes_of(response.outputs)
-        if route is None or not self._has_room(route, rows, nbytes):
+        load = self._loads.get(release := release_name(request.model_name, shadow.to)) or _Load()
+        if route is None or not load.has_room(rows, nbytes) or not _is_free(route, load.rows + rows):
             arm.dropped += 1
             return
         answer = (
@@ -118,42 +157,46 @@ class Shadows:
             priority=MAX_PRIORITY,
             tenant=TENANT,
         )
-        copy = _Copy(again, _kept(answer), shadow, arm, rows, nbytes)
-        task = asyncio.get_running_loop().create_task(self._ask(route, copy), context=self._context)
-        self._tasks.add(task)
-        self._take(route.info.release, copy, 1)
-        task.add_done_callback(lambda done: self._ended(done, route.info.release, copy))
+        load.add(_Copy(again, _kept(answer), shadow, arm, rows, nbytes))
+        if release not in self._loads:
+            self._loads[release] = load
+            task = asyncio.get_running_loop().create_task(self._send(release), context=self._context)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    def _has_room(self, route: Route, rows: int, nbytes: int) -> bool:
-        load, coalescer = self._loads.get(route.info.release, _Load()), route.coalescer
-        return (
-            load.copies < MOST_COPIES
-            and load.rows + rows <= MOST_ROWS
-            and load.nbytes + nbytes <= MOST_BYTES
-            and coalescer.queued_rows + rows <= QUEUE_SHARE * coalescer.bounds.queue_rows
-        )
-
-    def _take(self, release: str, copy: _Copy, sign: int) -> None:
-        load = self._loads.setdefault(release, _Load())
-        load.copies += sign
-        load.rows += sign * copy.rows
-        load.nbytes += sign * copy.nbytes
-        if load.copies == 0:
+    async def _send(self, release: str) -> None:
+        """Ask a shadow, call by call, as long as copies come for it."""
+        load = self._loads[release]
+        try:
+            while load.waiting:
+                copies = await load.collected()
+                await self._ask(copies)
+                for copy in copies:
+                    load.end(copy)
+        finally:
             del self._loads[release]
 
-    def _ended(self, task: asyncio.Task[None], release: str, copy: _Copy) -> None:
-        self._tasks.discard(task)
-        self._take(release, copy, -1)
+    async def _ask(self, copies: Sequence[_Copy]) -> None:
+        route = self._directory.route(copies[0].request.model_name, copies[0].shadow.to)
+        if route is None:  # it has gone meanwhile
+            for copy in copies:
+                copy.arm.dropped += 1
+            return
+        asked = [copy for copy in copies if await _fits(copy, route)]
+        answers = await route.coalescer.submit_all([copy.request for copy in asked], TIMEOUT_S)
+        for copy, answer in zip(asked, answers, strict=True):
+            await self._take(copy, answer, route)
 
-    async def _ask(self, route: Route, copy: _Copy) -> None:
+    async def _take(self, copy: _Copy, answer: Coalesced | Exception, route: Route) -> None:
+        await asyncio.sleep(0)
         try:
-            other = await _answer_of(route, copy.request)
-            compared = None if other is None else await _compare(copy, other)
+            if isinstance(answer, Exception):
+                raise answer
+            compared = await _compare(copy, wanted(answer.outputs, copy.request, route.info))
         except _TOO_SLOW:
             copy.arm.dropped += 1
         except Exception as error:  # whatever it is, it is the shadow's, and no client's
-            copy.arm.shadow_errors += 1
-            logger.info("%s did not answer the copy %s: %r", route.info.release, copy.request.request_id, error)
+            _failed(copy, error)
         else:
             self._count(copy.arm, compared)
 
@@ -172,18 +215,28 @@ class Shadows:
             arm.distance_max = max(arm.distance_max, compared.distance)
 
 
-async def _answer_of(route: Route, request: InferenceRequest) -> Tensors | None:
-    """What the shadow answers; None if it has many responses, which are not compared.
+def _is_free(route: Route, rows: int) -> bool:
+    """Whether the release's queue has room for copies of so many rows beside what clients may need."""
+    return route.coalescer.queued_rows + rows <= QUEUE_SHARE * route.coalescer.bounds.queue_rows
 
-    Raises:
-        RequestError: The request does not fit its signature.
-        ServeAppError: What the release says about the request, or the way there.
-    """
+
+async def _fits(copy: _Copy, route: Route) -> bool:
+    """Whether the shadow can be asked; one of many responses cannot be compared."""
+    await asyncio.sleep(0)
+    try:
+        validate(copy.request, route.info, MOST_ROWS)
+    except Exception as error:  # also one of its own: the other copies are asked all the same
+        _failed(copy, error)
+        return False
     if route.info.decoupled:
-        return None
-    validate(request, route.info, MOST_ROWS)
-    coalesced = await route.coalescer.submit(request, TIMEOUT_S)
-    return wanted(coalesced.outputs, request, route.info)
+        copy.arm.shadow_errors += 1
+    return not route.info.decoupled
+
+
+def _failed(copy: _Copy, error: Exception) -> None:
+    copy.arm.shadow_errors += 1
+    release = release_name(copy.request.model_name, copy.shadow.to)
+    logger.info("%s did not answer the copy %s: %r", release, copy.request.request_id, error)
 
 
 async def _compare(copy: _Copy, other: Tensors) -> Comparison | None:

@@ -67,6 +67,35 @@ async def test_requests_collect_while_the_slot_is_taken():
     assert link.blocks == [[1], [2, 2, 3, 3]]
 
 
+async def test_requests_of_one_caller_share_a_call_and_each_has_an_answer_or_an_error():
+    link = Link()
+    subject = Coalescer(link, bounds=Bounds(queue_rows=3))
+    answers = await subject.submit_all([request(1), request(2, 2, 2), request(3), request(-1)], 20)
+    assert link.blocks == [[1, 3, -1]]
+    assert [answer.outputs["total"].tolist() for answer in answers if not isinstance(answer, Exception)] == [
+        [3],
+        [9],
+        [-3],
+    ]
+    assert [type(answer) for answer in answers].index(Overloaded) == 1
+    assert await subject.submit_all([], 20) == []
+
+
+async def test_requests_of_one_caller_that_leaves_are_not_sent():
+    link = Link(held=True)
+    subject = Coalescer(link)
+    first = asyncio.create_task(ask(subject, 1))
+    await until(lambda: link.blocks == [[1]])
+    leaving = asyncio.create_task(subject.submit_all([request(2), request(3)], 20))
+    await until(lambda: subject.queued_rows == 2)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    assert subject.queued_rows == 0
+    link.gate.set()
+    assert await first == [3]
+    assert link.blocks == [[1]]
+
+
 async def test_two_slots_carry_two_calls():
     link = Link(held=True)
     subject = Coalescer(link, slots=2)

@@ -21,6 +21,11 @@ from serve_app.release.counts import ArmCounts
 from serve_app.types import MAX_PRIORITY, InferenceRequest, TensorSpec
 
 
+@pytest.fixture(autouse=True)
+def collect_s(monkeypatch):
+    monkeypatch.setattr(shadow, "COLLECT_S", 0.0)
+
+
 def request(*values: float, **more) -> InferenceRequest:
     return InferenceRequest("arithmetic", {"x": rows(*values)}, **more)
 
@@ -65,6 +70,36 @@ async def test_the_caller_has_its_answer_while_the_copy_is_still_held():
         assert arm().compared == 0
         model.release()
         assert (await settled(arm, 3)).compared == 3
+
+
+async def test_copies_leave_in_one_call_after_a_while_or_once_there_are_enough(monkeypatch):
+    model = Recording()
+    async with shadowed(model) as (plane, arm):
+        monkeypatch.setattr(shadow, "COLLECT_S", 3600.0)
+        monkeypatch.setattr(shadow, "FULL_COPIES", 3)
+        for value in (1, 2, 3, 4):
+            assert arm() in (None, ArmCounts())
+            await plane.infer(request(value))
+        assert (await settled(arm, 3)).compared == 3
+        assert model.batches == [[1, 2, 3]]
+        await plane.infer(request(5))
+        await plane.infer(request(6))
+        assert (await settled(arm, 6)).compared == 6
+        assert model.batches == [[1, 2, 3], [4, 5, 6]]
+
+
+async def test_one_copy_that_fails_leaves_the_others_of_its_call_alone(monkeypatch):
+    def unlucky(inputs):
+        if 13 in inputs["x"]:
+            raise ValueError("13 brings bad luck")
+        return predict(inputs)
+
+    async with shadowed(unlucky) as (plane, arm):
+        monkeypatch.setattr(shadow, "COLLECT_S", 3600.0)
+        monkeypatch.setattr(shadow, "FULL_COPIES", 3)
+        for value in (1, 13, 3):
+            await plane.infer(request(value))
+        assert await settled(arm, 3) == ArmCounts(compared=2, rows_compared=2, shadow_errors=1)
 
 
 async def test_disagreement_is_one_row_of_a_request_and_all_its_rows_apart():
@@ -204,13 +239,13 @@ async def test_copies_are_in_no_log_and_no_metric_and_go_last(caplog):
 
     async with shadowed(metrics=Metrics()) as (plane, arm):
         route = plane.directory.route("arithmetic", "v2")
-        entries, submit = [], route.coalescer.submit
+        entries, submit_all = [], route.coalescer.submit_all
 
-        async def spied(request, timeout_s):
-            entries.append((request.priority, request.tenant, request.request_id))
-            return await submit(request, timeout_s)
+        async def spied(requests, timeout_s):
+            entries.extend((request.priority, request.tenant, request.request_id) for request in requests)
+            return await submit_all(requests, timeout_s)
 
-        route.coalescer.submit = spied
+        route.coalescer.submit_all = spied
         await plane.infer(request(1, request_id="r1", priority=1, tenant="big"))
         await settled(arm)
     assert entries == [(MAX_PRIORITY, "(shadow)", "r1-shadow")]
