@@ -17,6 +17,13 @@ def test_the_rise_is_that_of_the_medians():
     assert not shadows._rise(quiet, [phase(23.0), phase(1.0), phase(90.0)], 2.0).is_true
 
 
+def test_what_was_copied_is_compared_with_what_was_sent():
+    counts = [{"compared": 1, "dropped": 0, "shadow_errors": 0}, {"compared": 0, "dropped": 1, "shadow_errors": 0}]
+    assert shadows._copied(counts, [phase(1.0), phase(1.0)]).is_true
+    missed = shadows._copied(counts[:1], [phase(1.0), phase(1.0)])
+    assert (missed.is_true, missed.figures) == (False, "compared 1, dropped 0, shadow_errors 0, of 2 sent")
+
+
 def test_counters_that_are_missing_are_0():
     assert shadows._grown({}, {"compared": 5}, "compared") == 5
     assert shadows._grown({"compared": 2}, {"compared": 5}, "dropped") == 0
