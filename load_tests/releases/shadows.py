@@ -5,9 +5,11 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from load_tests.accounting import Account
 from load_tests.releases import files, scene
 from load_tests.releases.canaries import quiet_latency_ms
 from load_tests.releases.candidates import golden_rows, spoil, write_candidate
@@ -27,6 +29,26 @@ EXACT_RATE_PER_S = 8.0
 VERSION = "shadow"
 
 
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A part of the load.
+
+    Attributes:
+        begin_s: When it began, as `time.perf_counter` has it; `end_s` likewise.
+        cpu_s: CPU seconds of the gateway and of the shadow's replica.
+        counted: By how much the shadow's counters grew.
+    """
+
+    begin_s: float
+    end_s: float
+    cpu_s: float
+    counted: Mapping[str, float]
+
+    def of(self, load: Load) -> Outcomes:
+        """The outcomes of its requests."""
+        return between(load.outcomes, self.begin_s, self.end_s)
+
+
 def shadow(folder: Path) -> list[Claim]:
     """Phases without and with the shadow in turn, then one pass over all rows that nothing is dropped of."""
     first = scene.with_digits(folder)
@@ -39,32 +61,28 @@ def shadow(folder: Path) -> list[Claim]:
         on = off.routed(DIGITS, {"v1": 100, VERSION: 0}, shadow=[{"to": VERSION, "percent": 100}])
         running.apply(off)
         scene.answers_with(running, DIGITS, VERSION)
-        load, without, within, counts = _phases(running, off, on)
-        claims = [nothing_lost(load), _rise(without, within, quiet_ms), _copied(counts, within)]
+        load, without, within = _phases(running, off, on)
+        quiet, shadowed = ([one.of(load) for one in phases] for phases in (without, within))
+        claims = [nothing_lost(load), _rise(quiet, shadowed, quiet_ms), _copied(without, within, shadowed)]
         return [*claims, _disagreement(running, off, on, len(behaviour.wrong_rows))]
 
 
-def _phases(
-    running: Running, off: ReleaseFile, on: ReleaseFile
-) -> tuple[Load, list[Outcomes], list[Outcomes], list[Mapping[str, float]]]:
-    """The load, its outcomes in the phases without and with the shadow, and what was counted in the latter."""
-    spans: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
-    counts = list[Mapping[str, float]]()
+def _phases(running: Running, off: ReleaseFile, on: ReleaseFile) -> tuple[Load, list[Phase], list[Phase]]:
+    """The load, and its phases without and with the shadow."""
+    phases: dict[bool, list[Phase]] = {False: [], True: []}
+    pids = [*running.pids("gateway", "Gateway"), *running.pids(f"{DIGITS}-{VERSION}", DIGITS)]
     with under_load(running.sending(DIGITS)) as load:
         for number in range(ROUNDS):
             turns = ((False, off), (True, on))
             for is_on, file in turns if number % 2 == 0 else reversed(turns):
                 running.apply(file)
                 load.wait(scene.SETTLED_S)
-                before, begin = _counts(running), time.perf_counter()
+                before, account, begin_s = _counts(running), Account(pids), time.perf_counter()
                 load.wait(PHASE_S)
-                spans[is_on].append((begin, time.perf_counter()))
-                if is_on:
-                    counts.append({name: _grown(before, _counts(running), name) for name in COUNTED})
-    cut: dict[bool, list[Outcomes]] = {
-        is_on: [between(load.outcomes, *span) for span in found] for is_on, found in spans.items()
-    }
-    return load, cut[False], cut[True], counts
+                end_s, cost, after = time.perf_counter(), account.close(), _counts(running)
+                counted = {name: _grown(before, after, name) for name in COUNTED}
+                phases[is_on].append(Phase(begin_s, end_s, cost.cpu_s, counted))
+    return load, phases[False], phases[True]
 
 
 def _rise(without: list[Outcomes], within: list[Outcomes], quiet_ms: float) -> Claim:
@@ -77,12 +95,20 @@ def _rise(without: list[Outcomes], within: list[Outcomes], quiet_ms: float) -> C
     return Claim(f"the caller's p99 rises by at most {MOST_RISE:.0%}", figures, rise <= MOST_RISE)
 
 
-def _copied(counts: list[Mapping[str, float]], within: list[Outcomes]) -> Claim:
-    sums = {name: sum(one[name] for one in counts) for name in COUNTED}
-    figures = ", ".join(f"{name} {count:,.0f}" for name, count in sums.items())
-    sent = sum(map(len, within))
-    claim = f"at least {LEAST_COPIED:.0%} of the requests were copied: counted a second before or after they were sent"
-    return Claim(claim, f"{figures}, of {sent:,} sent", sum(sums.values()) >= LEAST_COPIED * sent)
+def _copied(without: list[Phase], within: list[Phase], shadowed: list[Outcomes]) -> Claim:
+    sums = {name: sum(one.counted[name] for one in within) for name in COUNTED}
+    counts = ", ".join(f"{name} {count:,.0f}" for name, count in sums.items())
+    sent = sum(map(len, shadowed))
+    costs = " and ".join(f"{_cpu_ms_per_s(phases):.0f}" for phases in (without, within))
+    return Claim(
+        f"at least {LEAST_COPIED:.0%} of the requests were copied: counted a second before or after they were sent",
+        f"{counts}, of {sent:,} sent; the gateway and the shadow took {costs} ms of CPU a second without and with them",
+        sum(sums.values()) >= LEAST_COPIED * sent,
+    )
+
+
+def _cpu_ms_per_s(phases: list[Phase]) -> float:
+    return 1000 * sum(one.cpu_s for one in phases) / sum(one.end_s - one.begin_s for one in phases)
 
 
 def _disagreement(running: Running, off: ReleaseFile, on: ReleaseFile, wrong_rows: int) -> Claim:
