@@ -100,7 +100,7 @@ class Gateway(GrpcMethods):
 
     def _express(self, config: ExpressConfig) -> ExpressDoor:
         app = GatewayRsgi(self._handler, self._pages, self._plane.limits)
-        return ExpressDoor(config, app, self._plane.directory.is_settled)
+        return ExpressDoor(config, app, self._plane.is_settled)
 
     async def _close_in_time(self, door: ExpressDoor) -> None:
         """Behind HAProxy Serve uses up all of a stopping replica's time before it calls `__del__`."""

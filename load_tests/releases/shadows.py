@@ -23,7 +23,7 @@ from load_tests.releases.truth import rows
 
 SLOWER, WRONG = 10.0, 0.05
 ROUNDS, PHASE_S = 20, 8.0  # many short ones in turn: what else the machine does changes within minutes
-MOST_RISE, LEAST_COPIED = 0.10, 0.9
+MOST_RISE, LEAST_COMPARED = 0.10, 0.9
 COUNTED = ("compared", "dropped", "shadow_errors")
 EXACT_RATE_PER_S = 8.0
 VERSION = "shadow"
@@ -101,9 +101,9 @@ def _copied(without: list[Phase], within: list[Phase], shadowed: list[Outcomes])
     sent = sum(map(len, shadowed))
     costs = " and ".join(f"{_cpu_ms_per_s(phases):.0f}" for phases in (without, within))
     return Claim(
-        f"at least {LEAST_COPIED:.0%} of the requests were copied: counted a second before or after they were sent",
+        f"at least {LEAST_COMPARED:.0%} of the requests were compared: counted a second before or after they were sent",
         f"{counts}, of {sent:,} sent; the gateway and the shadow took {costs} ms of CPU a second without and with them",
-        sum(sums.values()) >= LEAST_COPIED * sent,
+        sums["compared"] >= LEAST_COMPARED * sent,
     )
 
 

@@ -20,7 +20,7 @@ from serve_app.batching.expiry import Expiry
 from serve_app.batching.fairness import crowding_out, in_turns
 from serve_app.batching.job import Shapes, join, shapes_of
 from serve_app.batching.latency import LatencyModel
-from serve_app.errors import DeadlineExceeded, DeadlineUnreachable, Overloaded, ReplicaLost, ServeAppError
+from serve_app.errors import DeadlineExceeded, DeadlineUnreachable, Overloaded, ReplicaLost
 from serve_app.types import Block, BlockEntry, BlockReply, EntryResult, InferenceRequest, Tensors, nbytes_of
 
 Send = Callable[[tuple[Block, ...]], Awaitable[tuple[BlockReply, ...]]]
@@ -181,7 +181,7 @@ class Coalescer:
     def _tried(self, request: InferenceRequest, timeout_s: float) -> _Waiting | Exception:
         try:
             return self._enqueue(request, timeout_s)
-        except ServeAppError as error:
+        except Exception as error:  # the others of the caller are queued, or will be
             return error
 
     def forecast_s(self, rows: int, priority: int) -> float:

@@ -66,8 +66,14 @@ class Connections:
         self._changed()
 
     def is_settled(self, releases: set[str]) -> bool:
-        """Whether the cluster was asked for releases, and those that it has ready are connected or cannot be."""
-        return releases <= self._looked_for and all(task.done() for task in self._connecting.values())
+        """Whether the cluster was asked for releases, and each that it has, or that loads in here, can be called."""
+        return releases <= self._looked_for and not any(
+            release not in self.routes and self._is_coming(release) for release in releases
+        )
+
+    def _is_coming(self, release: str) -> bool:
+        status = self.status(release)
+        return status.state is ReleaseState.READY or (status.is_inline and status.state is ReleaseState.LOADING)
 
     def lost(self, release: str) -> None:
         """A replica of the release died: if it was the only one, leave the route until another one describes itself."""

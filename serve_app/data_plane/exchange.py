@@ -55,6 +55,11 @@ class Exchange:
         """Return once the controller was asked for the first time, whether it has answered or not."""
         await self._was_asked.wait()
 
+    @property
+    def was_asked(self) -> bool:
+        """Whether `asked` would return at once."""
+        return self._was_asked.is_set()
+
     async def close(self) -> None:
         """Stop."""
         if self._task is not None:

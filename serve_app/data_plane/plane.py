@@ -158,6 +158,10 @@ class DataPlane:
         if self._exchange is not None:
             await self._exchange.asked()
 
+    def is_settled(self) -> bool:
+        """Whether it answers all that a gateway which started long ago would: what should hold, and the ways there."""
+        return (self._exchange is None or self._exchange.was_asked) and self.directory.is_settled()
+
     def feedback(self, items: Sequence[Feedback]) -> None:
         """Count what became known about answers, here or at the gateway replica that gave them.
 

@@ -3,8 +3,9 @@
 A copy is made once the client has its answer, waits behind every client's request, and is given up rather than kept
 waiting. It is no request of a client's: it is in no log and no metric of requests.
 
-The copies of half a second leave in one call, which costs the gateway and the shadow's replica more than all its rows.
-Whatever is done for each of them has a turn of the event loop of its own, so that clients go on in between.
+The copies of half a second leave together, in calls of as many rows as the release executes at a time, because a call
+costs the gateway and the shadow's replica more than its rows. Each copy is validated and compared in a turn of the
+event loop of its own, so that clients go on in between.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -33,10 +34,9 @@ from serve_app.types import MAX_PRIORITY, Array, InferenceRequest, InferenceResp
 logger = logging.getLogger("serve_app.shadow")
 
 COLLECT_S = 0.5  # that a copy may wait for others to leave with
-FULL_COPIES = 32  # leave at once
-MOST_COPIES, MOST_ROWS, MOST_BYTES = 2 * FULL_COPIES, 1024, 64 * 2**20  # of one shadow, waiting or in flight
+MOST_COPIES, MOST_ROWS, MOST_BYTES = 64, 1024, 64 * 2**20  # of one shadow, waiting or in flight; half leave at once
 TIMEOUT_S = 10.0  # until the answer to a copy is of no more use
-QUEUE_SHARE = 0.5  # of its release's queue that a copy may find full; beyond, clients need the rest
+QUEUE_SHARE = 0.5  # of its release's queue that copies may fill; clients need the rest
 IN_LOOP_BYTES = 2**20  # compared in the event loop; more is in a thread
 TENANT = "(shadow)"
 _TOO_SLOW = (Overloaded, DeadlineUnreachable, DeadlineExceeded)
@@ -63,7 +63,7 @@ class _Load:
     """What one shadow has waiting and in flight."""
 
     waiting: list[_Copy] = field(default_factory=list)
-    is_full: asyncio.Event = field(default_factory=asyncio.Event)
+    is_enough: asyncio.Event = field(default_factory=asyncio.Event)
     copies: int = 0
     rows: int = 0
     nbytes: int = 0
@@ -76,15 +76,16 @@ class _Load:
         """Have a copy wait."""
         self.waiting.append(copy)
         self._count(copy, 1)
-        if len(self.waiting) >= FULL_COPIES:
-            self.is_full.set()
+        rows, nbytes = sum(one.rows for one in self.waiting), sum(one.nbytes for one in self.waiting)
+        if 2 * len(self.waiting) >= MOST_COPIES or 2 * rows >= MOST_ROWS or 2 * nbytes >= MOST_BYTES:
+            self.is_enough.set()
 
     async def collected(self) -> list[_Copy]:
         """All that wait once there are enough, or after a while; they are in flight until they are told ended."""
         with suppress(TimeoutError):
             async with asyncio.timeout(COLLECT_S):
-                await self.is_full.wait()
-        self.is_full.clear()
+                await self.is_enough.wait()
+        self.is_enough.clear()
         copies, self.waiting = self.waiting, []
         return copies
 
@@ -139,8 +140,10 @@ class Shadows:
         if arm is None:
             return
         rows, nbytes = request.rows, nbytes_of(request.inputs) + nbytes_of(response.outputs)
-        load = self._loads.get(release := release_name(request.model_name, shadow.to)) or _Load()
-        if route is None or not load.has_room(rows, nbytes) or not _is_free(route, load.rows + rows):
+        load = self._loads.setdefault(release_name(request.model_name, shadow.to), _Load())
+        if route is None or not load.has_room(rows, nbytes):
+            if load.waiting:
+                load.is_enough.set()  # it goes now, and leaves room
             arm.dropped += 1
             return
         answer = (
@@ -158,47 +161,44 @@ class Shadows:
             tenant=TENANT,
         )
         load.add(_Copy(again, _kept(answer), shadow, arm, rows, nbytes))
-        if release not in self._loads:
-            self._loads[release] = load
-            task = asyncio.get_running_loop().create_task(self._send(release), context=self._context)
+        if len(load.waiting) == 1:
+            task = asyncio.get_running_loop().create_task(self._carry(load), context=self._context)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _send(self, release: str) -> None:
-        """Ask a shadow, call by call, as long as copies come for it."""
-        load = self._loads[release]
+    async def _carry(self, load: _Load) -> None:
+        """Ask a shadow what waits for it, once that is enough."""
+        copies = await load.collected()
         try:
-            while load.waiting:
-                copies = await load.collected()
-                await self._ask(copies)
-                for copy in copies:
-                    load.end(copy)
+            await self._ask(copies)
         finally:
-            del self._loads[release]
+            for copy in copies:
+                load.end(copy)
 
     async def _ask(self, copies: Sequence[_Copy]) -> None:
         route = self._directory.route(copies[0].request.model_name, copies[0].shadow.to)
         if route is None:  # it has gone meanwhile
-            for copy in copies:
-                copy.arm.dropped += 1
+            _drop(copies)
             return
-        asked = [copy for copy in copies if await _fits(copy, route)]
-        answers = await route.coalescer.submit_all([copy.request for copy in asked], TIMEOUT_S)
-        for copy, answer in zip(asked, answers, strict=True):
-            await self._take(copy, answer, route)
+        fitting = [copy for copy in copies if await _fits(copy, route)]
+        for call in _calls(fitting, route.info.max_rows):
+            if not _is_free(route, sum(copy.rows for copy in call)):
+                _drop(call)
+                continue
+            answers = await route.coalescer.submit_all([copy.request for copy in call], TIMEOUT_S)
+            for copy, answer in zip(call, answers, strict=True):
+                await self._take(copy, answer, route)
 
     async def _take(self, copy: _Copy, answer: Coalesced | Exception, route: Route) -> None:
         await asyncio.sleep(0)
         try:
             if isinstance(answer, Exception):
                 raise answer
-            compared = await _compare(copy, wanted(answer.outputs, copy.request, route.info))
+            self._count(copy.arm, await _compare(copy, wanted(answer.outputs, copy.request, route.info)))
         except _TOO_SLOW:
             copy.arm.dropped += 1
         except Exception as error:  # whatever it is, it is the shadow's, and no client's
             _failed(copy, error)
-        else:
-            self._count(copy.arm, compared)
 
     def _count(self, arm: ArmCounts, compared: Comparison | None) -> None:
         if compared is None:
@@ -213,6 +213,24 @@ class Shadows:
             arm.distance_sum += compared.distance
             arm.distance_squares += compared.distance**2
             arm.distance_max = max(arm.distance_max, compared.distance)
+
+
+def _calls(copies: Iterable[_Copy], max_rows: int) -> Iterator[list[_Copy]]:
+    """The copies in calls of so many rows, which is as long as clients of the release may have to wait behind one."""
+    call, rows = list[_Copy](), 0
+    for copy in copies:
+        if call and rows + copy.rows > max_rows:
+            yield call
+            call, rows = [], 0
+        call.append(copy)
+        rows += copy.rows
+    if call:
+        yield call
+
+
+def _drop(copies: Iterable[_Copy]) -> None:
+    for copy in copies:
+        copy.arm.dropped += 1
 
 
 def _is_free(route: Route, rows: int) -> bool:

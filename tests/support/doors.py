@@ -76,7 +76,7 @@ def opened_later(
 ) -> ExpressDoor:
     """A door that is not started; on a port that was free a moment ago if none is given."""
     settings = ExpressConfig(**{"port": free_port(), **config})
-    return ExpressDoor(settings, app or rsgi_of(plane), plane.directory.is_settled, patience)
+    return ExpressDoor(settings, app or rsgi_of(plane), plane.is_settled, patience)
 
 
 @asynccontextmanager

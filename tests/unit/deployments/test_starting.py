@@ -92,3 +92,9 @@ def test_all_threads_are_found_where_the_kernel_lists_no_children(
     monkeypatch.setattr(os, "setpriority", lambda which, thread, niceness: found.append(thread))
     assert starting.go_first()
     assert sorted(found) == [11, 12]
+
+
+def test_a_release_imports_nothing_that_only_gateways_need():
+    code = "import sys, deployments.model; print({'granian', 'httpx', 'sqlalchemy'} & {*sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout == "set()\n"

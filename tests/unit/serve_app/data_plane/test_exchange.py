@@ -63,6 +63,18 @@ async def test_a_report_says_who_reports_what_is_declared_and_what_is_ready():
     assert report.gateway != (await gateway()).exchange._gateway
 
 
+async def test_a_gateway_is_settled_once_the_controller_has_had_its_time(monkeypatch):
+    monkeypatch.setattr(exchange, "TIMEOUT_S", 0.2)
+    control = FakeControl()
+    control.hangs = True
+    async with plane_of(Changing("v1", "v2"), TRAFFIC, control=control) as plane:
+        assert plane.directory.is_settled()
+        assert not plane.is_settled()
+        await until(plane.is_settled)
+    async with plane_of(Changing("v1", "v2"), TRAFFIC) as plane:
+        assert plane.is_settled()
+
+
 async def test_the_answer_is_in_effect_at_once_and_its_revision_is_reported():
     subject = await gateway(MOVED)
     await subject.exchange.once()

@@ -180,10 +180,12 @@ async def test_the_split_goes_to_an_inline_version_once_it_is_ready_and_back():
         plane.configure(inline({"v2": 100}, v2=SOURCE))
         await plane.directory.refresh()
         assert (await plane.infer(ask())).model_version == "v1"  # old stays until new is ready
+        assert not plane.is_settled()
         with pytest.raises(ModelNotReady, match="it is being loaded in the gateway"):
             await plane.infer(ask(version="v2"))
         loader.go.set()
         await until(lambda: plane.directory.versions("arithmetic")[-1].state is ReleaseState.READY)
+        assert plane.is_settled()
         answer = await plane.infer(ask(2))
         assert (answer.model_version, answer.outputs["total"].tolist()) == ("v2", [6])
         plane.configure({"models": {"arithmetic": {"traffic": {"v1": 100}}}})

@@ -72,11 +72,11 @@ async def test_the_caller_has_its_answer_while_the_copy_is_still_held():
         assert (await settled(arm, 3)).compared == 3
 
 
-async def test_copies_leave_in_one_call_after_a_while_or_once_there_are_enough(monkeypatch):
+async def test_copies_leave_in_one_call_once_there_are_enough(monkeypatch):
     model = Recording()
     async with shadowed(model) as (plane, arm):
         monkeypatch.setattr(shadow, "COLLECT_S", 3600.0)
-        monkeypatch.setattr(shadow, "FULL_COPIES", 3)
+        monkeypatch.setattr(shadow, "MOST_COPIES", 6)
         for value in (1, 2, 3, 4):
             assert arm() in (None, ArmCounts())
             await plane.infer(request(value))
@@ -88,6 +88,55 @@ async def test_copies_leave_in_one_call_after_a_while_or_once_there_are_enough(m
         assert model.batches == [[1, 2, 3], [4, 5, 6]]
 
 
+@pytest.mark.parametrize(("bound", "value"), [("MOST_ROWS", 8), ("MOST_BYTES", 8 * 32)])
+async def test_few_big_copies_are_enough_to_leave(monkeypatch, bound, value):
+    async with shadowed() as (plane, arm):
+        monkeypatch.setattr(shadow, "COLLECT_S", 3600.0)
+        monkeypatch.setattr(shadow, bound, value)
+        await plane.infer(request(1, 2, 3, 4))
+        assert (await settled(arm)).compared == 1
+
+
+async def test_one_that_finds_no_room_has_those_leave_that_wait(monkeypatch):
+    async with shadowed() as (plane, arm):
+        monkeypatch.setattr(shadow, "COLLECT_S", 3600.0)
+        monkeypatch.setattr(shadow, "MOST_ROWS", 4)
+        await plane.infer(request(1))
+        await plane.infer(request(1, 2, 3, 4))
+        counted = await settled(arm, 2)
+    assert (counted.compared, counted.dropped) == (1, 1)
+
+
+async def test_a_call_has_as_many_rows_as_the_release_executes_at_a_time(monkeypatch):
+    model = Recording()
+    async with shadowed(model, max_rows=3) as (plane, arm):
+        monkeypatch.setattr(shadow, "COLLECT_S", 3600.0)
+        monkeypatch.setattr(shadow, "MOST_COPIES", 6)
+        calls, infer = [], plane.directory.route("arithmetic", "v2").coalescer.submit_all
+
+        async def spied(requests, timeout_s):
+            calls.append([request.rows for request in requests])
+            return await infer(requests, timeout_s)
+
+        plane.directory.route("arithmetic", "v2").coalescer.submit_all = spied
+        for values in ((1, 2), (3,), (4, 5)):
+            await plane.infer(request(*values))
+        assert (await settled(arm, 3)).compared == 3
+    assert calls == [[2, 1], [2]]
+
+
+async def test_a_shadow_that_goes_while_copies_wait_drops_them(monkeypatch):
+    async with shadowed() as (plane, arm):
+        monkeypatch.setattr(shadow, "COLLECT_S", 3600.0)
+        monkeypatch.setattr(shadow, "MOST_COPIES", 4)
+        await plane.infer(request(1))
+        find = plane.directory.route
+        ways = iter([find("arithmetic", "v2")])  # the second copy still finds it
+        plane.directory.route = lambda model, version: next(ways, None) if version == "v2" else find(model, version)
+        await plane.infer(request(2))
+        assert await settled(arm, 2) == ArmCounts(dropped=2)
+
+
 async def test_one_copy_that_fails_leaves_the_others_of_its_call_alone(monkeypatch):
     def unlucky(inputs):
         if 13 in inputs["x"]:
@@ -96,7 +145,7 @@ async def test_one_copy_that_fails_leaves_the_others_of_its_call_alone(monkeypat
 
     async with shadowed(unlucky) as (plane, arm):
         monkeypatch.setattr(shadow, "COLLECT_S", 3600.0)
-        monkeypatch.setattr(shadow, "FULL_COPIES", 3)
+        monkeypatch.setattr(shadow, "MOST_COPIES", 6)
         for value in (1, 13, 3):
             await plane.infer(request(value))
         assert await settled(arm, 3) == ArmCounts(compared=2, rows_compared=2, shadow_errors=1)
@@ -184,7 +233,7 @@ async def test_copies_that_are_too_big_or_would_fill_the_queue_are_dropped(monke
     monkeypatch.setattr(shadow, bound, value)
     async with shadowed() as (plane, arm):
         await plane.infer(request(1, 2))
-        assert arm() == ArmCounts(dropped=1)
+        assert await settled(arm) == ArmCounts(dropped=1)
 
 
 async def test_a_shadow_that_is_not_ready_or_too_slow_drops_its_copies(monkeypatch):
@@ -280,7 +329,7 @@ async def test_closing_gives_up_the_copies():
         copies: Shadows = plane._accounting._shadows
         await copies.close()
         assert copies._tasks == set()
-        assert copies._loads == {}
+        assert [load.copies for load in copies._loads.values()] == [0]
         assert arm() == ArmCounts()
         model.release()
 

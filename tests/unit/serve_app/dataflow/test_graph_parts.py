@@ -17,6 +17,7 @@ from support.waiting import graph_threads, until
 
 from serve_app.batching.executing import Executing, executing
 from serve_app.config.release import BatchingConfig, ReleaseArgs, RuntimeConfig
+from serve_app.dataflow import graph_parts
 from serve_app.dataflow.block_server import BlockServer
 from serve_app.dataflow.model import LoadedModel, load_model, release_args
 from serve_app.dataflow.own_nodes import node_args
@@ -133,6 +134,18 @@ def one_node(source, node=(), **graph) -> ReleaseArgs:
     nodes = [{"kind": "model", "name": "a", "source": str(source), **dict(node)}]
     whole = {"inputs": [X], "nodes": nodes, "outputs": {"y": "a.y"}, **graph}
     return ReleaseArgs.model_validate({"model": "m", "version": "v1", "accelerator": "cpu", "graph": whole})
+
+
+def test_nodes_of_pytorch_are_loaded_last(monkeypatch):
+    loaded, load = [], graph_parts.load_instances
+
+    def spied(args, version, *more):
+        loaded.append(version.manifest.format)
+        return load(args, version, *more)
+
+    monkeypatch.setattr(graph_parts, "load_instances", spied)
+    load_model(args("digits-ensemble-v1"))
+    assert loaded == ["onnx", "skops", "torch_export"]
 
 
 def test_a_graphs_own_golden_rows_are_checked(tmp_path):
