@@ -390,7 +390,7 @@ class Batcher:
         self._policy.observe(batch.executed_rows, took)
         try:
             self._observe(Execution(batch.rows, answer.compute_s, answer.batch_s))
-        except Exception:  # the observer's own fault: the rows are computed, and their clients get them
+        except Exception:  # a callback from outside may raise anything; the rows are computed, their clients get them
             logger.exception("%s: a batch was executed but not accounted for", self._traits.release)
 
 

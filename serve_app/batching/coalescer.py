@@ -159,14 +159,17 @@ class Coalescer:
         try:
             return await waiting.answer
         finally:
-            self._leave_queue(waiting)
-            self._expiry.discard(waiting, waiting.tick)
+            self._forget(waiting)
 
     async def submit_all(self, requests: Iterable[InferenceRequest], timeout_s: float) -> list[Coalesced | Exception]:
         """Answer validated requests of one caller, in as few calls as they fit in.
 
+        Args:
+            requests: Their tensors fit the release's signature.
+            timeout_s: Seconds from now, for each of them.
+
         Returns:
-            For each what `submit` would give or raise.
+            For each, in their order, what `submit` would give or raise.
         """
         tried = [self._tried(request, timeout_s) for request in requests]
         waiting = [one for one in tried if isinstance(one, _Waiting)]
@@ -174,8 +177,7 @@ class Coalescer:
             await asyncio.gather(*(one.answer for one in waiting), return_exceptions=True)
         finally:
             for one in waiting:
-                self._leave_queue(one)
-                self._expiry.discard(one, one.tick)
+                self._forget(one)
         return [_given(one.answer) if isinstance(one, _Waiting) else one for one in tried]
 
     def _tried(self, request: InferenceRequest, timeout_s: float) -> _Waiting | Exception:
@@ -260,6 +262,11 @@ class Coalescer:
         for member in waiting:
             self._leave_queue(member)
         _fail(waiting, error)
+
+    def _forget(self, waiting: _Waiting) -> None:
+        """Nobody waits for its answer any more."""
+        self._leave_queue(waiting)
+        self._expiry.discard(waiting, waiting.tick)
 
     def _leave_queue(self, waiting: _Waiting) -> None:
         if waiting in self._queue:

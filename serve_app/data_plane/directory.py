@@ -81,7 +81,7 @@ class Directory:
             self._wake.clear()
             try:
                 await self.refresh()
-            except Exception:  # the cluster may be away for a while; the last known routes stay in use
+            except Exception:  # Ray's errors share no base; the loop outlives them, with the last known routes
                 logger.exception("could not refresh the state of the releases")
             await asyncio.sleep(MIN_GAP_S)
             with contextlib.suppress(TimeoutError):

@@ -140,7 +140,8 @@ class Shadows:
         if arm is None:
             return
         rows, nbytes = request.rows, nbytes_of(request.inputs) + nbytes_of(response.outputs)
-        load = self._loads.setdefault(release_name(request.model_name, shadow.to), _Load())
+        release = release_name(request.model_name, shadow.to)
+        load = self._loads.get(release) or _Load()
         if route is None or not load.has_room(rows, nbytes):
             if load.waiting:
                 load.is_enough.set()  # it goes now, and leaves room
@@ -160,13 +161,14 @@ class Shadows:
             priority=MAX_PRIORITY,
             tenant=TENANT,
         )
+        self._loads[release] = load
         load.add(_Copy(again, _kept(answer), shadow, arm, rows, nbytes))
         if len(load.waiting) == 1:
-            task = asyncio.get_running_loop().create_task(self._carry(load), context=self._context)
+            task = asyncio.get_running_loop().create_task(self._carry(release, load), context=self._context)
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _carry(self, load: _Load) -> None:
+    async def _carry(self, release: str, load: _Load) -> None:
         """Ask a shadow what waits for it, once that is enough."""
         copies = await load.collected()
         try:
@@ -174,11 +176,17 @@ class Shadows:
         finally:
             for copy in copies:
                 load.end(copy)
+            if not load.copies:
+                self._loads.pop(release, None)
 
     async def _ask(self, copies: Sequence[_Copy]) -> None:
         route = self._directory.route(copies[0].request.model_name, copies[0].shadow.to)
         if route is None:  # it has gone meanwhile
             _drop(copies)
+            return
+        if route.info.decoupled:  # many responses are not compared
+            for copy in copies:
+                copy.arm.shadow_errors += 1
             return
         fitting = [copy for copy in copies if await _fits(copy, route)]
         for call in _calls(fitting, route.info.max_rows):
@@ -239,16 +247,14 @@ def _is_free(route: Route, rows: int) -> bool:
 
 
 async def _fits(copy: _Copy, route: Route) -> bool:
-    """Whether the shadow can be asked; one of many responses cannot be compared."""
+    """Whether the shadow can be asked; if not, that is counted."""
     await asyncio.sleep(0)
     try:
         validate(copy.request, route.info, MOST_ROWS)
     except Exception as error:  # also one of its own: the other copies are asked all the same
         _failed(copy, error)
         return False
-    if route.info.decoupled:
-        copy.arm.shadow_errors += 1
-    return not route.info.decoupled
+    return True
 
 
 def _failed(copy: _Copy, error: Exception) -> None:

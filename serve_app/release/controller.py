@@ -238,9 +238,7 @@ class Controller:
             if self._webhooks is not None:
                 await self._webhooks.deliver_due(self._clock())
             await self._prune()
-        except (
-            Exception
-        ):  # a task that nobody awaits: what it raises would be lost in silence; the next look tries again
+        except Exception:  # a task that nobody awaits: its error would be lost in silence; the next look tries again
             logger.exception("could not keep what changed")
 
     async def _running(self) -> frozenset[str] | None:
@@ -279,5 +277,5 @@ class Controller:
             await asyncio.sleep(LOOK_S)
             try:
                 await self.look()
-            except Exception:  # outermost frame of the loop: ended by one fault, no gate would ever roll back again
+            except Exception:  # Serve's and drivers' errors share no base; ended by one, no gate would ever roll back
                 logger.exception("could not look after the rollouts")

@@ -211,7 +211,7 @@ class Rollouts:
         for model in list(self.records):
             try:
                 await self._look_at(self.records[model], now_s)
-            except Exception:  # a fault in one model's rollout must not keep a bad version of another in traffic
+            except Exception:  # as in the controller's loop; one model's fault must not keep another's bad version
                 logger.exception("could not look after the rollout of %s", model)
         for record in self.records.values():
             if window_of(record):

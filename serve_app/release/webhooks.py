@@ -71,7 +71,7 @@ class Webhooks:
             return await self._deliver_due(now_s)
         except ControllerAway as away:
             logger.warning("webhooks wait: %s", away.reason)
-        except Exception:  # foreign servers and the store; who calls has the state to keep up, which comes next
+        except Exception:  # httpx's, the drivers' and DNS's errors share no base, and this promises not to raise
             logger.exception("webhooks failed")
         finally:
             self._is_asking = False
