@@ -17,7 +17,7 @@ def graph() -> GraphConfig:
     g = GraphBuilder()
     g.input("pixels", "FP32", [-1, 64])  # both models have an input of that name
     mlp = g.model("mlp", source="models/digits/v1")
-    conv = g.model("conv", source="models/digits/v2")
+    conv = g.model("conv", source="models/digits-conv/v1")
     sure = g.cascade("sure", first=mlp, then=conv, confidence="probabilities", threshold=0.95)
     g.output("probabilities", sure["probabilities"])
     g.output("label", sure["label"])

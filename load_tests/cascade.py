@@ -59,7 +59,7 @@ def one_pass(predict: Callable[[Tensors], Tensors], pixels: Array, right: Array)
 def main(passes: Annotated[int, typer.Option(min=3, help="Over all rows, of each.")] = 50) -> None:
     """Measure, and exit 1 if the cascade is half a point worse than its second model or has it see half of the rows."""
     pixels, right = held_out("digits")
-    releases = {"perceptron": bare("v1"), "conv net": bare("v2"), "cascade": sample("digits-cascade-v1")}
+    releases = {"perceptron": bare("v1"), "conv net": bare("v1", "digits-conv"), "cascade": sample("digits-cascade-v1")}
     predicts = {name: load_model(args).predict for name, args in releases.items()}
     taken: dict[str, list[Pass]] = {name: [] for name in predicts}
     for _ in track(range(passes), f"{len(right)} digits"):

@@ -32,7 +32,7 @@ def _default(context: typer.Context, root: Root = Path("models")) -> None:
 
 
 def main(root: Path) -> None:
-    """Train digits v1 and v2, digits-svm v1 and wine v1 into a repository; versions that are there are kept."""
+    """Train the samples into a repository; versions that are there are kept."""
     with _bars() as bars:
         for sample in SAMPLES:
             with _making(bars, root, (sample.model, sample.version), "train") as is_kept:

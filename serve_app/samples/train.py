@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,12 +33,13 @@ class Sample:
     Attributes:
         model: Name of the model.
         data: What it is trained and measured on.
-        module: Module of this package whose `train(split, file)` writes the artifact.
+        module: Module of this package whose `train(split, file)`, or `convert(version, file)`, writes the artifact.
         artifact: File name; its suffix is the format.
         input_name: The only input.
         min_accuracy: Held-out accuracy below which the training counts as failed.
         sources: The outputs, `probabilities` and `label` or one of them, with the artifact's own names where they
             differ.
+        converted_from: `model/version` of the sample before it that it is in another format.
     """
 
     model: str
@@ -50,6 +51,7 @@ class Sample:
     min_accuracy: float
     description: str
     sources: Mapping[str, str | None] = field(default_factory=lambda: {"probabilities": None, "label": None})
+    converted_from: str = ""
 
     @property
     def release(self) -> str:
@@ -77,6 +79,17 @@ SAMPLES = (
         input_name="pixels",
         min_accuracy=0.97,
         description="Convolutional net, handwritten digits",
+    ),
+    Sample(
+        model="digits-conv",
+        data="digits",
+        version="v1",
+        module="digits_conv_onnx",
+        artifact="digits.onnx",
+        input_name="pixels",
+        min_accuracy=0.97,
+        description="The convolutional net of digits v2 as ONNX",
+        converted_from="digits/v2",
     ),
     Sample(
         model="digits-svm",
@@ -130,13 +143,14 @@ def train(root: Path, sample: Sample) -> None:
     """Train one sample, measure it through the runtime that will serve it, and add it to the repository at `root`.
 
     Raises:
-        ConfigError: A version of its name exists, or a library for training is not installed.
+        ConfigError: A version of its name exists, what it is converted from is not the sample's, or a library for
+            training is not installed.
         CheckFailed: The accuracy on the held-out rows is below the sample's minimum.
     """
     data = split(sample.data)
     with staged_version(root, sample.model, sample.version) as directory:
         file = directory / sample.artifact
-        _trainer(sample)(data, file)
+        _write(root, sample, data, file)
         write_manifest(directory, _manifest(sample, data, file))
         args = ReleaseArgs(model=sample.model, version=sample.version, source=str(directory), accelerator="cpu")
         model = load_model(args)
@@ -154,13 +168,15 @@ def train(root: Path, sample: Sample) -> None:
         load_model(args)  # what is published has passed its own golden check
 
 
-def _trainer(sample: Sample) -> Callable[[Split, Path], None]:
+def _write(root: Path, sample: Sample, data: Split, file: Path) -> None:
     try:
         module = importlib.import_module(f"serve_app.samples.{sample.module}")
     except ModuleNotFoundError as error:
         raise ConfigError(f"{sample.release} needs {error.name}: pip install 'serve-app[samples]'") from error
-    trainer: Callable[[Split, Path], None] = module.train
-    return trainer
+    if sample.converted_from:
+        module.convert(open_version(str(root / sample.converted_from)), file)
+    else:
+        module.train(data, file)
 
 
 def _manifest(sample: Sample, data: Split, file: Path) -> Manifest:

@@ -10,7 +10,7 @@ from serve_app.repository.store import open_version
 from serve_app.samples.data import held_out
 from serve_app.samples.train import SAMPLES, is_whole, train
 
-DIGITS, _, SUPPORT_VECTORS, WINE = SAMPLES
+DIGITS, _, CONV, SUPPORT_VECTORS, WINE = SAMPLES
 
 
 def test_the_stored_accuracy_is_that_of_the_served_model(tmp_path):
@@ -29,6 +29,12 @@ def test_a_sample_has_labels_and_golden_rows(tmp_path):
     assert manifest.prediction == "label"
     assert [output.labels for output in manifest.outputs] == [tuple("0123456789")] * 2
     assert len(manifest.golden[0].outputs["label"]) == 3
+
+
+def test_a_sample_in_another_format_needs_the_first(tmp_path):
+    with pytest.raises(ConfigError, match="digits/v2: is not a directory"):
+        train(tmp_path, CONV)
+    assert not list(tmp_path.glob("digits-conv/*"))
 
 
 def test_a_sample_without_probabilities_has_golden_labels(tmp_path):
