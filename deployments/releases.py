@@ -20,8 +20,6 @@ from serve_app.release.control import Document
 from serve_app.release.controller import Controller
 from serve_app.release.messages import GatewayReport, LiveTable
 from serve_app.release.opening import Opening
-from serve_app.release.store import Store
-from serve_app.release.webhooks import Webhooks
 
 
 class Releases:
@@ -62,6 +60,10 @@ class Releases:
         await self._control.close()
 
     async def _start(self) -> Controller:
+        # SQLAlchemy and Alembic take 0.6 s of CPU, which the process that builds the application would pay too.
+        from serve_app.release.store import Store  # noqa: PLC0415
+        from serve_app.release.webhooks import Webhooks  # noqa: PLC0415
+
         password = os.environ.get(self._config.state_password_env or "", "")
         hooks = self._config.webhooks
         store = await asyncio.to_thread(Store.open, self._config.state_url, password, [hook.url for hook in hooks])
