@@ -166,7 +166,8 @@ def test_what_is_wrong_with_a_coded_graph_stands_at_what_names_its_code(tmp_path
     coded = {"import_path": "graphs.digits_cascade:build", "args": {"model": "m", "version": "v1"}}
     path = ("applications", 0, "import_path")
     assert list(artifact_findings({"applications": [coded]})) == [
-        (path, f"nodes.{index}.source: models/digits/v{index + 1}: is not a directory") for index in (0, 1)
+        (path, f"nodes.{index}.source: models/{name}/v1: is not a directory")
+        for index, name in enumerate(("digits", "digits-conv"))
     ]
 
 
