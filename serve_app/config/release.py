@@ -106,8 +106,10 @@ class RuntimeConfig(StrictModel):
     instances: PositiveInt = Field(
         default=1, le=16, description="Copies of the model in a replica; each executes its own batch at the same time."
     )
-    precision: Literal["fp32", "fp16", "bf16"] = Field(
-        default="fp32", description="Arithmetic inside a PyTorch model; inputs and outputs keep their datatypes."
+    precision: Literal["fp32", "tf32", "fp16", "bf16"] = Field(
+        default="fp32",
+        description="Arithmetic inside a PyTorch model; inputs and outputs keep their datatypes. `tf32`, for ONNX too, "
+        "is fp32 but for products on a GPU, whose factors are rounded to 10 bits.",
     )
 
 

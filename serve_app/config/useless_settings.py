@@ -18,7 +18,9 @@ def useless_settings(args: ReleaseArgs, fmt: Format) -> Iterator[Finding]:
 
 def useless_runtime_settings(runtime: RuntimeConfig, fmt: Format) -> Iterator[Finding]:
     """As `useless_settings`, of the section `runtime` alone: what a runtime itself knows of its release."""
-    if runtime.precision != "fp32" and fmt not in TORCH_FORMATS:
+    if runtime.precision == "tf32" and fmt not in (*TORCH_FORMATS, Format.ONNX):
+        yield ("runtime", "precision"), f"tf32 has no effect on format {fmt}, only on PyTorch and ONNX models"
+    if runtime.precision in ("fp16", "bf16") and fmt not in TORCH_FORMATS:
         yield ("runtime", "precision"), f"{runtime.precision} has no effect on format {fmt}, only on PyTorch models"
     if runtime.threads is not None and fmt is Format.PYTHON:
         yield ("runtime", "threads"), "has no effect on format python: the class itself starts its threads"

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+
 from serve_app.config.manifest import Manifest
 from serve_app.config.release import RuntimeConfig
-from serve_app.types import Tensors
+from serve_app.types import Array, Tensors
 
 
 class Runtime(Protocol):
@@ -33,6 +35,14 @@ class Runtime(Protocol):
             Every output of the signature, in arrays that the next call leaves alone. The caller checks rows and
             datatypes.
         """
+
+
+@runtime_checkable
+class StagingRuntime(Runtime, Protocol):
+    """One whose device reads batches sooner from memory of its own making."""
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array:
+        """An array for an input of `predict`, C-contiguous and uninitialised, as `numpy.empty` gives it."""
 
 
 @runtime_checkable

@@ -62,7 +62,7 @@ class OnnxRuntime:
             ConfigError: The model has BF16 and BYTES tensors.
         """
         path, manifest = source.artifact, source.manifest
-        self._session = _open_session(path, source.device, source.threads)
+        self._session = _open_session(path, source.device, source.threads, source.config.precision)
         self._inputs, self._outputs = manifest.inputs, manifest.outputs
         self._feeds = tuple((config.name, _source(config)) for config in manifest.inputs)
         self._names = tuple(config.name for config in manifest.outputs)
@@ -144,17 +144,17 @@ def _fixed_lengths(arguments: Iterable[Any]) -> dict[str, int]:
     }
 
 
-def _open_session(path: Path, device: str, threads: int) -> Any:  # noqa: ANN401 - onnxruntime ships without types
+def _open_session(path: Path, device: str, threads: int, precision: str = "fp32") -> Any:  # noqa: ANN401 - no types
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # A waiting thread sleeps: by default it spins for milliseconds after every execution, on other replicas' CPUs.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors: what fails is raised too
-    providers = ["CPUExecutionProvider"]
+    providers: list[object] = ["CPUExecutionProvider"]
     if device == "cuda":
         ort.preload_dlls()  # finds CUDA and cuDNN in the wheels of PyTorch or NVIDIA
-        providers.insert(0, "CUDAExecutionProvider")
+        providers.insert(0, ("CUDAExecutionProvider", {"use_tf32": int(precision == "tf32")}))  # it would by itself
     try:
         session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # its exceptions have no base of their own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
@@ -33,6 +34,8 @@ DATATYPES = {
 }
 _DTYPES = {datatype: dtype for dtype, datatype in DATATYPES.items()}
 _PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16}
+
+LEAST_PINNED_BYTES = 2**16  # below it a copy takes less than PyTorch's bookkeeping
 
 Module = Callable[..., object]
 
@@ -75,7 +78,7 @@ class TorchRuntime:
             TypeError: The module answered with something that is no tensor.
         """
         with self._on_stream():
-            tensors = [self._to_device(to_tensor(inputs[config.name])) for config in self._inputs]
+            tensors = [self._to_device(inputs[config.name]) for config in self._inputs]
             by_keyword = dict(zip(self._keywords, tensors[self._positional :], strict=True))
             with torch.inference_mode(), self._autocast():
                 answer = self._module(*tensors[: self._positional], **by_keyword)
@@ -88,9 +91,25 @@ class TorchRuntime:
     def _on_stream(self) -> AbstractContextManager[object]:
         return nullcontext() if self._stream is None else torch.cuda.stream(self._stream)
 
-    def _to_device(self, value: torch.Tensor) -> torch.Tensor:
-        """The tensor itself on the CPU, else its copy under way, from pinned memory, which the GPU reads by itself."""
-        return value if self._stream is None else value.pin_memory().to(self.device, non_blocking=True)
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array:
+        """An uninitialised array; for a GPU, which reads pinned memory by itself, one that need not be copied there.
+
+        PyTorch keeps what is freed of it and gives it out again, so its pages are not mapped anew for each batch.
+        """
+        nbytes = math.prod(shape) * dtype.itemsize
+        if self._stream is None or nbytes < LEAST_PINNED_BYTES:
+            return np.empty(shape, dtype)
+        memory: Array = torch.empty(nbytes, dtype=torch.uint8, pin_memory=True).numpy()
+        return memory.view(dtype).reshape(shape)
+
+    def _to_device(self, array: Array) -> torch.Tensor:
+        """The array itself on the CPU, else its copy under way, from pinned memory."""
+        if self._stream is None:
+            return to_tensor(array)
+        if not array.flags.writeable:
+            read_only, array = array, self.empty(array.shape, array.dtype)
+            np.copyto(array, read_only)
+        return to_tensor(array).pin_memory().to(self.device, non_blocking=True)
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self._precision is None:
@@ -121,7 +140,7 @@ def device_of(source: RuntimeSource) -> str:
 
 
 def prepare(source: RuntimeSource) -> None:
-    """Check the signature's datatypes and set the threads that PyTorch uses in this whole process.
+    """Check the signature's datatypes and set the threads and the arithmetic that PyTorch uses in this whole process.
 
     Raises:
         ConfigError: A tensor is BYTES.
@@ -130,6 +149,19 @@ def prepare(source: RuntimeSource) -> None:
         if config.datatype not in _DTYPES:
             raise ConfigError(f"{source.artifact}: {config.name!r} is {config.datatype}, which PyTorch does not have")
     torch.set_num_threads(source.threads)  # wins over the OMP_NUM_THREADS that Ray sets, in threads to come too
+    _set_arithmetic(source.config.precision)
+
+
+def _set_arithmetic(precision: str) -> None:
+    """Say how a GPU multiplies in float32; by itself PyTorch rounds the factors of convolutions to TF32.
+
+    Once a process: where models differ, none gets less than the fp32 that one of them has asked for.
+    """
+    if precision in _PRECISIONS:
+        return
+    # The older of PyTorch's two ways to say it: its own exporter cannot read what was said in the newer one.
+    rounds = precision == "tf32" and torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = rounds
 
 
 def to_tensor(array: Array) -> torch.Tensor:

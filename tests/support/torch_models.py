@@ -44,6 +44,11 @@ class Identity(torch.nn.Module):
         return x * 1
 
 
+def forget_arithmetic() -> None:
+    """Make PyTorch's arithmetic that of a process in which no model was loaded."""
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
+
+
 def save_script(module: torch.nn.Module, file: Path) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -38,7 +38,9 @@ def test_the_device_is_refused_where_the_runtime_refuses_it(fmt, monkeypatch):
     assert (paths(fmt, accelerator="gpu") == [("accelerator",)]) is refused
 
 
-@pytest.mark.parametrize("runtime", [{"precision": "fp16"}, {"precision": "bf16"}, {"threads": 1}, {"instances": 2}])
+@pytest.mark.parametrize(
+    "runtime", [*({"precision": name} for name in ("tf32", "fp16", "bf16")), {"threads": 1}, {"instances": 2}]
+)
 @pytest.mark.parametrize("fmt", Format)
 def test_a_runtime_setting_is_refused_where_the_runtime_refuses_it(fmt, runtime, tmp_path):
     config = ReleaseArgs.model_validate({**LEAST, "runtime": runtime}).runtime

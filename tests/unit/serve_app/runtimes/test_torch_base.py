@@ -4,11 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from support.torch_models import Doubling, Identity, Linear, source_of, tensors
+from support.torch_models import Doubling, Identity, Linear, forget_arithmetic, source_of, tensors
 
 from serve_app.datatypes import Datatype
 from serve_app.errors import AcceleratorMissing, ConfigError
-from serve_app.runtimes.base import RuntimeSource
+from serve_app.runtimes.base import RuntimeSource, StagingRuntime
 from serve_app.runtimes.torch_base import DATATYPES, TorchRuntime, prepare, to_array, to_tensor
 
 X = tensors("x FP32 -1,2")
@@ -44,6 +44,14 @@ def test_writable_inputs_are_not_copied_and_read_only_ones_are():
     assert to_tensor(array).data_ptr() == array.ctypes.data
     array.setflags(write=False)
     assert to_tensor(array).data_ptr() != array.ctypes.data
+
+
+def test_a_batch_for_the_cpu_may_lie_anywhere(file):
+    runtime = TorchRuntime(Identity(), source_of(file, "torchscript", X, tensors("y FP32 -1,2")))
+    array = runtime.empty((50_000, 2), np.dtype(np.float32))
+    array[:] = 3
+    assert isinstance(runtime, StagingRuntime)
+    assert runtime.predict({"x": array})["y"].tolist() == [[3, 3]] * 50_000
 
 
 @pytest.mark.parametrize("datatype", ["FP16", "BF16", "UINT16", "BOOL"])
@@ -106,6 +114,23 @@ def test_threads_are_set(file):
     assert torch.get_num_threads() == 1
     with ThreadPoolExecutor(1) as thread:  # a worker thread that starts later has the same limit
         assert thread.submit(torch.get_num_threads).result() == 1
+
+
+@pytest.mark.parametrize(
+    ("precisions", "rounds"),
+    [
+        (["fp32"], False),
+        (["tf32"], True),
+        (["tf32", "fp32"], False),
+        (["fp32", "tf32"], False),
+        (["tf32", "bf16"], True),
+    ],
+)
+def test_the_most_exact_model_of_a_process_sets_its_arithmetic(file, precisions, rounds):
+    forget_arithmetic()
+    for precision in precisions:
+        prepare(source_of(file, "torchscript", X, X, precision=precision))
+    assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == (rounds, rounds)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

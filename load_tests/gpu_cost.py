@@ -1,0 +1,216 @@
+"""`python -m load_tests.gpu_cost`: what the core gets out of a GPU, beside the bare runtime on it and on the CPU.
+
+The residual net of the bench, 53 MFLOP an image of 3x64x64 and 650 of 3x224x224, as `torch.export` program and as
+ONNX. First whole batches by the runtime alone; then requests through the batcher of a release, in this process and
+without Ray.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import torch
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from load_tests.servers.conv_net import CHANNELS, INPUT_NAME, OUTPUT_NAME, conv_net
+from serve_app.config.release import BatchingConfig, ReleaseArgs, RuntimeConfig
+from serve_app.dataflow.add import NewVersion, add_version
+from serve_app.dataflow.block_server import BlockServer
+from serve_app.dataflow.model import Predict, load_model
+from serve_app.observability.metrics import BATCH_ROWS, Metric
+from serve_app.types import Array, Block, BlockEntry
+
+SIDES = (64, 224)
+MAX_ROWS = 128
+BATCHES = (1, 8, 32, MAX_ROWS)
+CORE_ROWS = 8  # more do not make a core any faster
+SLO_MS = 60_000.0
+Way = tuple[str, int]
+"""A format and the side of its images."""
+
+
+class Load(NamedTuple):
+    """A closed loop of requests.
+
+    Attributes:
+        clients: Requests under way at once.
+        rows: Of each request.
+    """
+
+    clients: int
+    rows: int
+
+
+LOADS = (Load(1, 1), Load(64, 1), Load(512, 1), Load(64, 16))
+
+
+class Served(NamedTuple):
+    """What a closed loop gave: rows a second, the median latency of a request, and the mean rows of an execution."""
+
+    rows_per_s: float
+    p50_ms: float
+    batch_rows: float
+
+
+class Rows:
+    """Counts executed batches and their rows."""
+
+    def __init__(self) -> None:
+        self.batches = self.rows = 0
+
+    def add(self, metric: Metric, value: float, *_labels: str) -> None:
+        """Told by the release of every batch."""
+        if metric is BATCH_ROWS:
+            self.batches += 1
+            self.rows += int(value)
+
+
+def export_program(file: Path, side: int) -> Path:
+    """The net for images of a side as a `torch.export` program with a free batch axis."""
+    axes, example = {"input": {0: torch.export.Dim.DYNAMIC}}, torch.zeros(2, CHANNELS, side, side)
+    torch.export.save(torch.export.export(conv_net(), (example,), dynamic_shapes=axes), file)
+    return file
+
+
+def export_onnx(file: Path, side: int) -> Path:
+    """The same as ONNX."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the exporter that replaces it needs onnxscript
+        torch.onnx.export(
+            conv_net(),
+            (torch.zeros(2, CHANNELS, side, side),),
+            str(file),
+            dynamo=False,
+            input_names=[INPUT_NAME],
+            output_names=[OUTPUT_NAME],
+            dynamic_axes={INPUT_NAME: {0: "rows"}, OUTPUT_NAME: {0: "rows"}},
+        )
+    return file
+
+
+def images(rows: int, side: int) -> Array:
+    """Noise, FP32 [rows, 3, side, side]."""
+    return np.random.default_rng(rows).standard_normal((rows, CHANNELS, side, side), np.float32)
+
+
+def repository_at(root: Path, formats: Sequence[str], sides: Sequence[int] = SIDES) -> dict[Way, Path]:
+    """The versions' directories, exported and added as an operator would."""
+    made = {}
+    for fmt in formats:
+        suffix, export = (".onnx", export_onnx) if fmt == "onnx" else (".pt2", export_program)
+        for side in sides:
+            file = export(root / f"{fmt}{side}{suffix}", side)
+            add_version(root, NewVersion(file, f"{fmt}{side}", "v1"))
+            made[fmt, side] = root / f"{fmt}{side}/v1"
+    return made
+
+
+def release(source: Path, accelerator: str, instances: int = 1, max_rows: int = MAX_ROWS) -> ReleaseArgs:
+    """A release of a version."""
+    return ReleaseArgs.model_validate(
+        {
+            "model": source.parent.name,
+            "version": "v1",
+            "source": str(source),
+            "accelerator": accelerator,
+            "slo_ms": SLO_MS,
+            "batching": BatchingConfig(max_rows=max_rows),
+            "runtime": RuntimeConfig(instances=instances),
+        }
+    )
+
+
+def time_ms(predict: Predict, name: str, x: Array, seconds: float) -> float:
+    """The median time of a batch."""
+    taken: list[float] = []
+    predict({name: x})
+    end = time.perf_counter() + seconds
+    while not taken or time.perf_counter() < end:
+        begin = time.perf_counter()
+        predict({name: x})
+        taken.append(1000 * (time.perf_counter() - begin))
+    return statistics.median(taken)
+
+
+async def served(server: BlockServer, counted: Rows, name: str, x: Array, load: Load, seconds: float) -> Served:
+    """Send requests of `x`'s rows in a closed loop through a release's batcher."""
+    latencies: list[float] = []
+    before = (counted.batches, counted.rows)
+    begin = time.perf_counter()
+
+    async def client() -> None:
+        while (now := time.perf_counter()) < begin + seconds:
+            (reply,) = await server.infer(Block({name: x}, (BlockEntry(len(x)),)))
+            if reply.results[0].error is not None:
+                raise reply.results[0].error
+            latencies.append(time.perf_counter() - now)
+
+    await asyncio.gather(*(client() for _ in range(load.clients)))
+    took = time.perf_counter() - begin
+    batches, rows = counted.batches - before[0], counted.rows - before[1]
+    return Served(len(latencies) * load.rows / took, 1000 * statistics.median(latencies), rows / max(batches, 1))
+
+
+def bare_table(sources: Mapping[Way, Path], device: str, seconds: float) -> tuple[Table, dict[Way, float]]:
+    """Milliseconds of whole batches by the runtime alone, and the most rows a second of each way on the device."""
+    table = Table("model", "rows", f"{device} ms", "rows/s", "x a CPU core")
+    best: dict[Way, float] = {}
+    for way, source in sources.items():
+        model, core = load_model(release(source, device)), load_model(release(source, "cpu", max_rows=CORE_ROWS))
+        name, side = core.info.inputs[0].name, way[1]
+        core_per_s = 1000 * CORE_ROWS / time_ms(core.predict, name, images(CORE_ROWS, side), seconds)
+        for rows in BATCHES:
+            ms = time_ms(model.predict, name, images(rows, side), seconds)
+            per_s = 1000 * rows / ms
+            best[way] = max(best.get(way, 0.0), per_s)
+            table.add_row(" ".join(map(str, way)), str(rows), f"{ms:.3f}", f"{per_s:,.0f}", f"{per_s / core_per_s:.0f}")
+        model.close()
+        core.close()
+    return table, best
+
+
+async def served_table(sources: Mapping[Way, Path], best: Mapping[Way, float], device: str, seconds: float) -> Table:
+    """What the batcher makes of requests, with one and with two instances."""
+    table = Table("model", "instances", "clients x rows", "rows/s", "p50 ms", "rows a batch", "x bare's best")
+    for (fmt, side), source in track(sources.items(), "served"):
+        for instances in (1, 2):
+            counted = Rows()
+            server = BlockServer.load(release(source, device, instances), counted)
+            name = server.info.inputs[0].name
+            for load in LOADS:
+                got = await served(server, counted, name, images(load.rows, side), load, seconds)
+                share = got.rows_per_s / best[fmt, side]
+                way = (f"{fmt} {side}", str(instances), f"{load.clients} x {load.rows}")
+                found = (f"{got.rows_per_s:,.0f}", f"{got.p50_ms:.2f}", f"{got.batch_rows:.1f}", f"{share:.2f}")
+                table.add_row(*way, *found)
+            server.close()
+    return table
+
+
+def main(
+    seconds: Annotated[float, typer.Option(min=0.1, help="Of each measurement.")] = 1.0,
+    device: Annotated[str, typer.Option(help="`gpu`, or `cpu` to try this program where there is none.")] = "gpu",
+    formats: Annotated[str, typer.Option(help="With commas between them.")] = "torch_export,onnx",
+) -> None:
+    """Measure and print both tables."""
+    console = Console(width=120)
+    with tempfile.TemporaryDirectory() as folder:
+        sources = repository_at(Path(folder), formats.split(","))
+        table, best = bare_table(sources, device, seconds)
+        console.print(table)
+        console.print(asyncio.run(served_table(sources, best, device, seconds)))
+
+
+if __name__ == "__main__":
+    typer.run(main)
