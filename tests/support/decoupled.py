@@ -37,7 +37,7 @@ class Counting:
 
     def __init__(self, held: bool = False) -> None:
         self.given, self.closed = 0, threading.Event()
-        self.go = threading.Event()
+        self.go, self.waits = threading.Event(), threading.Event()
         if not held:
             self.go.set()
 
@@ -49,8 +49,10 @@ class Counting:
             for number in range(1, int(inputs["upto"].max()) + 1):
                 if number == 13:
                     raise ValueError("13 brings bad luck")
-                if number > 1 and not self.go.wait(20):
-                    raise TimeoutError("nobody released the model")
+                if number > 1:
+                    self.waits.set()
+                    if not self.go.wait(20):
+                        raise TimeoutError("nobody released the model")
                 self.given += 1
                 yield {"number": np.minimum(inputs["upto"], number)}
         finally:

@@ -51,7 +51,7 @@ async def test_leaving_while_the_model_works_closes_it_behind_that_response():
     responses = streams.of(upto(10**9))
     await anext(responses)
     waiting = asyncio.ensure_future(anext(responses))
-    await asyncio.sleep(0)
+    await until(model.waits.is_set)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
