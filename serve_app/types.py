@@ -247,6 +247,7 @@ class Block:
         sender: The gateway replica it comes from.
         backlog_rows: Rows that still wait there after it.
         refused: Requests that were refused there, or expired before they could leave, since the block before.
+        outputs: Names of those that any of the entries wants; empty for all.
     """
 
     inputs: Tensors
@@ -254,6 +255,7 @@ class Block:
     sender: str = ""
     backlog_rows: int = 0
     refused: int = 0
+    outputs: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:

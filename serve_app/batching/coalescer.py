@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 from serve_app.batching.expiry import Expiry
 from serve_app.batching.fairness import crowding_out, in_turns
-from serve_app.batching.job import Shapes, join, shapes_of
+from serve_app.batching.job import Shapes, shapes_of
+from serve_app.batching.joined import joined, outputs_wanted
 from serve_app.batching.latency import LatencyModel
 from serve_app.errors import DeadlineExceeded, DeadlineUnreachable, Overloaded, ReplicaLost
 from serve_app.types import Block, BlockEntry, BlockReply, EntryResult, InferenceRequest, Tensors, nbytes_of
@@ -376,7 +377,9 @@ class Coalescer:
             for waiting in members
         )
         refused, self._refused = self._refused, 0
-        return Block(join([waiting.request.inputs for waiting in members]), entries, SENDER, self._rows, refused)
+        requests = [waiting.request for waiting in members]
+        inputs = joined([request.inputs for request in requests])
+        return Block(inputs, entries, SENDER, self._rows, refused, outputs_wanted(requests))
 
 
 def _urgency(waiting: _Waiting) -> tuple[int, float]:

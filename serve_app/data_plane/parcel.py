@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import mmap
 import os
 import re
@@ -22,13 +23,14 @@ from pathlib import Path
 
 import numpy as np
 
+from serve_app.batching.joined import parts_of
 from serve_app.types import Array, Block, BlockReply, nbytes_of
 
 DIRECTORY = Path("/dev/shm")  # noqa: S108 - files of mode 0600 with names that nobody else chooses
 BY_REFERENCE_BYTES = 2**20  # below it a handle call's own message is faster, above it Ray's object store
 SHORTEST_BYTES = 2**15  # below it a message is as fast
 MOST_FREE, MOST_MAPPED = 8, 64  # files kept for the next call, by a gateway for each release; by a release
-IN_LOOP_BYTES = 2**21  # written in the event loop; more is in a thread
+IN_LOOP_BYTES = 2**22  # written in the event loop, which a call of several requests never exceeds; more is in a thread
 RETRY_S = 60.0  # until a release that has no such file is tried again
 _PREFIX = "serve-app-"
 _NAME = re.compile(r"serve-app-\d+-\d+")
@@ -70,7 +72,7 @@ class Post:
 
     async def deliver(self, blocks: tuple[Block, ...], call: Call) -> tuple[BlockReply, ...]:
         """Have `call` carry the blocks, as parcels if they are big enough for it."""
-        nbytes = sum(nbytes_of(block.inputs) for block in blocks)
+        nbytes = sum(nbytes_of(part) for block in blocks for part in parts_of(block.inputs))
         if self._clock() < self._not_before or nbytes < SHORTEST_BYTES:
             return await call(blocks)
         used: list[_Pages] = []
@@ -106,9 +108,10 @@ class Post:
         Raises:
             OSError: There is no room for a file.
         """
-        if any(array.dtype == object for array in block.inputs.values()):
+        parts = {name: [part[name] for part in parts_of(block.inputs)] for name in block.inputs}
+        if any(arrays[0].dtype == object for arrays in parts.values()):
             return block
-        size = sum(_aligned(array.nbytes) for array in block.inputs.values())
+        size = sum(_aligned(sum(array.nbytes for array in arrays)) for arrays in parts.values())
         with self._taking:
             pages = next((pages for pages in self._free if len(pages.memory) >= size), None)
             if pages is not None:
@@ -117,10 +120,13 @@ class Post:
         used.append(pages)
         tensors: list[tuple[str, str, tuple[int, ...], int]] = []
         offset = 0
-        for name, array in block.inputs.items():
-            _view(pages.memory, array.dtype, array.shape, offset)[...] = array
-            tensors.append((name, _dtype_name(array), array.shape, offset))
-            offset += _aligned(array.nbytes)
+        for name, arrays in parts.items():
+            first = arrays[0]
+            shape = (sum(len(array) for array in arrays), *first.shape[1:])
+            view = _view(pages.memory, first.dtype, shape, offset)
+            np.concatenate(arrays, out=view)
+            tensors.append((name, _dtype_name(first), shape, offset))
+            offset += _aligned(view.nbytes)
         return Parcel(pages.name, tuple(tensors), replace(block, inputs={}))
 
 
@@ -204,7 +210,7 @@ class _Pages:
 
 
 def _view(memory: mmap.mmap, dtype: np.dtype[np.generic], shape: tuple[int, ...], offset: int) -> Array:
-    return np.frombuffer(memory, dtype, int(np.prod(shape, dtype=np.int64)), offset).reshape(shape)
+    return np.frombuffer(memory, dtype, math.prod(shape), offset).reshape(shape)
 
 
 def _aligned(nbytes: int) -> int:

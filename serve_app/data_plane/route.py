@@ -93,7 +93,7 @@ class Sender:
         """
         self._client, self._look, self._tuned = client, look, tuned
         self._revision = info.revision
-        self._output_row_bytes = sum(spec.row_bytes for spec in info.outputs)
+        self._row_bytes = {spec.name: spec.row_bytes for spec in info.outputs}
 
     async def __call__(self, blocks: tuple[Block, ...]) -> tuple[BlockReply, ...]:
         """Have the release execute blocks.
@@ -101,13 +101,16 @@ class Sender:
         Raises:
             ReplicaLost: The replica died before it answered.
         """
-        reply_bytes = self._output_row_bytes * sum(block.rows for block in blocks)
+        reply_bytes = sum(block.rows * self._output_row_bytes(block.outputs) for block in blocks)
         with _Watch(self._look) if self._look else nullcontext():
             replies = await self._client.infer(blocks, reply_bytes)
         if replies and replies[0].revision not in (0, self._revision):
             self._revision = replies[0].revision
             self._tuned()
         return replies
+
+    def _output_row_bytes(self, outputs: tuple[str, ...]) -> int:
+        return sum(self._row_bytes[name] for name in outputs or self._row_bytes)
 
 
 class _Watch:

@@ -25,7 +25,7 @@ from serve_app.errors import ConfigError, NotSupported, ServeAppError
 from serve_app.graph.plan import NodeModel
 from serve_app.observability.metrics import BATCH_ROWS, COMPUTE, MetricSink
 from serve_app.runtimes.fixed_rows import check_fixed_rows
-from serve_app.types import Block, BlockReply, EntryResult, ReleaseInfo, ReleaseStatistics, Timings
+from serve_app.types import Block, BlockReply, EntryResult, ReleaseInfo, ReleaseStatistics, Tensors, Timings
 
 logger = logging.getLogger("serve_app.release")
 
@@ -96,7 +96,10 @@ class BlockServer:
         seconds = time.perf_counter() - started
         for reply in replies:
             self._tally.ended(reply.results, seconds)
-        return tuple(BlockReply(reply.outputs, reply.results, self._revision) for reply in replies)
+        return tuple(
+            BlockReply(_wanted(reply.outputs, block), reply.results, self._revision)
+            for block, reply in zip(blocks, replies, strict=True)
+        )
 
     async def stream(self, block: Block) -> AsyncGenerator[BlockReply, None]:
         """Execute one request of a decoupled model; closing it stops the work.
@@ -190,6 +193,13 @@ class BlockServer:
         labels = (self._info.model, self._info.version)
         self._metrics.add(BATCH_ROWS, execution.rows, *labels)
         self._metrics.add(COMPUTE, 1000 * execution.compute_s, *labels)
+
+
+def _wanted(outputs: Tensors, block: Block) -> Tensors:
+    """What travels: those that an entry of the block wants; none where all its entries failed."""
+    if not block.outputs or not outputs:
+        return outputs
+    return {name: outputs[name] for name in block.outputs}
 
 
 def _traits(model: LoadedModel) -> Traits:

@@ -27,6 +27,7 @@ class Link:
         self.blocks: list[list[float]] = []
         self.timeouts: list[float | None] = []
         self.backlogs: list[tuple[str, int]] = []
+        self.outputs: list[tuple[str, ...]] = []
         self.losses = losses
         self.gate = asyncio.Event()
         if not held:
@@ -37,6 +38,7 @@ class Link:
             self.blocks.append(block.inputs["x"][:, 0].tolist())
             self.timeouts += [entry.timeout_s for entry in block.entries]
             self.backlogs.append((block.sender, block.backlog_rows))
+            self.outputs.append(block.outputs)
         await self.gate.wait()
         if self.losses:
             self.losses -= 1
@@ -53,6 +55,15 @@ async def test_requests_of_one_turn_share_one_call():
     subject = Coalescer(link)
     assert await asyncio.gather(*(ask(subject, i) for i in range(5))) == [[0], [3], [6], [9], [12]]
     assert link.blocks == [[0, 1, 2, 3, 4]]
+
+
+async def test_a_block_says_which_outputs_its_requests_want():
+    link = Link()
+    subject = Coalescer(link)
+    answers = await asyncio.gather(*(subject.submit(request(i, outputs=("total",)), 20) for i in range(2)))
+    assert [answer.outputs["total"].tolist() for answer in answers] == [[0], [3]]
+    await asyncio.gather(subject.submit(request(1, outputs=("total",)), 20), subject.submit(request(1), 20))
+    assert link.outputs == [("total",), ()]
 
 
 async def test_requests_collect_while_the_slot_is_taken():

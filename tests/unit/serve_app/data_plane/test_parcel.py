@@ -10,6 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from serve_app.batching.joined import joined, parts_of
 from serve_app.data_plane.parcel import BY_REFERENCE_BYTES, Inbox, Parcel, Post, goes_by_reference, sweep
 from serve_app.types import Block, BlockEntry, BlockReply
 
@@ -56,6 +57,17 @@ async def test_a_file_is_used_again_and_gone_at_the_end(tmp_path):
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
     post.close()
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_rows_of_several_requests_are_joined_in_the_file_itself(tmp_path):
+    release, post = Release(tmp_path), Post(tmp_path)
+    requests = [dict(images(rows, value=rows).inputs) for rows in (1, 2)]
+    inputs = joined(requests)
+    (reply,) = await post.deliver((Block(inputs, (BlockEntry(1), BlockEntry(2))),), release)
+    assert release.came == ["Parcel"]
+    assert len(parts_of(inputs)) == 2  # nobody has joined them before
+    assert reply.outputs["x"][:, 0, 0].tolist() == [1, 2, 2]
+    assert reply.outputs["id"].tolist() == [0, 0, 1]
 
 
 async def test_small_blocks_and_texts_go_inside_the_message(tmp_path):

@@ -56,6 +56,8 @@ async def test_the_client_is_told_how_big_the_reply_will_be():
     client = Recording()
     await Sender(client, INFO, lambda: None)((block(rows(1, 2)), block(rows(3))))
     assert client.reply_bytes == [3 * (3 * 4 + 8)]
+    await Sender(client, INFO, lambda: None)((replace(block(rows(1, 2)), outputs=("total",)), block(rows(3))))
+    assert client.reply_bytes[1:] == [2 * 8 + (3 * 4 + 8)]
 
 
 async def test_a_call_that_takes_long_has_the_cluster_looked_at(monkeypatch):

@@ -10,8 +10,9 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
+from onnx import TensorProto, helper
 from support.gateway import plane_of, scrape, table
-from support.versions import doubling, write_version
+from support.versions import doubling, onnx_model, write_version
 
 from serve_app.config.release import BatchingConfig, ReleaseArgs
 from serve_app.data_plane.local import LocalCluster
@@ -49,6 +50,25 @@ async def test_blocks_are_batched_and_executed(args):
     assert max(rows) <= 4
     assert {labels for _, _, labels in metrics} == {("double", "v1")}
     assert {name for name, _, _ in metrics} == {BATCH_ROWS.name, COMPUTE.name}
+
+
+async def test_only_outputs_that_a_request_wants_travel(tmp_path):
+    value = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["rows", 2])  # noqa: E731
+    nodes = [helper.make_node("Add", ["x", "x"], ["y"]), helper.make_node("Neg", ["x"], ["z"])]
+    outputs = [{"name": name, "datatype": "FP32", "shape": [-1, 2]} for name in "yz"]
+    write_version(tmp_path / "v1", onnx_model(nodes, [value("x")], [value("y"), value("z")]), {"outputs": outputs})
+    server = BlockServer.load(ReleaseArgs(model="two", version="v1", source=str(tmp_path / "v1")), Metrics())
+    x = np.ones((1, 2), np.float32)
+    wanted = ((), ("z",), ("z", "y"))
+    replies = [
+        reply for names in wanted for reply in await server.infer(Block({"x": x}, (BlockEntry(1),), outputs=names))
+    ]
+    (late,) = await server.infer(Block({"x": x}, (BlockEntry(1, timeout_s=0),), outputs=("z",)))
+    server.close()
+    assert [{*reply.outputs} for reply in replies] == [{"y", "z"}, {"z"}, {"z", "y"}]
+    assert replies[1].outputs["z"].tolist() == [[-1, -1]]
+    assert late.outputs == {}
+    assert late.results[0].error is not None
 
 
 async def test_what_was_executed_is_counted(args):
