@@ -26,7 +26,7 @@ from serve_app.transport.http import (
 from serve_app.transport.leavers import while_connected
 
 MAX_PAGE_BODY_BYTES = 2**16  # no route but infer and generate needs a longer one
-_PART_BYTES = 2**18
+_LONG_PIECE_BYTES = 2**12  # a list of shorter ones would cost many times their bytes
 HEAD_FIELDS = {
     b"x-request-id": "request_id",
     b"x-request-timeout-seconds": "timeout_s",
@@ -75,7 +75,7 @@ class GatewayAsgi:
             return _not_allowed(scope)
         try:
             _check(length, self._limits.max_body_bytes)
-            body = await _body(BoundedBody(receive, self._limits))
+            body = await BoundedBody(receive, self._limits).whole()
         except ServeAppError as error:
             return self._infer.refuse(route, error, head.request_id)
         answer = self._infer(route, head, body)
@@ -90,30 +90,6 @@ class GatewayAsgi:
         headers.append((b"content-length", str(len(response.body)).encode()))
         await send({"type": "http.response.start", "status": int(response.status), "headers": headers})
         await send({"type": "http.response.body", "body": response.body})
-
-
-async def _body(receive: Receive) -> bytes:
-    """The whole body.
-
-    Raises:
-        ClientDisconnect: The client hung up before it was whole.
-    """
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body"):
-        whole: bytes = message.get("body", b"")
-        return whole
-    body, parts, size = bytearray(), list[bytes](), 0  # a list of tiny chunks alone would cost twenty times their bytes
-    while True:
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        if len(body) >= _PART_BYTES or not message.get("more_body"):
-            parts.append(bytes(body))
-            size += len(body)
-            body.clear()
-        if not message.get("more_body"):
-            return b"".join(parts) if size <= IN_LOOP_BYTES else await asyncio.to_thread(b"".join, parts)
-        message = await receive()
 
 
 class BoundedBody:
@@ -136,9 +112,44 @@ class BoundedBody:
             return await self._receive()
         try:
             async with asyncio.timeout_at(self._ends):
-                message = await self._receive()
+                return self._counted(await self._receive())
         except TimeoutError:
             raise BodyTimeout(self._limits.body_timeout_s) from None
+
+    async def whole(self) -> bytes:
+        """The whole body; nothing of it was read before.
+
+        Raises:
+            TooLarge, BodyTimeout: As for a message.
+            ClientDisconnect: The client hung up before it was whole.
+        """
+        try:
+            async with asyncio.timeout_at(self._ends):
+                parts = await self._parts()
+        except TimeoutError:
+            raise BodyTimeout(self._limits.body_timeout_s) from None
+        if len(parts) == 1:
+            return parts[0]
+        return b"".join(parts) if self._bytes <= IN_LOOP_BYTES else await asyncio.to_thread(b"".join, parts)
+
+    async def _parts(self) -> list[bytes]:
+        """The body in parts, those that came in short pieces joined already."""
+        parts, short = list[bytes](), bytearray()
+        while not self._is_whole:
+            message = self._counted(await self._receive())
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            piece = message.get("body", b"")
+            if len(piece) < _LONG_PIECE_BYTES:
+                short += piece
+                continue
+            if short:
+                parts.append(bytes(short))
+                short.clear()
+            parts.append(piece)
+        return [*parts, bytes(short)] if short else parts
+
+    def _counted(self, message: Message) -> Message:
         self._bytes += len(message.get("body", b""))
         self._pieces += 1
         self._is_whole = not message.get("more_body")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
+import numpy as np
 import pytest
 from support.arithmetic import Executor, Recording
 from support.gateway import plane_of, scrape, table
@@ -69,6 +70,30 @@ async def test_bodies_come_in_any_pieces(chunks):
     status, answer = status_and_body(sent)
     assert (status, answer["outputs"][1]["data"]) == (200, [3])
     assert dict(sent[0]["headers"])[b"content-length"] == str(len(sent[1]["body"])).encode()
+
+
+async def test_long_and_short_pieces_are_joined_in_order():
+    data = np.arange(12_000, dtype=np.float32)
+    head = json.dumps(
+        {
+            "inputs": [
+                {
+                    "name": "x",
+                    "datatype": "FP32",
+                    "shape": [4000, 3],
+                    "parameters": {"binary_data_size": data.nbytes},
+                }
+            ],
+            "outputs": [{"name": "total"}],
+        }
+    ).encode()
+    body, ends = head + data.tobytes(), (0, 10, 20, 9000, 9001, 30_000, 40_000)
+    chunks = [body[start:end] for start, end in zip(ends, (*ends[1:], None), strict=True)]
+    length = (b"inference-header-content-length", str(len(head)).encode())
+    sent, _ = await call(chunks, headers=[length], limit=100_000)
+    status, answer = status_and_body(sent)
+    assert status == 200
+    assert answer["outputs"][0]["data"] == data.reshape(-1, 3).sum(axis=1).tolist()
 
 
 async def test_a_told_length_over_the_limit_is_refused_unread():
