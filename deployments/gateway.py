@@ -15,6 +15,7 @@ from deployments.cluster import RayCluster
 from deployments.control import HandleControl
 from deployments.grpc import GrpcMethods
 from deployments.logs import use_request_log, use_serve_log
+from deployments.memory import keep_freed_pages
 from deployments.metrics import RayMetrics
 from deployments.starting import go_first
 from serve_app.config.gateway import ExpressConfig, GatewayArgs
@@ -48,6 +49,7 @@ class Gateway(GrpcMethods):
     def __init__(self, args: GatewayArgs, releases: DeploymentHandle) -> None:
         use_serve_log()
         use_request_log()
+        keep_freed_pages()
         self._cluster = RayCluster()
         metrics = RayMetrics()
         inline = InlineReleases(partial(BlockServer.load, metrics=metrics))

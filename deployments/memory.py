@@ -1,0 +1,22 @@
+"""How glibc's allocator keeps what a gateway frees: the pages of one request's body are the next one's.
+
+By default a buffer of more than 128 kB may be pages of its own, given back when it is freed, and so is the free end of
+a heap. The kernel then clears and maps them anew for each body, which costs more than reading it (figures are in
+docs/benchmarks.md).
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+HEAP_BYTES = 2**23  # a longer buffer has pages of its own; no call of several requests is as long
+KEPT_BYTES = 2**25  # free memory at the end of a heap, of which busy threads have one each, before it is given back
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+
+
+def keep_freed_pages() -> bool:
+    """Have this process keep the memory of buffers that come again; gives whether its allocator can be told."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:  # musl, macOS
+        return False
+    return bool(mallopt(_M_MMAP_THRESHOLD, HEAP_BYTES) and mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES))

@@ -1,0 +1,45 @@
+"""Buffers that come again get the same pages, in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from deployments import memory
+
+SCRIPT = """
+import resource, sys
+from deployments.memory import keep_freed_pages
+
+if sys.argv[1] == "kept" and not keep_freed_pages():
+    sys.exit("the allocator cannot be told")
+
+def body():
+    return [bytes(600_000) + b"x" for _ in range(2)]
+
+for _ in range(20):
+    body()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(100):
+    body()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(how: str) -> int:
+    """Pages that a hundred bodies of 1.2 MB had to be given."""
+    command = [sys.executable, "-c", SCRIPT, how]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)  # noqa: S603 - ours
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's allocator")
+def test_the_pages_of_a_body_that_is_gone_are_the_next_ones() -> None:
+    assert faults("given back") > 1000
+    assert faults("kept") < 100
+
+
+def test_another_allocator_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
+    assert not memory.keep_freed_pages()
