@@ -250,7 +250,8 @@ class Batcher:
 
     def _batch(self, pieces: list[Piece], bucket: int) -> Batch:
         rows = sum(piece.rows for piece in pieces)
-        return Batch(pieces, rows, self._policy.config.executed_rows(rows), bucket, self._traits.ragged)
+        traits = self._traits
+        return Batch(pieces, rows, self._policy.config.executed_rows(rows), bucket, traits.ragged, traits.empty)
 
     def _prepare_ahead(self) -> None:
         """Merge and pad a full next batch while the instances are busy, where that takes long enough to pay."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from serve_app.batching.executing import Executing, executing
 from serve_app.batching.explaining import explained
-from serve_app.batching.job import NEVER, Piece, Run, join, runs_of
+from serve_app.batching.job import NEVER, Empty, Piece, Run, join, runs_of
 from serve_app.batching.quick import Quickness
 from serve_app.batching.ragged import Ragged, cut, length_of
 from serve_app.errors import ModelRaised, ServeAppError, WrongAnswer
@@ -47,6 +47,7 @@ class Traits:
         ragged: How inputs of any length are padded; None where they are not.
         ragged_outputs: Outputs whose axis 1 is as long as the inputs'.
         waits: Whether an execution may wait for other processes.
+        empty: Makes arrays that the model's device reads soonest; None for any.
     """
 
     release: str = "model"
@@ -54,6 +55,7 @@ class Traits:
     ragged: Ragged | None = None
     ragged_outputs: frozenset[str] = frozenset()
     waits: bool = False
+    empty: Empty | None = None
 
 
 NO_TRAITS = Traits()
@@ -90,6 +92,7 @@ class Batch:
         executed_rows: The same with padding.
         bucket: Length that ragged inputs are padded to; 0 where there are none.
         ragged: How they are padded; None where they are not.
+        empty: Makes the arrays of the merged inputs; None for any.
         inputs: The merged inputs, once they have been prepared ahead.
     """
 
@@ -98,6 +101,7 @@ class Batch:
     executed_rows: int
     bucket: int = 0
     ragged: Ragged | None = None
+    empty: Empty | None = None
     inputs: asyncio.Future[Tensors] | None = None
 
     def runs(self) -> list[Run]:
@@ -122,7 +126,7 @@ class Batch:
         missing = self.executed_rows - self.rows
         if missing:
             parts.append({name: _repeated(array[-1:], missing) for name, array in parts[-1].items()})
-        return join(parts)
+        return join(parts, self.empty)
 
     def hand_out(self, answer: Answer, started: float, ragged_outputs: frozenset[str]) -> None:
         """Give the pieces their own rows of an answer to what was started at a clock reading."""

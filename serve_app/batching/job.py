@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +13,9 @@ from serve_app.types import Array, Block, BlockReply, EntryResult, Tensors, Timi
 
 Shapes = tuple[tuple[str, str, tuple[int, ...]], ...]
 """What two blocks must agree on to be executed together: name, dtype and axes beyond 0 of every input."""
+
+Empty = Callable[[tuple[int, ...], np.dtype[np.generic]], Array]
+"""Gives an uninitialised array, as `numpy.empty` does."""
 
 NEVER = float("inf")
 
@@ -182,11 +186,17 @@ def runs_of(pieces: list[Piece]) -> list[Run]:
     return runs
 
 
-def join(parts: list[Tensors]) -> Tensors:
-    """Rows of `parts` one behind the other; a single part is given back as it is, without a copy."""
+def join(parts: Sequence[Tensors], empty: Empty | None = None) -> Tensors:
+    """Rows of `parts` one behind the other, in arrays of `empty`; a single part is given back as it is, not copied."""
     if not parts:
         return {}
     if len(parts) == 1:
         return parts[0]
-    joined: dict[str, Array] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return joined
+    return {name: _concatenated([part[name] for part in parts], empty) for name in parts[0]}
+
+
+def _concatenated(arrays: Sequence[Array], empty: Empty | None) -> Array:
+    if empty is None:
+        return np.concatenate(arrays)
+    first = arrays[0]
+    return np.concatenate(arrays, out=empty((sum(map(len, arrays)), *first.shape[1:]), first.dtype))

@@ -210,4 +210,5 @@ def _traits(model: LoadedModel) -> Traits:
         ragged=None if ragged is None else Ragged(ragged, model.mask_dtype),
         ragged_outputs=frozenset(spec.name for spec in model.info.outputs if -1 in spec.shape[1:2]),
         waits=model.waits,
+        empty=model.empty,
     )

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from serve_app.batching.executing import Executing, executing
+from serve_app.batching.job import Empty
 from serve_app.config.manifest import Manifest
 from serve_app.config.release import BatchingConfig, ReleaseArgs
 from serve_app.dataflow.checked_runtime import CheckedRuntime, CheckedStreamingRuntime
@@ -23,7 +24,7 @@ from serve_app.dataflow.rehearsal import Rehearsal
 from serve_app.errors import ConfigError
 from serve_app.graph.plan import NodeModel
 from serve_app.repository.store import open_version
-from serve_app.runtimes.base import StreamingRuntime
+from serve_app.runtimes.base import StagingRuntime, StreamingRuntime
 from serve_app.runtimes.fixed_rows import check_fixed_rows
 from serve_app.types import ReleaseInfo, Tensors
 
@@ -54,6 +55,7 @@ class LoadedModel:
         mask_dtype: Of the mask that the server makes for ragged inputs; None where there is none.
         streams: Of a decoupled model, one for each instance and in the thread of its `predict`; else none.
         waits: Whether an execution may wait for other processes.
+        empty: Makes arrays that the device reads soonest; None where any will do.
         close: Ends connections to other servers once nothing is executed any more; does not wait for that.
     """
 
@@ -66,6 +68,7 @@ class LoadedModel:
     mask_dtype: np.dtype[np.generic] | None = None
     streams: tuple[Stream, ...] = ()
     waits: bool = False
+    empty: Empty | None = None
     close: Callable[[], None] = lambda: None
 
     @property
@@ -134,6 +137,7 @@ def _rehearsed(args: ReleaseArgs, parts: Parts, clock: Clock) -> LoadedModel:
         mask_dtype=_mask_dtype(manifest, batching),
         streams=tuple(streams),
         waits=parts.waits,
+        empty=runtimes[0].empty if isinstance(runtimes[0], StagingRuntime) else None,
         close=parts.close,
     )
 

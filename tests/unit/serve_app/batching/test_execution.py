@@ -50,6 +50,14 @@ async def test_lengths_are_brought_to_the_bucket_before_rows_are_merged():
     assert subject.merged()["ids"].tolist() == [[1, 1, 0, 0], [1, 1, 1, 0]]
 
 
+async def test_batches_are_merged_in_memory_that_the_device_reads_soonest():
+    given = []
+    subject = batch(block(rows(1, 2)), block(rows(3)), executed_rows=5)
+    subject.empty = lambda shape, dtype: given.append(np.empty(shape, dtype)) or given[-1]
+    assert subject.merged()["x"] is given[0]
+    assert given[0][:, 0].tolist() == [1, 2, 3, 3, 3]
+
+
 async def test_inputs_that_were_prepared_ahead_are_used():
     subject = batch(block(rows(1)))
     subject.inputs = asyncio.get_running_loop().create_future()

@@ -77,6 +77,18 @@ def test_join_copies_only_where_it_must():
     assert join([]) == {}
 
 
+def test_rows_are_joined_in_the_memory_they_are_given():
+    one, given = {"x": np.arange(6, dtype=np.int16).reshape(3, 2)}, []
+
+    def empty(shape, dtype):
+        given.append(np.empty(shape, dtype))
+        return given[0]
+
+    assert join([one, one], empty)["x"] is given[0]
+    assert (given[0].dtype, given[0].tolist()) == (np.int16, [[0, 1], [2, 3], [4, 5]] * 2)
+    assert join([one], empty) is one
+
+
 def test_shapes_ignore_rows_and_order():
     a = {"x": np.zeros((1, 2)), "m": np.zeros((1,), bool)}
     b = {"m": np.zeros((9,), bool), "x": np.zeros((9, 2))}
