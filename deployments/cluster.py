@@ -86,6 +86,7 @@ class HandleClient:
 
     def __init__(self, release: str, handle: DeploymentHandle = None) -> None:
         self._release, self._handle = release, handle
+        self._infer: DeploymentHandle = None
         self._post = Post()
         atexit.register(self._post.close)
 
@@ -93,6 +94,8 @@ class HandleClient:
         """What the release says about itself; connects first."""
         if self._handle is None:
             self._handle = await asyncio.to_thread(serve.get_app_handle, self._release)
+        if self._infer is None:  # once: each reading of it makes a handle; cloudpickle takes thrice as long for a block
+            self._infer = self._handle.options(request_serialization="pickle").infer
         info: ReleaseInfo = await self._handle.describe.remote()
         return info
 
@@ -111,8 +114,8 @@ class HandleClient:
         async def call(sent: Sequence[Block | Parcel]) -> tuple[BlockReply, ...]:
             """Call a replica; a big message goes through Ray's object store."""
             by_reference = goes_by_reference(sent, reply_bytes)
-            handle = self._handle.options(_by_reference=True) if by_reference else self._handle
-            response = handle.infer.remote(*sent)
+            infer = self._infer.options(_by_reference=True) if by_reference else self._infer
+            response = infer.remote(*sent)
             try:
                 replies: tuple[BlockReply, ...] = await response
             except asyncio.CancelledError:  # what waits in the replica's queue leaves it; Ray itself would go on

@@ -23,7 +23,7 @@ class Handle:
     def __init__(self, server: BlockServer) -> None:
         self._server, self._inbox = server, Inbox()
         self.describe = SimpleNamespace(remote=self._describe)
-        self.infer = SimpleNamespace(remote=self._infer)
+        self.infer = SimpleNamespace(remote=self._infer, options=lambda **_: self.infer)
 
     def options(self, **_):
         return self
