@@ -20,6 +20,9 @@ from serve_app.cli.validate import checks_of, good_file
 from serve_app.config.declared import ServeFile
 from serve_app.config.serve_file import ExtraCheck
 
+NO_IDLE_WORKERS = {"RAY_prestart_worker_first_driver": "0"}
+"""Keeps Ray from starting workers ahead: whatever Serve runs needs the file's `env_vars`, which those do not have."""
+
 _PROBE_TIMEOUT_S = 1.0
 
 
@@ -58,7 +61,7 @@ def launcher_of(file: Path, declared: ServeFile, script: str) -> Launcher:
     url = f"http://{f'[{host}]' if ':' in host else host}:{declared.http_port}"
     return Launcher(
         command=[script, "run", str(file)],
-        environment=os.environ,
+        environment={**NO_IDLE_WORKERS, **os.environ},
         is_ready=lambda: _is_ready(host, int(declared.http_port)),
         on_ready=lambda: say(f"ready at {url} - try: curl {url}/v2/models/{_a_model(declared)}"),
         on_late=lambda: say_error(f"not ready yet; `serve-app status --url {url}` says why"),

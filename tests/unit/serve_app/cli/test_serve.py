@@ -63,6 +63,15 @@ def test_a_good_file_is_served_until_it_is_stopped(tmp_path, capfd):
     assert marked_processes(MARKER, launcher.marker) == []
 
 
+def test_no_workers_are_started_ahead_unless_somebody_says_so(tmp_path, monkeypatch):
+    file = good_file(tmp_path, 8000)
+    declared, setting = read_serve_file(file).declared, "RAY_prestart_worker_first_driver"
+    monkeypatch.delenv(setting, raising=False)
+    assert launcher_of(file, declared, "serve").environment[setting] == "0"
+    monkeypatch.setenv(setting, "1")
+    assert launcher_of(file, declared, "serve").environment[setting] == "1"
+
+
 def test_a_bad_file_is_not_started(run, tmp_path):
     file = good_file(tmp_path, 8000)
     text = file.read_text().replace("host: 127.0.0.1", "host: 0.0.0.0")
