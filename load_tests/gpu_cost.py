@@ -13,6 +13,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -34,6 +35,8 @@ from serve_app.types import Array, Block, BlockEntry
 SIDES = (64, 224)
 MAX_ROWS = 128
 BATCHES = (1, 8, 32, MAX_ROWS)
+TURNS = 3
+RUNTIME = RuntimeConfig()
 CORE_ROWS = 8  # more do not make a core any faster
 SLO_MS = 60_000.0
 Way = tuple[str, int]
@@ -116,7 +119,7 @@ def repository_at(root: Path, formats: Sequence[str], sides: Sequence[int] = SID
     return made
 
 
-def release(source: Path, accelerator: str, instances: int = 1, max_rows: int = MAX_ROWS) -> ReleaseArgs:
+def release(source: Path, accelerator: str, how: RuntimeConfig = RUNTIME, max_rows: int = MAX_ROWS) -> ReleaseArgs:
     """A release of a version."""
     return ReleaseArgs.model_validate(
         {
@@ -126,7 +129,7 @@ def release(source: Path, accelerator: str, instances: int = 1, max_rows: int = 
             "accelerator": accelerator,
             "slo_ms": SLO_MS,
             "batching": BatchingConfig(max_rows=max_rows),
-            "runtime": RuntimeConfig(instances=instances),
+            "runtime": how,
         }
     )
 
@@ -162,39 +165,41 @@ async def served(server: BlockServer, counted: Rows, name: str, x: Array, load: 
     return Served(len(latencies) * load.rows / took, 1000 * statistics.median(latencies), rows / max(batches, 1))
 
 
-def bare_table(sources: Mapping[Way, Path], device: str, seconds: float) -> tuple[Table, dict[Way, float]]:
-    """Milliseconds of whole batches by the runtime alone, and the most rows a second of each way on the device."""
+def bare_table(sources: Mapping[Way, Path], device: str, how: RuntimeConfig, seconds: float) -> Table:
+    """Milliseconds of whole batches by the runtime alone."""
     table = Table("model", "rows", f"{device} ms", "rows/s", "x a CPU core")
-    best: dict[Way, float] = {}
     for way, source in sources.items():
-        model, core = load_model(release(source, device)), load_model(release(source, "cpu", max_rows=CORE_ROWS))
+        model, core = load_model(release(source, device, how)), load_model(release(source, "cpu", max_rows=CORE_ROWS))
         name, side = core.info.inputs[0].name, way[1]
         core_per_s = 1000 * CORE_ROWS / time_ms(core.predict, name, images(CORE_ROWS, side), seconds)
         for rows in BATCHES:
             ms = time_ms(model.predict, name, images(rows, side), seconds)
             per_s = 1000 * rows / ms
-            best[way] = max(best.get(way, 0.0), per_s)
             table.add_row(" ".join(map(str, way)), str(rows), f"{ms:.3f}", f"{per_s:,.0f}", f"{per_s / core_per_s:.0f}")
         model.close()
         core.close()
-    return table, best
+    return table
 
 
-async def served_table(sources: Mapping[Way, Path], best: Mapping[Way, float], device: str, seconds: float) -> Table:
-    """What the batcher makes of requests, with one and with two instances."""
-    table = Table("model", "instances", "clients x rows", "rows/s", "p50 ms", "rows a batch", "x bare's best")
+async def served_table(sources: Mapping[Way, Path], device: str, how: RuntimeConfig, seconds: float) -> Table:
+    """What the batcher makes of requests, with one and with two instances; medians of a few turns of every staging."""
+    table = Table("model", "instances", "batches lie in", "clients x rows", "rows/s", "p50 ms", "rows a batch")
     for (fmt, side), source in track(sources.items(), "served"):
         for instances in (1, 2):
-            counted = Rows()
-            server = BlockServer.load(release(source, device, instances), counted)
-            name = server.info.inputs[0].name
+            model = load_model(release(source, device, how.model_copy(update={"instances": instances})))
+            stagings = {"any memory": replace(model, empty=None)} | ({"pinned memory": model} if model.empty else {})
+            servers = {name: (BlockServer(one, counted := Rows()), counted) for name, one in stagings.items()}
             for load in LOADS:
-                got = await served(server, counted, name, images(load.rows, side), load, seconds)
-                share = got.rows_per_s / best[fmt, side]
-                way = (f"{fmt} {side}", str(instances), f"{load.clients} x {load.rows}")
-                found = (f"{got.rows_per_s:,.0f}", f"{got.p50_ms:.2f}", f"{got.batch_rows:.1f}", f"{share:.2f}")
-                table.add_row(*way, *found)
-            server.close()
+                x, turns = images(load.rows, side), {name: list[Served]() for name in servers}
+                for _ in range(TURNS):
+                    for name, (server, counted) in servers.items():
+                        turns[name].append(await served(server, counted, model.info.inputs[0].name, x, load, seconds))
+                for name, got in turns.items():
+                    rows_per_s, p50_ms, batch_rows = map(statistics.median, zip(*got, strict=True))
+                    way = (f"{fmt} {side}", str(instances), name, f"{load.clients} x {load.rows}")
+                    table.add_row(*way, f"{rows_per_s:,.0f}", f"{p50_ms:.2f}", f"{batch_rows:.1f}")
+            for server, _ in servers.values():
+                server.close()
     return table
 
 
@@ -202,14 +207,14 @@ def main(
     seconds: Annotated[float, typer.Option(min=0.1, help="Of each measurement.")] = 1.0,
     device: Annotated[str, typer.Option(help="`gpu`, or `cpu` to try this program where there is none.")] = "gpu",
     formats: Annotated[str, typer.Option(help="With commas between them.")] = "torch_export,onnx",
+    precision: Annotated[str, typer.Option(help="As of `runtime.precision`.")] = "fp32",
 ) -> None:
     """Measure and print both tables."""
-    console = Console(width=120)
+    console, how = Console(width=120), RuntimeConfig.model_validate({"precision": precision})
     with tempfile.TemporaryDirectory() as folder:
         sources = repository_at(Path(folder), formats.split(","))
-        table, best = bare_table(sources, device, seconds)
-        console.print(table)
-        console.print(asyncio.run(served_table(sources, best, device, seconds)))
+        console.print(bare_table(sources, device, how, seconds))
+        console.print(asyncio.run(served_table(sources, device, how, seconds)))
 
 
 if __name__ == "__main__":

@@ -109,7 +109,8 @@ class RuntimeConfig(StrictModel):
     precision: Literal["fp32", "tf32", "fp16", "bf16"] = Field(
         default="fp32",
         description="Arithmetic inside a PyTorch model; inputs and outputs keep their datatypes. `tf32`, for ONNX too, "
-        "is fp32 but for products on a GPU, whose factors are rounded to 10 bits.",
+        "is fp32 but for products on a GPU, whose factors are rounded to 10 bits; of PyTorch models in one process "
+        "none is, or all.",
     )
 
 

@@ -13,7 +13,10 @@ def useless_settings(args: ReleaseArgs, fmt: Format) -> Iterator[Finding]:
     """Yield the settings, at their path in the args, that no machine could give effect to with format `fmt`."""
     if args.accelerator == "gpu" and fmt in CPU_ONLY_FORMATS:
         yield ("accelerator",), f"scikit-learn models ({fmt}) run on CPUs only; use accelerator: auto or cpu"
-    yield from useless_runtime_settings(args.runtime, fmt)
+    useless = tuple(useless_runtime_settings(args.runtime, fmt))
+    yield from useless
+    if args.runtime.precision == "tf32" and args.accelerator == "cpu" and not useless:
+        yield ("runtime", "precision"), "tf32 has no effect with accelerator: cpu, only on a GPU"
 
 
 def useless_runtime_settings(runtime: RuntimeConfig, fmt: Format) -> Iterator[Finding]:

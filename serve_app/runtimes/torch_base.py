@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -38,6 +39,8 @@ _PRECISIONS = {"fp16": torch.float16, "bf16": torch.bfloat16}
 LEAST_PINNED_BYTES = 2**16  # below it a copy takes less than PyTorch's bookkeeping
 
 Module = Callable[..., object]
+
+logger = logging.getLogger(__name__)
 
 
 class TorchRuntime:
@@ -160,8 +163,13 @@ def _set_arithmetic(precision: str) -> None:
     if precision in _PRECISIONS:
         return
     # The older of PyTorch's two ways to say it: its own exporter cannot read what was said in the newer one.
-    rounds = precision == "tf32" and torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = rounds
+    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    rounds = precision == "tf32" and convolutions.allow_tf32
+    if precision == "tf32" and not rounds:
+        logger.warning("tf32 is not used: another PyTorch model of this process computes in fp32")
+    if precision == "fp32" and products.allow_tf32:
+        logger.warning("PyTorch models of this process that asked for tf32 compute in fp32 from now on, as another")
+    convolutions.allow_tf32 = products.allow_tf32 = rounds
 
 
 def to_tensor(array: Array) -> torch.Tensor:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from serve_app.errors import ConfigError, ServeAppError
+from serve_app.errors import ConfigError, ManifestError, ServeAppError
 from serve_app.repository.store import open_version
 from serve_app.samples.train import SAMPLES, has_whole, train
 from serve_app.types import release_name
@@ -32,12 +32,20 @@ def _default(context: typer.Context, root: Root = Path("models")) -> None:
 
 
 def main(root: Path) -> None:
-    """Train the samples into a repository; versions that are there are kept."""
+    """Train the samples into a repository; versions that are there are kept.
+
+    A sample that is another in a second format is left out where the operator has a model of their own in its place.
+    """
     with _bars() as bars:
         for sample in SAMPLES:
-            with _making(bars, root, (sample.model, sample.version), "train") as is_kept:
-                if not is_kept:
-                    train(root, sample)
+            try:
+                with _making(bars, root, (sample.model, sample.version), "train") as is_kept:
+                    if not is_kept:
+                        train(root, sample)
+            except ManifestError as error:
+                if not sample.converted_from:
+                    raise
+                _console.print(f"{sample.release} is left out: {error}", markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -26,6 +26,7 @@ from serve_app.transport.http import (
 from serve_app.transport.leavers import while_connected
 
 MAX_PAGE_BODY_BYTES = 2**16  # no route but infer and generate needs a longer one
+_PART_BYTES = 2**18  # joined so far of short pieces: what is longer would be copied at once, in the event loop
 _LONG_PIECE_BYTES = 2**12  # a list of shorter ones would cost many times their bytes
 HEAD_FIELDS = {
     b"x-request-id": "request_id",
@@ -140,13 +141,14 @@ class BoundedBody:
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
             piece = message.get("body", b"")
-            if len(piece) < _LONG_PIECE_BYTES:
+            is_short = len(piece) < _LONG_PIECE_BYTES
+            if is_short:
                 short += piece
-                continue
-            if short:
+            if short and (not is_short or len(short) >= _PART_BYTES):
                 parts.append(bytes(short))
                 short.clear()
-            parts.append(piece)
+            if not is_short:
+                parts.append(piece)
         return [*parts, bytes(short)] if short else parts
 
     def _counted(self, message: Message) -> Message:

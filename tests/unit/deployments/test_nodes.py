@@ -11,6 +11,7 @@ from support.versions import doubling, write_version
 
 from deployments.nodes import connect
 from serve_app.config.release import ReleaseArgs
+from serve_app.data_plane import parcel
 from serve_app.data_plane.parcel import Inbox
 from serve_app.dataflow.block_server import BlockServer
 from serve_app.errors import DeadlineExceeded, ModelRaised
@@ -23,10 +24,16 @@ class Handle:
     def __init__(self, server: BlockServer) -> None:
         self._server, self._inbox = server, Inbox()
         self.describe = SimpleNamespace(remote=self._describe)
-        self.infer = SimpleNamespace(remote=self._infer, options=lambda **_: self.infer)
+        self.infer = SimpleNamespace(remote=self._infer, options=self._options_of_infer)
+        self.told: list[dict[str, object]] = []
 
-    def options(self, **_):
+    def options(self, **options):
+        self.told.append(options)
         return self
+
+    def _options_of_infer(self, **options):
+        self.told.append(options)
+        return self.infer
 
     async def _describe(self):
         return self._server.info
@@ -52,6 +59,15 @@ async def test_a_node_is_called_from_the_graphs_loop_and_says_where_its_time_wen
     called = await asyncio.to_thread(asyncio.run, node.call({"x": np.ones((3, 2), np.float32)}, 5.0))
     np.testing.assert_array_equal(called.outputs["y"], np.full((3, 2), 2))
     assert (called.timings.batch_rows, called.timings.compute_s > 0) == (3, True)
+
+
+async def test_calls_are_pickled_the_short_way_and_big_ones_go_by_reference(server, monkeypatch):
+    monkeypatch.setattr(parcel, "BY_REFERENCE_BYTES", 1000)
+    handle = Handle(server)
+    node = (await connect("m-v1", {"a": handle}))["a"]
+    for rows in (1, 200):  # of 8 bytes there and 8 back
+        await asyncio.to_thread(asyncio.run, node.call({"x": np.ones((rows, 2), np.float32)}, 30.0))
+    assert handle.told == [{"request_serialization": "pickle"}, {"_by_reference": True}]
 
 
 async def test_the_nodes_error_is_the_calls(server):

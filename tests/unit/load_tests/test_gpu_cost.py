@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from load_tests import gpu_cost
 from load_tests.gpu_cost import BATCHES, MAX_ROWS, Load, Rows, images, release, served, time_ms
 from load_tests.gpu_cost import repository_at as repository
+from serve_app.config.release import RuntimeConfig
 from serve_app.dataflow.block_server import BlockServer
 from serve_app.dataflow.model import load_model
 
@@ -37,3 +39,14 @@ async def test_a_closed_loop_counts_rows_and_batches(sources):
     assert got.p50_ms > 0
     assert 2 <= got.batch_rows <= 8
     assert counted.rows >= 8
+
+
+async def test_both_stagings_are_measured_where_there_are_two(sources, monkeypatch):
+    monkeypatch.setattr(gpu_cost, "LOADS", (Load(2, 1),))
+    table = await gpu_cost.served_table(sources, "cpu", RuntimeConfig(), seconds=0.01)
+    stagings = {(model, staging) for model, staging in zip(*(table.columns[at].cells for at in (0, 2)), strict=True)}
+    assert stagings == {
+        ("torch_export 16", "any memory"),
+        ("torch_export 16", "pinned memory"),
+        ("onnx 16", "any memory"),
+    }

@@ -38,6 +38,11 @@ def test_the_device_is_refused_where_the_runtime_refuses_it(fmt, monkeypatch):
     assert (paths(fmt, accelerator="gpu") == [("accelerator",)]) is refused
 
 
+@pytest.mark.parametrize("fmt", Format)
+def test_tf32_is_refused_where_there_is_never_a_gpu(fmt):
+    assert paths(fmt, accelerator="cpu", runtime={"precision": "tf32"}) == [("runtime", "precision")]
+
+
 @pytest.mark.parametrize(
     "runtime", [*({"precision": name} for name in ("tf32", "fp16", "bf16")), {"threads": 1}, {"instances": 2}]
 )

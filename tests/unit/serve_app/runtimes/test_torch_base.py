@@ -117,20 +117,22 @@ def test_threads_are_set(file):
 
 
 @pytest.mark.parametrize(
-    ("precisions", "rounds"),
+    ("precisions", "rounds", "warning"),
     [
-        (["fp32"], False),
-        (["tf32"], True),
-        (["tf32", "fp32"], False),
-        (["fp32", "tf32"], False),
-        (["tf32", "bf16"], True),
+        (["fp32"], False, ""),
+        (["tf32"], True, ""),
+        (["tf32", "fp32"], False, "compute in fp32 from now on"),
+        (["fp32", "tf32"], False, "tf32 is not used"),
+        (["tf32", "bf16"], True, ""),
     ],
 )
-def test_the_most_exact_model_of_a_process_sets_its_arithmetic(file, precisions, rounds):
+def test_the_most_exact_model_of_a_process_sets_its_arithmetic(file, caplog, precisions, rounds, warning):
     forget_arithmetic()
     for precision in precisions:
         prepare(source_of(file, "torchscript", X, X, precision=precision))
     assert (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32) == (rounds, rounds)
+    assert bool(caplog.messages) is bool(warning)
+    assert warning in caplog.text
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -25,6 +25,17 @@ def test_an_operators_own_version_needs_no_metrics(tmp_path: Path, capsys):
     assert "wine-v1: kept " in capsys.readouterr().err
 
 
+def test_an_operators_own_net_is_not_converted_and_stops_nothing(tmp_path: Path, capsys):
+    for sample in SAMPLES:
+        if not sample.converted_from:
+            write_version(tmp_path / sample.model / sample.version, doubling(), {})
+    main(tmp_path)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "digits-conv-v1 is left out: " in said
+    assert "wine-v1: kept " in said
+    assert not (tmp_path / "digits-conv/v1").exists()
+
+
 def test_a_sentence_encoder_that_is_there_is_kept(tmp_path: Path, capsys):
     write_version(tmp_path / "minilm" / "v1", doubling(), {})
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
