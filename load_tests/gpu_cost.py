@@ -11,7 +11,6 @@ import asyncio
 import statistics
 import tempfile
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from load_tests.servers.conv_net import CHANNELS, INPUT_NAME, OUTPUT_NAME, conv_net
+from load_tests.servers import conv_net
 from serve_app.config.release import BatchingConfig, ReleaseArgs, RuntimeConfig
 from serve_app.dataflow.add import NewVersion, add_version
 from serve_app.dataflow.block_server import BlockServer
@@ -79,41 +78,24 @@ class Rows:
             self.rows += int(value)
 
 
-def export_program(file: Path, side: int) -> Path:
+def export_program(file: Path, side: int) -> None:
     """The net for images of a side as a `torch.export` program with a free batch axis."""
-    axes, example = {"input": {0: torch.export.Dim.DYNAMIC}}, torch.zeros(2, CHANNELS, side, side)
-    torch.export.save(torch.export.export(conv_net(), (example,), dynamic_shapes=axes), file)
-    return file
-
-
-def export_onnx(file: Path, side: int) -> Path:
-    """The same as ONNX."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # the exporter that replaces it needs onnxscript
-        torch.onnx.export(
-            conv_net(),
-            (torch.zeros(2, CHANNELS, side, side),),
-            str(file),
-            dynamo=False,
-            input_names=[INPUT_NAME],
-            output_names=[OUTPUT_NAME],
-            dynamic_axes={INPUT_NAME: {0: "rows"}, OUTPUT_NAME: {0: "rows"}},
-        )
-    return file
+    axes, example = {"input": {0: torch.export.Dim.DYNAMIC}}, torch.zeros(2, conv_net.CHANNELS, side, side)
+    torch.export.save(torch.export.export(conv_net.conv_net(), (example,), dynamic_shapes=axes), file)
 
 
 def images(rows: int, side: int) -> Array:
     """Noise, FP32 [rows, 3, side, side]."""
-    return np.random.default_rng(rows).standard_normal((rows, CHANNELS, side, side), np.float32)
+    return np.random.default_rng(rows).standard_normal((rows, conv_net.CHANNELS, side, side), np.float32)
 
 
 def repository_at(root: Path, formats: Sequence[str], sides: Sequence[int] = SIDES) -> dict[Way, Path]:
     """The versions' directories, exported and added as an operator would."""
     made = {}
     for fmt in formats:
-        suffix, export = (".onnx", export_onnx) if fmt == "onnx" else (".pt2", export_program)
+        suffix, export = (".onnx", conv_net.export) if fmt == "onnx" else (".pt2", export_program)
         for side in sides:
-            file = export(root / f"{fmt}{side}{suffix}", side)
+            export(file := root / f"{fmt}{side}{suffix}", side)
             add_version(root, NewVersion(file, f"{fmt}{side}", "v1"))
             made[fmt, side] = root / f"{fmt}{side}/v1"
     return made

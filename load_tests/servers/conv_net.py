@@ -47,14 +47,14 @@ def conv_net() -> nn.Sequential:
         return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, CLASSES)).eval()
 
 
-def export(file: Path) -> None:
-    """Write the network to `file` as ONNX with a free batch axis."""
+def export(file: Path, side: int = SIDE) -> None:
+    """Write the network, for images of a side, to `file` as ONNX with a free batch axis."""
     axes = {INPUT_NAME: {0: "rows"}, OUTPUT_NAME: {0: "rows"}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the exporter that replaces it needs onnxscript
         torch.onnx.export(
             conv_net(),
-            (torch.zeros(2, CHANNELS, SIDE, SIDE),),
+            (torch.zeros(2, CHANNELS, side, side),),
             str(file),
             dynamo=False,
             input_names=[INPUT_NAME],

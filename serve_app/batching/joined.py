@@ -22,7 +22,7 @@ class Joined(Mapping[str, Array]):
 
     def __getitem__(self, name: str) -> Array:
         if len(self.parts) > 1:
-            self.parts = (join(list(self.parts)),)
+            self.parts = (join(self.parts),)
         return self.parts[0][name]
 
     def __iter__(self) -> Iterator[str]:
@@ -40,7 +40,7 @@ def joined(parts: Sequence[Tensors]) -> Tensors:
     """Rows of parts one behind the other; a single part is given back as it is, and long ones are joined late."""
     if len(parts) > 1 and sum(map(nbytes_of, parts)) > LATE_BYTES:
         return Joined(parts)
-    return join(list(parts))
+    return join(parts)
 
 
 def parts_of(tensors: Tensors) -> Sequence[Tensors]:

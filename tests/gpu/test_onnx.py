@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +9,7 @@ import onnxruntime as ort
 import pytest
 import torch
 from onnx import TensorProto
+from support.instances import TURNS, check_answers_in_threads
 from support.versions import identity, onnx_document, write_version
 
 from load_tests.servers import conv_net
@@ -23,7 +23,7 @@ from serve_app.runtimes.onnx import OnnxRuntime
 HAS_GPU = "CUDAExecutionProvider" in ort.get_available_providers() and choose_device("auto", "onnx") == "cuda"
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not HAS_GPU, reason="ONNX Runtime sees no GPU")]
 
-THREADS, TURNS = 4, 50
+THREADS = 4
 TYPES = {
     "BOOL": TensorProto.BOOL,
     "UINT8": TensorProto.UINT8,
@@ -75,16 +75,7 @@ def test_factors_are_rounded_only_where_that_was_asked_for(net, precision, low, 
 
 def test_instances_in_threads_answer_as_alone(net):
     runtimes = [OnnxRuntime(net) for _ in range(THREADS)]
-    batches = [images(5 + turn % 7, turn) for turn in range(TURNS)]
-    expected = [runtimes[0].predict({"image": batch})["logits"] for batch in batches]
-
-    def answers(runtime):
-        return [runtime.predict({"image": batch})["logits"] for batch in batches]
-
-    with ThreadPoolExecutor(THREADS) as threads:
-        for found in threads.map(answers, runtimes):
-            for ours, alone in zip(found, expected, strict=True):  # kept until all have been executed
-                np.testing.assert_allclose(ours, alone, rtol=1e-4, atol=1e-5)
+    check_answers_in_threads(runtimes, "image", [images(5 + turn % 7, turn) for turn in range(TURNS)])
 
 
 @pytest.mark.parametrize("name", list(TYPES))

@@ -28,7 +28,8 @@ class Metrics(list):
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
     folder = tmp_path_factory.mktemp("repository")
-    add_version(folder, NewVersion(export_program(folder / "net.pt2", 64), "net", "v1"))
+    export_program(folder / "net.pt2", 64)
+    add_version(folder, NewVersion(folder / "net.pt2", "net", "v1"))
     return folder
 
 

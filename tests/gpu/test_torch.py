@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from support.instances import TURNS, check_answers_in_threads
 from support.torch_models import (
     Dictionary,
     Doubling,
@@ -28,7 +28,7 @@ from serve_app.runtimes.torch_base import DATATYPES, LEAST_PINNED_BYTES, TorchRu
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU")]
 
 X, IMAGES, LOGITS = tensors("x FP32 -1,2"), tensors("x FP32 -1,3,64,64"), tensors("logits FP32 -1,10")
-THREADS, TURNS = 4, 50
+THREADS = 4
 
 
 def on_gpu(source):
@@ -49,7 +49,8 @@ def exact_logits(x):
 def load_net(request, tmp_path):
     """Loads the conv net from a file of either format, on the GPU or the CPU."""
     if request.param == "torch_export":
-        file, load = export_program(tmp_path / "m.pt2", 64), torch_export.load
+        file, load = tmp_path / "m.pt2", torch_export.load
+        export_program(file, 64)
         source = source_of(file, request.param, IMAGES, LOGITS)
     else:
         file, load = save_script(conv_net(), tmp_path / "m.pt"), torch_script.load
@@ -71,16 +72,7 @@ def test_the_gpu_answers_as_the_cpu(load_net):
 
 def test_instances_in_threads_answer_as_alone(load_net):
     runtimes = [load_net() for _ in range(THREADS)]
-    batches = [images(5 + turn % 7, turn) for turn in range(TURNS)]
-    expected = [runtimes[0].predict({"x": batch})["logits"] for batch in batches]
-
-    def answers(runtime):
-        return [runtime.predict({"x": batch})["logits"] for batch in batches]
-
-    with ThreadPoolExecutor(THREADS) as threads:
-        for found in threads.map(answers, runtimes):
-            for ours, alone in zip(found, expected, strict=True):  # kept until all have been executed
-                np.testing.assert_allclose(ours, alone, rtol=1e-4, atol=1e-5)
+    check_answers_in_threads(runtimes, "x", [images(5 + turn % 7, turn) for turn in range(TURNS)])
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
