@@ -11,6 +11,7 @@ import asyncio
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from serve_app.config.release import BatchingConfig, ReleaseArgs, RuntimeConfig
 from serve_app.dataflow.add import NewVersion, add_version
 from serve_app.dataflow.block_server import BlockServer
 from serve_app.dataflow.model import Predict, load_model
-from serve_app.observability.metrics import BATCH_ROWS, Metric
+from serve_app.observability.metrics import NoMetrics
 from serve_app.types import Array, Block, BlockEntry
 
 SIDES = (64, 224)
@@ -63,19 +64,6 @@ class Served(NamedTuple):
     rows_per_s: float
     p50_ms: float
     batch_rows: float
-
-
-class Rows:
-    """Counts executed batches and their rows."""
-
-    def __init__(self) -> None:
-        self.batches = self.rows = 0
-
-    def add(self, metric: Metric, value: float, *_labels: str) -> None:
-        """Told by the release of every batch."""
-        if metric is BATCH_ROWS:
-            self.batches += 1
-            self.rows += int(value)
 
 
 def export_program(file: Path, side: int) -> None:
@@ -128,11 +116,10 @@ def time_ms(predict: Predict, name: str, x: Array, seconds: float) -> float:
     return statistics.median(taken)
 
 
-async def served(server: BlockServer, counted: Rows, name: str, x: Array, load: Load, seconds: float) -> Served:
+async def served(server: BlockServer, name: str, x: Array, load: Load, seconds: float) -> Served:
     """Send requests of `x`'s rows in a closed loop through a release's batcher."""
     latencies: list[float] = []
-    before = (counted.batches, counted.rows)
-    begin = time.perf_counter()
+    before, begin = executions(server), time.perf_counter()
 
     async def client() -> None:
         while (now := time.perf_counter()) < begin + seconds:
@@ -143,8 +130,14 @@ async def served(server: BlockServer, counted: Rows, name: str, x: Array, load: 
 
     await asyncio.gather(*(client() for _ in range(load.clients)))
     took = time.perf_counter() - begin
-    batches, rows = counted.batches - before[0], counted.rows - before[1]
-    return Served(len(latencies) * load.rows / took, 1000 * statistics.median(latencies), rows / max(batches, 1))
+    batches = executions(server) - before
+    batch_rows = sum(rows * count for rows, count in batches.items()) / max(batches.total(), 1)
+    return Served(len(latencies) * load.rows / took, 1000 * statistics.median(latencies), batch_rows)
+
+
+def executions(server: BlockServer) -> Counter[int]:
+    """How many batches of each number of rows a release has executed."""
+    return Counter({rows: size.compute.count for rows, size in server.statistics.sizes.items()})
 
 
 def bare_table(sources: Mapping[Way, Path], device: str, how: RuntimeConfig, seconds: float) -> Table:
@@ -170,17 +163,17 @@ async def served_table(sources: Mapping[Way, Path], device: str, how: RuntimeCon
         for instances in (1, 2):
             model = load_model(release(source, device, how.model_copy(update={"instances": instances})))
             stagings = {"any memory": replace(model, empty=None)} | ({"pinned memory": model} if model.empty else {})
-            servers = {name: (BlockServer(one, counted := Rows()), counted) for name, one in stagings.items()}
+            servers = {name: BlockServer(one, NoMetrics()) for name, one in stagings.items()}
             for load in LOADS:
                 x, turns = images(load.rows, side), {name: list[Served]() for name in servers}
                 for _ in range(TURNS):
-                    for name, (server, counted) in servers.items():
-                        turns[name].append(await served(server, counted, model.info.inputs[0].name, x, load, seconds))
+                    for name, server in servers.items():
+                        turns[name].append(await served(server, model.info.inputs[0].name, x, load, seconds))
                 for name, got in turns.items():
                     rows_per_s, p50_ms, batch_rows = map(statistics.median, zip(*got, strict=True))
                     way = (f"{fmt} {side}", str(instances), name, f"{load.clients} x {load.rows}")
                     table.add_row(*way, f"{rows_per_s:,.0f}", f"{p50_ms:.2f}", f"{batch_rows:.1f}")
-            for server, _ in servers.values():
+            for server in servers.values():
                 server.close()
     return table
 

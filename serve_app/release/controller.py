@@ -238,7 +238,7 @@ class Controller:
             if self._webhooks is not None:
                 await self._webhooks.deliver_due(self._clock())
             await self._prune()
-        except Exception:  # a task that nobody awaits: its error would be lost in silence; the next look tries again
+        except Exception:  # drivers' errors share no base, and nobody awaits this task; the next look tries again
             logger.exception("could not keep what changed")
 
     async def _running(self) -> frozenset[str] | None:

@@ -211,7 +211,7 @@ class Rollouts:
         for model in list(self.records):
             try:
                 await self._look_at(self.records[model], now_s)
-            except Exception:  # as in the controller's loop; one model's fault must not keep another's bad version
+            except Exception:  # Serve's and drivers' errors share no base; one model's fault must not stop the others
                 logger.exception("could not look after the rollout of %s", model)
         for record in self.records.values():
             if window_of(record):

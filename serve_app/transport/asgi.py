@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from functools import partial
 from http import HTTPStatus
+from typing import TypeVar
 
 import orjson
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.config.gateway import LimitsConfig
-from serve_app.errors import BodyTimeout, ServeAppError, TooLarge
+from serve_app.errors import BodyTimeout, ServeAppError
 from serve_app.transport.generate import may_be_large
 from serve_app.transport.http import (
-    IN_LOOP_BYTES,
     JSON,
     HttpResponse,
     InferHandler,
@@ -24,10 +24,10 @@ from serve_app.transport.http import (
     match_infer,
 )
 from serve_app.transport.leavers import while_connected
+from serve_app.transport.pieces import Pieces, check_bytes
 
+_T = TypeVar("_T")
 MAX_PAGE_BODY_BYTES = 2**16  # no route but infer and generate needs a longer one
-_PART_BYTES = 2**18  # joined so far of short pieces: what is longer would be copied at once, in the event loop
-_LONG_PIECE_BYTES = 2**12  # a list of shorter ones would cost many times their bytes
 HEAD_FIELDS = {
     b"x-request-id": "request_id",
     b"x-request-timeout-seconds": "timeout_s",
@@ -75,7 +75,7 @@ class GatewayAsgi:
         if scope["method"] not in route.codec.methods:
             return _not_allowed(scope)
         try:
-            _check(length, self._limits.max_body_bytes)
+            check_bytes(length, self._limits)
             body = await BoundedBody(receive, self._limits).whole()
         except ServeAppError as error:
             return self._infer.refuse(route, error, head.request_id)
@@ -97,9 +97,8 @@ class BoundedBody:
     """As `receive`, but a body over a limit ends at the first byte, piece or second too many."""
 
     def __init__(self, receive: Receive, limits: LimitsConfig) -> None:
-        self._receive, self._limits = receive, limits
+        self._receive, self._limits, self._pieces = receive, limits, Pieces(limits)
         self._ends = asyncio.get_running_loop().time() + limits.body_timeout_s
-        self._bytes = self._pieces = 0
         self._is_whole = False
 
     async def __call__(self) -> Message:
@@ -111,11 +110,10 @@ class BoundedBody:
         """
         if self._is_whole:
             return await self._receive()
-        try:
-            async with asyncio.timeout_at(self._ends):
-                return self._counted(await self._receive())
-        except TimeoutError:
-            raise BodyTimeout(self._limits.body_timeout_s) from None
+        message = await self._in_time(self._receive())
+        self._is_whole = not message.get("more_body")
+        self._pieces.count(message.get("body", b""))
+        return message
 
     async def whole(self) -> bytes:
         """The whole body; nothing of it was read before.
@@ -124,55 +122,23 @@ class BoundedBody:
             TooLarge, BodyTimeout: As for a message.
             ClientDisconnect: The client hung up before it was whole.
         """
-        try:
-            async with asyncio.timeout_at(self._ends):
-                parts = await self._parts()
-        except TimeoutError:
-            raise BodyTimeout(self._limits.body_timeout_s) from None
-        if len(parts) == 1:
-            return parts[0]
-        return b"".join(parts) if self._bytes <= IN_LOOP_BYTES else await asyncio.to_thread(b"".join, parts)
+        await self._in_time(self._read())
+        return await self._pieces.whole()
 
-    async def _parts(self) -> list[bytes]:
-        """The body in parts, those that came in short pieces joined already."""
-        parts, short = list[bytes](), bytearray()
+    async def _read(self) -> None:
         while not self._is_whole:
-            message = self._counted(await self._receive())
+            message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
-            piece = message.get("body", b"")
-            is_short = len(piece) < _LONG_PIECE_BYTES
-            if is_short:
-                short += piece
-            if short and (not is_short or len(short) >= _PART_BYTES):
-                parts.append(bytes(short))
-                short.clear()
-            if not is_short:
-                parts.append(piece)
-        return [*parts, bytes(short)] if short else parts
+            self._is_whole = not message.get("more_body")
+            self._pieces.add(message.get("body", b""))
 
-    def _counted(self, message: Message) -> Message:
-        self._bytes += len(message.get("body", b""))
-        self._pieces += 1
-        self._is_whole = not message.get("more_body")
-        _check(self._bytes, self._limits.max_body_bytes)
-        check_pieces(self._pieces, self._limits)
-        return message
-
-
-def _check(size: int, limit: int) -> None:
-    if size > limit:
-        raise TooLarge("the body", size, limit, "bytes")
-
-
-def check_pieces(pieces: int, limits: LimitsConfig) -> None:
-    """Check how many pieces of a body have come.
-
-    Raises:
-        TooLarge: More than the limit.
-    """
-    if pieces > limits.max_body_pieces:
-        raise TooLarge("the body", pieces, limits.max_body_pieces, "pieces")
+    async def _in_time(self, reading: Awaitable[_T]) -> _T:
+        try:
+            async with asyncio.timeout_at(self._ends):
+                return await reading
+        except TimeoutError:
+            raise BodyTimeout(self._limits.body_timeout_s) from None
 
 
 def _length_and_head(scope: Scope) -> tuple[int, RequestHead]:

@@ -17,10 +17,11 @@ from starlette.types import ASGIApp, Message
 
 from serve_app.config.gateway import LimitsConfig
 from serve_app.errors import BodyTimeout, MalformedBody, ServeAppError, TooLarge
-from serve_app.transport.asgi import HEAD_FIELDS, GatewayAsgi, check_pieces
+from serve_app.transport.asgi import HEAD_FIELDS, GatewayAsgi
 from serve_app.transport.generate import EVENTS
 from serve_app.transport.http import JSON, HttpResponse, InferHandler, RequestHead, match_infer
 from serve_app.transport.leavers import Leavers
+from serve_app.transport.pieces import Pieces
 
 READY_PATH = "/v2/health/ready"
 LINGER_S = 5.0  # how long the rest of a refused body is read and thrown away, so that the client reads its answer
@@ -242,18 +243,13 @@ def _field_of(headers: Headers, name: str) -> str | None:
 
 
 async def _whole(exchange: Exchange, limits: LimitsConfig) -> bytes:
-    body, pieces = bytearray(), 0
-    is_ended = False
+    pieces, is_ended = Pieces(limits), False
     async for piece in exchange:
         if is_ended:
             raise MalformedBody("the body is cut off or its chunks are malformed")
         is_ended = not piece
-        body += piece
-        pieces += 1
-        if len(body) > limits.max_body_bytes:
-            raise TooLarge("the body", len(body), limits.max_body_bytes, "bytes")
-        check_pieces(pieces, limits)
-    return bytes(body)
+        pieces.add(piece)
+    return await pieces.whole()
 
 
 async def _throw_away(exchange: Exchange) -> None:

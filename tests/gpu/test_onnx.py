@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 import torch
 from onnx import TensorProto
@@ -17,11 +16,9 @@ from serve_app.config.manifest import Manifest
 from serve_app.config.release import RuntimeConfig
 from serve_app.datatypes import Datatype
 from serve_app.runtimes.base import RuntimeSource
-from serve_app.runtimes.device import choose_device
 from serve_app.runtimes.onnx import OnnxRuntime
 
-HAS_GPU = "CUDAExecutionProvider" in ort.get_available_providers() and choose_device("auto", "onnx") == "cuda"
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not HAS_GPU, reason="ONNX Runtime sees no GPU")]
+pytestmark = pytest.mark.gpu
 
 THREADS = 4
 TYPES = {

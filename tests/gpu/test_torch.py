@@ -25,7 +25,7 @@ from serve_app.datatypes import Datatype
 from serve_app.runtimes import torch_export, torch_script
 from serve_app.runtimes.torch_base import DATATYPES, LEAST_PINNED_BYTES, TorchRuntime
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no GPU")]
+pytestmark = pytest.mark.gpu
 
 X, IMAGES, LOGITS = tensors("x FP32 -1,2"), tensors("x FP32 -1,3,64,64"), tensors("logits FP32 -1,10")
 THREADS = 4

@@ -6,30 +6,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 
 from load_tests.models import Workload, cnn, digits
 from serve_app.errors import ConfigError
+from serve_app.samples.digits_graph import digits_graph
 
 
 def digits_model(file: Path) -> None:
     """A stand-in whose label is the index of the largest of the first ten pixels."""
-    nodes = [
-        helper.make_node("MatMul", ["pixels", "first_ten"], ["probabilities"]),
-        helper.make_node("ArgMax", ["probabilities"], ["label"], axis=1, keepdims=0),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "digits",
-        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["rows", 64])],
-        [
-            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["rows", 10]),
-            helper.make_tensor_value_info("label", TensorProto.INT64, ["rows"]),
-        ],
-        [numpy_helper.from_array(np.eye(64, 10, dtype=np.float32), "first_ten")],
-    )
+    network = [helper.make_node("MatMul", ["scaled", "first_ten"], ["scores"])]
     file.parent.mkdir(parents=True)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), file)
+    onnx.save(digits_graph(network, {"first_ten": np.eye(64, 10, dtype=np.float32)}), file)
 
 
 def test_digits_are_held_out_rows_with_the_models_own_labels(tmp_path):

@@ -135,8 +135,8 @@ def test_the_most_exact_model_of_a_process_sets_its_arithmetic(file, caplog, pre
     assert warning in caplog.text
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_cuda_is_refused_where_there_is_none(file):
+def test_cuda_is_refused_where_there_is_none(file, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     cpu = source_of(file, "torchscript", X, X)
     with pytest.raises(AcceleratorMissing):
         TorchRuntime(Identity(), RuntimeSource(cpu.manifest, cpu.directory, "cuda"))

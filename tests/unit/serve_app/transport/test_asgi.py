@@ -14,7 +14,7 @@ from support.waiting import until
 from serve_app.batching.coalescer import Bounds
 from serve_app.config.gateway import LimitsConfig
 from serve_app.data_plane.local import LocalCluster
-from serve_app.transport.asgi import BoundedBody, GatewayAsgi
+from serve_app.transport.asgi import GatewayAsgi
 from serve_app.transport.http import InferHandler
 from serve_app.transport.pages import Pages
 
@@ -94,24 +94,6 @@ async def test_long_and_short_pieces_are_joined_in_order():
     status, answer = status_and_body(sent)
     assert status == 200
     assert answer["outputs"][0]["data"] == data.reshape(-1, 3).sum(axis=1).tolist()
-
-
-async def test_a_long_body_in_short_pieces_is_never_copied_at_once_in_the_event_loop(monkeypatch):
-    joined = []
-
-    async def to_thread(join, parts):
-        joined.extend(parts)
-        return join(parts)
-
-    monkeypatch.setattr(asyncio, "to_thread", to_thread)
-    pieces = [bytes([number % 251]) * 4000 for number in range(500)]
-    left = list(pieces)
-
-    async def receive():
-        return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
-
-    assert await BoundedBody(receive, LimitsConfig()).whole() == b"".join(pieces)
-    assert max(map(len, joined)) < 2**18 + 4000
 
 
 async def test_a_told_length_over_the_limit_is_refused_unread():
