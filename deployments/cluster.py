@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import atexit
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from functools import reduce
 from operator import add
+from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
+import ray
 from ray import serve
 from ray.exceptions import (
     LocalRayletDiedError,
@@ -24,6 +27,8 @@ from ray.serve.exceptions import DeploymentUnavailableError, ReplicaUnavailableE
 from ray.serve.handle import DeploymentHandle
 
 from serve_app.data_plane.cluster import ReleaseStatus, status_of_application
+from serve_app.data_plane.direct_calls import ConnectionLost, DirectCalls
+from serve_app.data_plane.nearby import sockets_of_application
 from serve_app.data_plane.parcel import Parcel, Post, goes_by_reference, sweep
 from serve_app.errors import ReplicaLost
 from serve_app.types import Block, BlockReply, ReleaseInfo, ReleaseStatistics
@@ -52,12 +57,21 @@ class RayCluster:
         sweep()  # what gateways before this one could not remove
         self.stopping = asyncio.Event()
         self._own_id = serve.get_replica_context().replica_id.unique_id
+        self._node = ray.get_runtime_context().get_node_id()
+        self._sockets: Mapping[str, list[Path]] = {}
+        self._clients = WeakSet[HandleClient]()
 
     async def statuses(self) -> Mapping[str, ReleaseStatus]:
         """Ask the Serve controller once, in a thread, because its client blocks."""
         details = await asyncio.to_thread(_serve_details)
         if self._own_id in _stopping_replicas(details):
             self.stopping.set()
+        self._sockets = {
+            name: sockets_of_application(name, application["deployments"], self._node)
+            for name, application in details["applications"].items()
+        }
+        for client in self._clients:
+            client.call_directly(self._sockets.get(client.release, ()))
         return {
             name: status_of_application(
                 name,
@@ -73,7 +87,10 @@ class RayCluster:
 
     def client(self, release: str) -> HandleClient:
         """The way to a release."""
-        return HandleClient(release)
+        client = HandleClient(release)
+        client.call_directly(self._sockets.get(release, ()))
+        self._clients.add(client)
+        return client
 
 
 class HandleClient:
@@ -85,15 +102,16 @@ class HandleClient:
     """
 
     def __init__(self, release: str, handle: DeploymentHandle = None) -> None:
-        self._release, self._handle = release, handle
+        self.release, self._handle = release, handle
         self._infer: DeploymentHandle = None
+        self._direct = DirectCalls()
         self._post = Post()
         atexit.register(self._post.close)
 
     async def describe(self) -> ReleaseInfo:
         """What the release says about itself; connects first."""
         if self._handle is None:
-            self._handle = await asyncio.to_thread(serve.get_app_handle, self._release)
+            self._handle = await asyncio.to_thread(serve.get_app_handle, self.release)
         if self._infer is None:  # once: each reading of it makes a handle; cloudpickle takes thrice as long for a block
             self._infer = self._handle.options(request_serialization="pickle").infer
         info: ReleaseInfo = await self._handle.describe.remote()
@@ -114,6 +132,8 @@ class HandleClient:
         async def call(sent: Sequence[Block | Parcel]) -> tuple[BlockReply, ...]:
             """Call a replica; a big message goes through Ray's object store."""
             by_reference = goes_by_reference(sent, reply_bytes)
+            if not by_reference and (answer := await self._direct.call(sent)) is not None:
+                return answer
             infer = self._infer.options(_by_reference=True) if by_reference else self._infer
             response = infer.remote(*sent)
             try:
@@ -125,8 +145,8 @@ class HandleClient:
 
         try:
             return await self._post.deliver(blocks, call)
-        except LOST:
-            raise ReplicaLost(self._release) from None
+        except (*LOST, ConnectionLost):
+            raise ReplicaLost(self.release) from None
 
     async def stream(self, block: Block) -> AsyncGenerator[BlockReply, None]:
         """Have a replica answer one request of a decoupled model; closing it stops the work there.
@@ -140,12 +160,17 @@ class HandleClient:
             async for reply in replies:
                 yield reply
         except LOST:
-            raise ReplicaLost(self._release) from None
+            raise ReplicaLost(self.release) from None
         finally:
             replies.cancel()
 
+    def call_directly(self, sockets: Collection[Path]) -> None:
+        """Call the replicas that listen at sockets of this machine; none has all calls go by handle."""
+        self._direct.use(sockets)
+
     def close(self) -> None:
-        """Remove what the calls left in shared memory."""
+        """Close the connections, and remove what the calls left in shared memory."""
+        self._direct.use(())
         self._post.close()
         atexit.unregister(self._post.close)
 

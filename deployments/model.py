@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import ExitStack, aclosing
 from dataclasses import asdict
 from functools import partial
 
 import ray
+from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.logs import use_serve_log
@@ -17,6 +19,8 @@ from deployments.nodes import connect
 from deployments.starting import starting
 from serve_app.autoscaling.stats import Meter
 from serve_app.config.release import ReleaseArgs
+from serve_app.data_plane.direct_calls import socket_path
+from serve_app.data_plane.direct_server import DirectServer
 from serve_app.data_plane.parcel import Inbox, Parcel
 from serve_app.dataflow.block_server import BlockServer
 from serve_app.types import Block, BlockReply, ReleaseInfo, ReleaseStatistics
@@ -30,6 +34,8 @@ class Model:
         nodes: Of a graph, those on replicas of their own. Serve awaits this constructor.
     """
 
+    _direct: DirectServer | None = None
+
     async def __init__(self, args: ReleaseArgs, nodes: Mapping[str, DeploymentHandle]) -> None:  # type: ignore[misc]
         use_serve_log()
         cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0)
@@ -41,6 +47,9 @@ class Model:
             load = partial(BlockServer.load, args, RayMetrics(), cpus, elsewhere, loaded=start.close)
             self._server = await asyncio.to_thread(load)
         self._meter, self._inbox = Meter(), Inbox()
+        own_id = serve.get_replica_context().replica_id.unique_id
+        self._direct = DirectServer(socket_path(os.getpid(), own_id), self.infer)
+        await self._direct.listen()
 
     async def reconfigure(self, user_config: Mapping[str, object]) -> None:
         """Take other batching limits into use; nothing restarts, not even for those that are wrong."""
@@ -64,6 +73,11 @@ class Model:
         async with aclosing(self._server.stream(block)) as replies:
             async for reply in replies:
                 yield reply
+
+    async def __del__(self) -> None:
+        """Serve calls this last of all, with the calls of its handles answered."""
+        if self._direct:
+            await self._direct.close()
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """What the autoscaling policy goes by; Ray asks where the release has an `autoscaling_config`."""

@@ -53,7 +53,7 @@ def status_of_application(
         shrinking or replacing a dead replica goes on serving with those it has. A graph's head passes them only with
         the nodes that run on their own, and says itself which of these have died since.
     """
-    _, states = deployments.get(_head(application, deployments), ("", {}))
+    _, states = deployments.get(head_of_application(application, deployments), ("", {}))
     replicas, stopping = states.get("RUNNING", 0), states.get("STOPPING", 0)
     if status in ("DELETING", "NOT_STARTED"):
         reason = f"the application is {status.lower().replace('_', ' ')}"
@@ -67,7 +67,7 @@ def status_of_application(
     return ReleaseStatus(ReleaseState.UNAVAILABLE, reason, stopping=stopping)
 
 
-def _head(application: str, deployments: Iterable[str]) -> str:
+def head_of_application(application: str, deployments: Iterable[str]) -> str:
     """The deployment that takes the calls: it is named as the model, the application `{model}-{version}`."""
     named = [name for name in deployments if application.startswith(f"{name}-") or application == name.lower()]
     return max(named, key=len, default=next(iter(deployments), ""))

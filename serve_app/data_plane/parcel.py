@@ -32,7 +32,7 @@ SHORTEST_BYTES = 2**15  # below it a message is as fast
 MOST_FREE, MOST_MAPPED = 8, 64  # files kept for the next call, by a gateway for each release; by a release
 IN_LOOP_BYTES = 2**22  # written in the event loop, which a call of several requests never exceeds; more is in a thread
 RETRY_S = 60.0  # until a release that has no such file is tried again
-_PREFIX = "serve-app-"
+PREFIX = "serve-app-"
 _NAME = re.compile(r"serve-app-\d+-\d+")
 _ALIGNMENT = 64
 
@@ -175,8 +175,8 @@ class Inbox:
 
 def sweep(directory: Path = DIRECTORY) -> None:
     """Remove files of processes that ended without doing so."""
-    for file in directory.glob(f"{_PREFIX}*") if directory.is_dir() else ():
-        pid = file.name.removeprefix(_PREFIX).partition("-")[0]
+    for file in directory.glob(f"{PREFIX}*") if directory.is_dir() else ():
+        pid = file.name.removeprefix(PREFIX).partition("-")[0]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             file.unlink(missing_ok=True)
 
@@ -192,7 +192,7 @@ class _Pages:
     """
 
     def __init__(self, directory: Path, size: int) -> None:
-        self.name = f"{_PREFIX}{os.getpid()}-{next(_numbers)}"
+        self.name = f"{PREFIX}{os.getpid()}-{next(_numbers)}"
         self._path = directory / self.name
         file = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         try:

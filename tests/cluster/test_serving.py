@@ -6,10 +6,12 @@ import asyncio
 import json
 import sys
 import time
+from collections import Counter
 from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 import tritonclient.http
 import yaml
@@ -17,10 +19,12 @@ from support.bad_requests import BAD_REQUESTS
 from support.server import outputs_of, v2_body, wait_for
 
 from serve_app.config.release import ReleaseArgs
+from serve_app.data_plane.parcel import DIRECTORY, PREFIX
 from serve_app.dataflow.model import load_model
 from serve_app.samples.data import held_out
 
 TAGS = ("v1", "v2")
+SOCKETS = DIRECTORY / PREFIX
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +219,13 @@ def test_another_ray_job_calls_models_by_handle(server, tmp_path):
     assert said["explained"] in ([["digits", "v1", 3]], [["digits", "v2", 3]])
     assert said["errors"][0] == "input 'pixels' has datatype FP64, FP32 is expected"
     assert "has no version or label 'v9'" in said["errors"][1]
+
+
+def test_the_gateway_calls_releases_of_its_machine_over_their_sockets(http, digits):
+    infer(http, "digits", v2_body("pixels", digits[0][:1]), "v1")
+    ends = Counter(end.laddr for end in psutil.net_connections("unix") if str(end.laddr).startswith(str(SOCKETS)))
+    assert len(ends) >= 4, "each of the samples' releases listens"
+    assert max(ends.values()) >= 2, "beside the one that listens, there is a gateway's connection"
 
 
 def test_metrics_show_the_whole_cluster(http, digits):

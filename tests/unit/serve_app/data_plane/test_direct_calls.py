@@ -1,0 +1,233 @@
+"""Calls over a replica's socket: each caller gets its own answer, and nothing is lost where a replica goes."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from serve_app.data_plane.direct_calls import ConnectionLost, DirectCalls, socket_path
+from serve_app.data_plane.direct_server import DirectServer
+from serve_app.data_plane.parcel import sweep
+from serve_app.errors import ModelRaised
+from serve_app.types import Block, BlockEntry, BlockReply, EntryResult
+
+
+def block(value: float) -> Block:
+    return Block({"x": np.full((2, 3), value, np.float32)}, (BlockEntry(2, "r"),))
+
+
+class Replica:
+    """Doubles what it gets, once it may."""
+
+    def __init__(self) -> None:
+        self.may_answer, self.begun, self.cancelled = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.may_answer.set()
+        self.calls = 0
+
+    async def infer(self, sent: Block) -> tuple[BlockReply, ...]:
+        self.calls += 1
+        self.begun.set()
+        try:
+            await self.may_answer.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        return (BlockReply({"y": 2 * sent.inputs["x"]}, (EntryResult(),)),)
+
+    def hold(self) -> None:
+        self.may_answer.clear()
+        self.begun.clear()
+
+
+@pytest.fixture
+def directory():
+    with tempfile.TemporaryDirectory(prefix="d", dir="/tmp") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+async def serve(directory):
+    servers = []
+
+    async def start(answer, name: str = "a") -> DirectServer:
+        server = DirectServer(directory / name, answer)
+        servers.append(server)
+        await server.listen()
+        return server
+
+    yield start
+    for server in servers:
+        for connection in list(server.connections):
+            connection.close()
+        await server.close()
+
+
+@pytest.fixture
+def calls():
+    made = DirectCalls()
+    yield made
+    made.use(())
+
+
+def value_of(replies: tuple[BlockReply, ...] | None) -> float:
+    assert replies is not None
+    (reply,) = replies
+    assert reply.outputs["y"].shape == (2, 3)
+    return float(reply.outputs["y"][0, 0])
+
+
+async def test_calls_side_by_side_get_their_own_answers(serve, calls, directory):
+    replica = Replica()
+    await serve(replica.infer)
+    calls.use([directory / "a"])
+    for _ in range(2):
+        answers = await asyncio.gather(*(calls.call((block(value),)) for value in range(10)))
+        assert [value_of(answer) for answer in answers] == [2.0 * value for value in range(10)]
+    assert replica.calls == 20
+
+
+async def test_the_replica_with_the_fewest_calls_is_called(serve, calls, directory):
+    busy, free = Replica(), Replica()
+    await serve(busy.infer, "busy")
+    calls.use([directory / "busy"])
+    busy.hold()
+    held = asyncio.ensure_future(calls.call((block(1),)))
+    await busy.begun.wait()
+    await serve(free.infer, "free")
+    calls.use([directory / "busy", directory / "free"])
+    for value in (2, 3, 4):
+        assert value_of(await calls.call((block(value),))) == 2 * value
+    assert (busy.calls, free.calls) == (1, 3)
+    busy.may_answer.set()
+    assert value_of(await held) == 2
+    for _ in range(4):
+        await calls.call((block(0),))
+    assert busy.calls > 1  # idle ones take turns
+    assert free.calls > 3
+
+
+async def test_what_is_raised_there_is_raised_here(serve, calls, directory):
+    class Unpicklable(Exception):
+        pass
+
+    raised = iter((ModelRaised("digits", "it is Monday"), Unpicklable("a", lambda: None)))
+
+    async def fail(*_: object) -> tuple[BlockReply, ...]:
+        raise next(raised)
+
+    await serve(fail)
+    calls.use([directory / "a"])
+    with pytest.raises(ModelRaised, match="it is Monday"):
+        await calls.call((block(1),))
+    with pytest.raises(RuntimeError, match="Unpicklable"):
+        await calls.call((block(1),))
+
+
+async def test_an_empty_reply_is_an_answer(serve, calls, directory):
+    async def has_no_such_file(*_: object) -> tuple[BlockReply, ...]:
+        return ()
+
+    await serve(has_no_such_file)
+    calls.use([directory / "a"])
+    assert await calls.call((block(1),)) == ()
+    assert await calls.call((block(1),)) == ()
+
+
+async def test_a_call_given_up_is_cancelled_there_and_its_answer_is_nobody_elses(serve, calls, directory):
+    replica = Replica()
+    await serve(replica.infer)
+    calls.use([directory / "a"])
+    replica.hold()
+    given_up = asyncio.ensure_future(calls.call((block(1),)))
+    await replica.begun.wait()
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
+    await replica.cancelled.wait()
+    replica.may_answer.set()
+    assert value_of(await calls.call((block(5),))) == 10
+    assert replica.calls == 2
+
+
+async def test_without_a_socket_calls_go_by_handle_until_there_is_one(serve, calls, directory):
+    calls.use([directory / "a"])
+    assert await calls.call((block(1),)) is None
+    replica = Replica()
+    await serve(replica.infer)
+    assert await calls.call((block(1),)) is None  # the next look at the cluster has it tried again
+    calls.use([directory / "a"])
+    assert value_of(await calls.call((block(1),))) == 2
+
+
+async def test_one_replica_without_a_socket_has_all_calls_go_by_handle(serve, calls, directory):
+    replica = Replica()
+    await serve(replica.infer)
+    calls.use([directory / "a", directory / "b"])
+    while await calls.call((block(1),)) is not None:
+        pass
+    assert await calls.call((block(1),)) is None
+    assert replica.calls <= 1
+
+
+async def test_no_replica_has_all_calls_go_by_handle(calls):
+    assert await calls.call((block(1),)) is None
+
+
+async def test_a_replica_that_dies_takes_only_the_calls_it_has(serve, calls, directory):
+    replica = Replica()
+    server = await serve(replica.infer)
+    calls.use([directory / "a"])
+    replica.hold()
+    lost = asyncio.ensure_future(calls.call((block(1),)))
+    await replica.begun.wait()
+    (directory / "a").unlink()
+    for connection in list(server.connections):
+        connection.close()
+    with pytest.raises(ConnectionLost):
+        await lost
+    assert await calls.call((block(1),)) is None
+
+
+async def test_a_replica_that_ends_answers_what_it_took_and_takes_no_more(serve, calls, directory):
+    replica = Replica()
+    server = await serve(replica.infer)
+    calls.use([directory / "a"])
+    await asyncio.gather(calls.call((block(0),)), calls.call((block(0),)))  # two connections
+    replica.hold()
+    taken = asyncio.ensure_future(calls.call((block(1),)))
+    await replica.begun.wait()
+    closing = asyncio.ensure_future(server.close())
+    await asyncio.sleep(0)
+    assert server.is_closing
+    assert await calls.call((block(2),)) is None
+    replica.may_answer.set()
+    assert value_of(await taken) == 2
+    calls.use(())
+    await closing
+    assert replica.calls == 3
+    assert list(directory.iterdir()) == []
+
+
+async def test_a_replica_that_is_left_answers_what_it_has(serve, calls, directory):
+    replica = Replica()
+    server = await serve(replica.infer)
+    calls.use([directory / "a"])
+    replica.hold()
+    taken = asyncio.ensure_future(calls.call((block(1),)))
+    await replica.begun.wait()
+    calls.use(())
+    replica.may_answer.set()
+    assert value_of(await taken) == 2
+    await server.close()  # in time, because the connection is closed with its answer
+    assert not server.connections
+
+
+async def test_a_dead_replicas_socket_is_swept(directory):
+    ended = 2**22 + 1  # over any pid
+    socket_path(ended, "abc", directory).touch()
+    sweep(directory)
+    assert list(directory.iterdir()) == []
