@@ -1,7 +1,7 @@
 """`python -m load_tests.inline_cost`: what digits v1 costs inside the gateway, beside a no-op and a FastAPI by hand.
 
-One cluster runs the gateway, the release as an application of its own, and the no-op ingress; FastAPI runs beside it.
-All take turns, round after round, under wrk.
+One cluster runs the gateway, the release as an application of its own - once called over its socket, once by handle -
+and the no-op ingress; FastAPI runs beside it. All take turns, round after round, under wrk.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from load_tests.servers.offers import RAW_TENSOR, app_environment, offer_of
 from load_tests.servers.program import Program
 from load_tests.servers.ray_yaml import (
     APART,
+    BY_HANDLE,
     DEFAULT_PROXY_PORT,
     EXPRESS_PORT,
     batch_route,
@@ -49,7 +50,7 @@ def inline_host(workload: Workload) -> ProgramHost:
     doors = {"": base, ", express door": f"http://127.0.0.1:{EXPRESS_PORT}"}
     offers = [
         offer_of(name + door, workload, f"{url}/v2/models/{workload.name}/versions/{version}/infer")
-        for name, version in {"inline": "v1", "apart": APART}.items()
+        for name, version in {"inline": "v1", "apart": APART, "apart, by handle": BY_HANDLE}.items()
         for door, url in doors.items()
     ]
     no_op = replace(offer_of("no-op ingress", workload, f"{base}/noop"), expected=None)

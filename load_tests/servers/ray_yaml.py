@@ -8,7 +8,7 @@ from typing import Any
 from load_tests.models import Workload
 
 EXPRESS_PORT = 8001
-APART = "apart"
+APART, BY_HANDLE = "apart", "handle"
 DEFAULT_PROXY_PORT = 8002
 MAX_BATCH_ROWS = 32  # as for every other server here
 BATCH_WAITS_S = {"": 0.002, "-0": 0.0}
@@ -39,7 +39,10 @@ def serve_app_beside_rivals(production: Mapping[str, Any], workloads: Sequence[W
 
 
 def inline_beside_noop(production: Mapping[str, Any], workload: Workload) -> Config:
-    """A release inside our gateway, the same one as an application of its own (version `apart`), and the no-op ingress.
+    """A release inside our gateway, the same one as an application of its own, twice, and the no-op ingress.
+
+    Version `apart` is called over its socket, as on any machine that has both; `handle` by handle, because Serve counts
+    its calls: to find out that it needs no second replica.
 
     Args:
         production: As for `serve_app_beside_rivals`.
@@ -49,10 +52,15 @@ def inline_beside_noop(production: Mapping[str, Any], workload: Workload) -> Con
     gateway, release, noop, _ = config["applications"]
     args = {**release["args"], "batching": {"max_rows": 64}}  # as in production
     inline = {key: args[key] for key in ("source", "slo_ms", "batching")}
-    table = {"traffic": {"v1": 100, APART: 0}, "inline": {"v1": inline}}
+    table = {"traffic": {"v1": 100, APART: 0, BY_HANDLE: 0}, "inline": {"v1": inline}}
     gateway["deployments"][0]["user_config"] = {"models": {workload.name: table}}
-    apart = {**release, "name": f"{workload.name}-{APART}", "args": {**args, "version": APART}}
-    return {**config, "applications": [gateway, apart, noop]}
+    apart, by_handle = (
+        {**release, "name": f"{workload.name}-{version}", "args": {**args, "version": version}}
+        for version in (APART, BY_HANDLE)
+    )
+    counted = {"min_replicas": 1, "max_replicas": 2, "target_ongoing_requests": 1000}
+    by_handle["deployments"] = [{"name": workload.name, "autoscaling_config": counted}]
+    return {**config, "applications": [gateway, apart, by_handle, noop]}
 
 
 def batching_behind_default_proxy(workloads: Sequence[Workload]) -> Config:

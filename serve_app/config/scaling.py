@@ -11,6 +11,11 @@ from serve_app.config.base import NO_BOOLEAN, PositiveFloat, StrictModel
 POLICY_PATH = "deployments.autoscaling:RowAwarePolicy"
 
 
+def is_row_aware(function: object) -> bool:
+    """Whether a `policy.policy_function`, as Ray takes it with a colon or a point, names our policy."""
+    return isinstance(function, str) and function.replace(":", ".") == POLICY_PATH.replace(":", ".")
+
+
 class ScalingArgs(StrictModel):
     """When a release gets or loses a replica. The bounds and the delays are Ray's own fields beside the policy."""
 

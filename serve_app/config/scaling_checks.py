@@ -8,7 +8,7 @@ from typing import Any
 from serve_app.config.declared import Application, DeploymentEntry, ServeFile
 from serve_app.config.import_lookup import look_up
 from serve_app.config.located import KeyPath, at
-from serve_app.config.scaling import POLICY_PATH, ScalingArgs
+from serve_app.config.scaling import POLICY_PATH, ScalingArgs, is_row_aware
 from serve_app.config.schema_findings import shown, validate
 from serve_app.config.unknown_keys import Finding
 
@@ -33,7 +33,7 @@ def scaling_findings(data: Mapping[str, Any], file: ServeFile) -> Iterator[Findi
                 yield from _release_findings(release.application, entry, config)
     for gateway in file.gateways:
         for entry in gateway.application.deployments:
-            if _is_ours(at(data, (*entry.path, *_FUNCTION))):
+            if is_row_aware(at(data, (*entry.path, *_FUNCTION))):
                 yield (
                     (*entry.path, *_FUNCTION),
                     "it goes by what replicas of releases report; a gateway reports nothing",
@@ -57,7 +57,7 @@ def _release_findings(application: Application, entry: DeploymentEntry, config: 
     policy = config.get("policy", {})
     if not isinstance(policy, Mapping):
         yield (*path, "policy"), f"must be a mapping, not {shown(policy)}"
-    elif _is_ours(policy.get("policy_function")):
+    elif is_row_aware(policy.get("policy_function")):
         yield from _our_findings(application, path, config)
     else:
         yield from _foreign_findings(application, (*path, "policy"), policy)
@@ -88,7 +88,3 @@ def _foreign_findings(application: Application, path: KeyPath, policy: Mapping[s
         yield (*path, "policy_function"), found.fault
     if found.kind == "function" and policy.get("policy_kwargs"):
         yield (*path, "policy_kwargs"), f"has no effect: {function} is a function, and Ray gives them to classes only"
-
-
-def _is_ours(function: object) -> bool:
-    return isinstance(function, str) and function.replace(":", ".") == POLICY_PATH.replace(":", ".")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from serve_app.config.scaling import POLICY_PATH
+from serve_app.config.scaling import is_row_aware
 from serve_app.data_plane.cluster import head_of_application
 from serve_app.data_plane.direct_calls import socket_path
 
@@ -32,7 +32,4 @@ def sockets_of_application(application: str, deployments: Mapping[str, Mapping[s
 
 def _is_scaled_by_calls(deployment: Mapping[str, Any]) -> bool:
     config = deployment.get("deployment_config", {}).get("autoscaling_config")
-    if not config:
-        return False
-    function = config.get("policy", {}).get("policy_function", "")
-    return str(function).replace(":", ".") != POLICY_PATH.replace(":", ".")
+    return bool(config) and not is_row_aware(config.get("policy", {}).get("policy_function"))

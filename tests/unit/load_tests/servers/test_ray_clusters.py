@@ -51,4 +51,6 @@ def test_a_release_inside_the_gateway_is_offered_at_both_doors_beside_itself_and
         "inline, express door": "http://127.0.0.1:8001/v2/models/digits/versions/v1/infer",
         "apart": "http://127.0.0.1:8000/v2/models/digits/versions/apart/infer",
         "apart, express door": "http://127.0.0.1:8001/v2/models/digits/versions/apart/infer",
+        "apart, by handle": "http://127.0.0.1:8000/v2/models/digits/versions/handle/infer",
+        "apart, by handle, express door": "http://127.0.0.1:8001/v2/models/digits/versions/handle/infer",
     }

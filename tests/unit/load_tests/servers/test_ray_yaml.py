@@ -62,7 +62,7 @@ def test_a_release_inside_the_gateway_is_there_as_an_application_of_another_tag_
     file = tmp_path / "serve.yaml"
     file.write_text(yaml.safe_dump(config))
     assert check_serve_file(file) == []
-    assert names_and_routes(config) == {"gateway": "/", "digits-apart": None, "noop": "/noop"}
+    assert names_and_routes(config) == {"gateway": "/", "digits-apart": None, "digits-handle": None, "noop": "/noop"}
     table = config["applications"][0]["deployments"][0]["user_config"]["models"]["digits"]
     apart = config["applications"][1]["args"]
     assert table["inline"]["v1"] == {key: apart[key] for key in ("source", "slo_ms", "batching")}
