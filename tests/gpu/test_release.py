@@ -14,7 +14,8 @@ from serve_app.dataflow.block_server import BlockServer
 from serve_app.observability.metrics import BATCH_ROWS
 from serve_app.types import Block, BlockEntry
 
-pytestmark = pytest.mark.gpu
+# PyTorch 2.11 warns once a process of the file's pages, which it only reads.
+pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore:The given buffer is not writable:UserWarning")]
 
 MOST_ROWS = 32
 

@@ -25,7 +25,8 @@ from serve_app.datatypes import Datatype
 from serve_app.runtimes import torch_export, torch_script
 from serve_app.runtimes.torch_base import DATATYPES, LEAST_PINNED_BYTES, TorchRuntime
 
-pytestmark = pytest.mark.gpu
+# PyTorch 2.11 warns once a process of the file's pages, which it only reads.
+pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore:The given buffer is not writable:UserWarning")]
 
 X, IMAGES, LOGITS = tensors("x FP32 -1,2"), tensors("x FP32 -1,3,64,64"), tensors("logits FP32 -1,10")
 THREADS = 4
