@@ -116,6 +116,19 @@ def time_ms(predict: Predict, name: str, x: Array, seconds: float) -> float:
     return statistics.median(taken)
 
 
+def times_in_turns_ms(predict: Predict, name: str, side: int, seconds: float) -> dict[int, float]:
+    """The median time of a batch of each size, one size after the other."""
+    batches = {rows: images(rows, side) for rows in BATCHES}
+    taken = {rows: list[float]() for rows in BATCHES}
+    end = time.perf_counter() + seconds
+    while not taken[MAX_ROWS] or time.perf_counter() < end:
+        for rows, x in batches.items():
+            begin = time.perf_counter()
+            predict({name: x})
+            taken[rows].append(1000 * (time.perf_counter() - begin))
+    return {rows: statistics.median(times) for rows, times in taken.items()}
+
+
 async def served(server: BlockServer, name: str, x: Array, load: Load, seconds: float) -> Served:
     """Send requests of `x`'s rows in a closed loop through a release's batcher."""
     latencies: list[float] = []
@@ -141,16 +154,18 @@ def executions(server: BlockServer) -> Counter[int]:
 
 
 def bare_table(sources: Mapping[Way, Path], device: str, how: RuntimeConfig, seconds: float) -> Table:
-    """Milliseconds of whole batches by the runtime alone."""
-    table = Table("model", "rows", f"{device} ms", "rows/s", "x a CPU core")
+    """Milliseconds of whole batches by the runtime alone, of one size and of all in turns."""
+    table = Table("model", "rows", f"{device} ms", "sizes in turns", "rows/s", "x a CPU core")
     for way, source in sources.items():
         model, core = load_model(release(source, device, how)), load_model(release(source, "cpu", max_rows=CORE_ROWS))
         name, side = core.info.inputs[0].name, way[1]
         core_per_s = 1000 * CORE_ROWS / time_ms(core.predict, name, images(CORE_ROWS, side), seconds)
+        in_turns_ms = times_in_turns_ms(model.predict, name, side, seconds)
         for rows in BATCHES:
             ms = time_ms(model.predict, name, images(rows, side), seconds)
             per_s = 1000 * rows / ms
-            table.add_row(" ".join(map(str, way)), str(rows), f"{ms:.3f}", f"{per_s:,.0f}", f"{per_s / core_per_s:.0f}")
+            times = f"{ms:.3f}", f"{in_turns_ms[rows]:.3f}"
+            table.add_row(" ".join(map(str, way)), str(rows), *times, f"{per_s:,.0f}", f"{per_s / core_per_s:.0f}")
         model.close()
         core.close()
     return table

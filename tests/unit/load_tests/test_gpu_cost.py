@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from load_tests import gpu_cost
-from load_tests.gpu_cost import BATCHES, MAX_ROWS, Load, executions, images, release, served, time_ms
+from load_tests.gpu_cost import (
+    BATCHES,
+    MAX_ROWS,
+    Load,
+    executions,
+    images,
+    release,
+    served,
+    time_ms,
+    times_in_turns_ms,
+)
 from load_tests.gpu_cost import repository_at as repository
 from serve_app.config.release import RuntimeConfig
 from serve_app.dataflow.block_server import BlockServer
@@ -27,6 +37,7 @@ def test_both_formats_are_the_same_net(sources):
         (answer,) = model.predict({name: images(3, 16)}).values()
         answers.append(answer)
         assert time_ms(model.predict, name, images(1, 16), seconds=0) > 0
+        assert times_in_turns_ms(model.predict, name, 16, seconds=0).keys() == set(BATCHES)
     np.testing.assert_allclose(*answers, rtol=1e-4, atol=1e-5)
     assert max(BATCHES) == MAX_ROWS
 
