@@ -45,7 +45,8 @@ class BatchingConfig(StrictModel):
     allowed_rows: tuple[PositiveInt, ...] = Field(
         default=(),
         description="The only sizes executed, ascending up to max_rows; batches between them are padded "
-        "(TensorRT profiles, CUDA graphs, torch.compile). Empty allows every size.",
+        "(TensorRT profiles, CUDA graphs, torch.compile). Empty allows every size, but for ONNX with convolutions on a "
+        "GPU, which gets powers of two and a session for each.",
     )
     ragged: RaggedConfig | None = Field(default=None, description="For inputs whose axis 1 has any length.")
 
@@ -71,6 +72,13 @@ class BatchingConfig(StrictModel):
     def executed_rows(self, rows: int) -> int:
         """Rows that a batch of `rows` is padded to."""
         return next((size for size in self.allowed_rows if size >= rows), rows)
+
+    def in_few_sizes(self) -> BatchingConfig:
+        """The same with powers of two, and `max_rows`, as the sizes executed, if it does not name any itself."""
+        if self.allowed_rows:
+            return self
+        sizes = {*(2**power for power in range(self.max_rows.bit_length())), self.max_rows}
+        return self.model_copy(update={"allowed_rows": tuple(sorted(sizes))})
 
     def fits(self, rows: int, nbytes: int) -> bool:
         """Whether so many rows and bytes may be executed together."""

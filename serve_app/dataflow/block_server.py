@@ -174,7 +174,11 @@ class BlockServer:
         except ValidationError as error:
             faults = (f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
             raise ConfigError("; ".join(faults)) from None
-        batching = merged(tuning.batching, loaded)
+        if self._model.has_own_sizes:
+            unsized = loaded.model_copy(update={"allowed_rows": ()})
+            batching = merged(tuning.batching, unsized).in_few_sizes()
+        else:
+            batching = merged(tuning.batching, loaded)
         if batching.max_rows > loaded.max_rows:
             raise ConfigError(
                 f"batching.max_rows {batching.max_rows} is over the {loaded.max_rows} that were warmed up at load; "

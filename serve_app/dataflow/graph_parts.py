@@ -11,7 +11,7 @@ from serve_app.config.release import BatchingConfig, ReleaseArgs, RuntimeConfig
 from serve_app.config.useless_settings import useless_settings
 from serve_app.dataflow.checked_runtime import CheckedRuntime
 from serve_app.dataflow.checks import check_answer, in_batches
-from serve_app.dataflow.loading import NO_ARGUMENTS, Arguments, Parts, batching_of, load_instances
+from serve_app.dataflow.loading import NO_ARGUMENTS, Arguments, Parts, batching_of, load_instances, suited
 from serve_app.dataflow.own_nodes import node_args, python_args, python_version, unless_faulty
 from serve_app.dataflow.profile import Clock
 from serve_app.dataflow.rehearsal import Rehearsal
@@ -102,8 +102,9 @@ def _local(
     source, (runtime, *_) = load_instances(_useful(args, manifest.format), version, cpus, arguments)
     if reason := unfit_for_graphs(manifest):
         raise ConfigError(f"{args.release}: {reason}")
-    is_cut = bool(manifest.batching.ragged or manifest.batching.allowed_rows or runtime.fixed_rows)
-    batching = batching_of(args, manifest)
+    asked = batching_of(args, manifest)
+    batching = suited(asked, manifest, (runtime,))
+    is_cut = bool(manifest.batching.ragged or manifest.batching.allowed_rows or runtime.fixed_rows or batching != asked)
     check_fixed_rows(runtime.fixed_rows, batching, args.release)
     inputs, outputs = (tuple(one.spec for one in tensors) for tensors in (manifest.inputs, manifest.outputs))
     predict: Predict = CheckedRuntime(runtime, outputs, args.release).predict

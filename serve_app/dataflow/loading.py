@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -12,7 +12,7 @@ from serve_app.config.release import BatchingConfig, ReleaseArgs, merged
 from serve_app.dataflow.checks import check_ragged
 from serve_app.errors import AcceleratorMissing, ConfigError, ServeAppError
 from serve_app.repository.store import ModelVersion
-from serve_app.runtimes.base import Runtime, RuntimeSource
+from serve_app.runtimes.base import Runtime, RuntimeSource, SizedRuntime
 from serve_app.runtimes.device import choose_device
 from serve_app.runtimes.raised import short_reason
 from serve_app.runtimes.registry import load_runtime
@@ -104,3 +104,15 @@ def batching_of(args: ReleaseArgs, manifest: Manifest) -> BatchingConfig:
         return batching
     except ConfigError as error:
         raise ConfigError(f"{args.release}: {error}") from None
+
+
+def suited(batching: BatchingConfig, manifest: Manifest, runtimes: Sequence[Runtime]) -> BatchingConfig:
+    """The batching in the few sizes that the instances want, who are ready for them then."""
+    wanting = [runtime for runtime in runtimes if isinstance(runtime, SizedRuntime) and runtime.wants_few_sizes]
+    row_bytes = sum(config.spec.row_bytes for config in (*manifest.inputs, *manifest.outputs))
+    if not wanting or batching.max_rows * row_bytes > batching.max_batch_bytes:  # all sizes are executed at a start
+        return batching
+    batching = batching.in_few_sizes()
+    for runtime in wanting:
+        runtime.prepare(len(batching.allowed_rows))
+    return batching

@@ -17,7 +17,7 @@ from serve_app.config.manifest import Manifest
 from serve_app.config.release import BatchingConfig, ReleaseArgs
 from serve_app.dataflow.checked_runtime import CheckedRuntime, CheckedStreamingRuntime
 from serve_app.dataflow.graph_parts import graph_parts
-from serve_app.dataflow.loading import Parts, batching_of, load_instances
+from serve_app.dataflow.loading import Parts, batching_of, load_instances, suited
 from serve_app.dataflow.node_times import node_times
 from serve_app.dataflow.profile import Clock, Profile
 from serve_app.dataflow.rehearsal import Rehearsal
@@ -52,6 +52,7 @@ class LoadedModel:
         profile: How long an execution takes by its rows, from the smallest size to the largest.
         threads: CPU threads of one execution.
         fixed_rows: Rows that every execution must have; None takes any number.
+        has_own_sizes: Whether the sizes allowed are those that suit it, and nobody else's.
         mask_dtype: Of the mask that the server makes for ragged inputs; None where there is none.
         streams: Of a decoupled model, one for each instance and in the thread of its `predict`; else none.
         waits: Whether an execution may wait for other processes.
@@ -65,6 +66,7 @@ class LoadedModel:
     profile: Profile
     threads: int
     fixed_rows: int | None = None
+    has_own_sizes: bool = False
     mask_dtype: np.dtype[np.generic] | None = None
     streams: tuple[Stream, ...] = ()
     waits: bool = False
@@ -110,7 +112,8 @@ def load_model(
 def _rehearsed(args: ReleaseArgs, parts: Parts, clock: Clock) -> LoadedModel:
     """A release that has passed its warm-up and its checks, and whose executions were measured."""
     manifest, runtimes = parts.manifest, parts.runtimes
-    batching = batching_of(args, manifest)
+    asked = batching_of(args, manifest)
+    batching = suited(asked, manifest, runtimes)
     check_fixed_rows(runtimes[0].fixed_rows, batching, args.release)
     info = _info(args, manifest, batching, runtimes[0].device)
     predicts = tuple(CheckedRuntime(runtime, info.outputs, info.release).predict for runtime in runtimes)
@@ -134,6 +137,7 @@ def _rehearsed(args: ReleaseArgs, parts: Parts, clock: Clock) -> LoadedModel:
         profile=profile,
         threads=parts.threads,
         fixed_rows=runtimes[0].fixed_rows,
+        has_own_sizes=batching != asked,
         mask_dtype=_mask_dtype(manifest, batching),
         streams=tuple(streams),
         waits=parts.waits,

@@ -46,6 +46,18 @@ class StagingRuntime(Runtime, Protocol):
 
 
 @runtime_checkable
+class SizedRuntime(Runtime, Protocol):
+    """One that may be slow at an execution of other rows than the one before, unless it is ready for its sizes."""
+
+    @property
+    def wants_few_sizes(self) -> bool:
+        """Whether it is."""
+
+    def prepare(self, sizes: int) -> None:
+        """Be ready for so many sizes in any order."""
+
+
+@runtime_checkable
 class StreamingRuntime(Runtime, Protocol):
     """One that can execute decoupled models. Its `predict` gives the first response alone, for warm-up and checks."""
 

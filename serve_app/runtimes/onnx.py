@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 from collections.abc import Collection, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,17 @@ import onnxruntime as ort
 
 from serve_app.config.tensors import TensorConfig
 from serve_app.datatypes import Datatype
-from serve_app.errors import AcceleratorMissing, ConfigError, ManifestError
+from serve_app.errors import ConfigError, ManifestError
 from serve_app.runtimes.answer import bytes_of, texts_of
 from serve_app.runtimes.base import RuntimeSource
 from serve_app.runtimes.fixed_rows import fixed_rows
+from serve_app.runtimes.onnx_session import BoundSessions, has_convolutions, open_session
 from serve_app.runtimes.signature import Signature, tensor
 from serve_app.types import Array, Tensors
+
+MOST_SESSIONS = 16  # each has weights of its own, and 130 MiB of CUDA's libraries
+
+logger = logging.getLogger(__name__)
 
 _BFLOAT16 = 16  # onnx.TensorProto.BFLOAT16
 _TYPES = {
@@ -40,11 +47,12 @@ _TYPES = {
 
 
 class OnnxRuntime:
-    """One ONNX Runtime session with threads of its own.
+    """One ONNX Runtime session with threads of its own, or on a GPU one for each size of a graph with convolutions.
 
     Attributes:
         device: `cpu` or `cuda:0`.
         fixed_rows: Rows that every execution must have, where the graph fixes its axis 0.
+        wants_few_sizes: Whether an execution of other rows than the one before is slow.
     """
 
     def __init__(self, source: RuntimeSource, *, bind_io: bool | None = None) -> None:
@@ -62,7 +70,8 @@ class OnnxRuntime:
             ConfigError: The model has BF16 and BYTES tensors.
         """
         path, manifest = source.artifact, source.manifest
-        self._session = _open_session(path, source.device, source.threads, source.config.precision)
+        self._open = partial(open_session, path, source.device, source.threads, source.config.precision)
+        self._session = self._open()
         self._inputs, self._outputs = manifest.inputs, manifest.outputs
         self._feeds = tuple((config.name, _source(config)) for config in manifest.inputs)
         self._names = tuple(config.name for config in manifest.outputs)
@@ -73,8 +82,19 @@ class OnnxRuntime:
         if {Datatype.BF16, Datatype.BYTES} <= datatypes:
             raise ConfigError(f"{path}: ONNX Runtime's Python API has no way to pass BF16 and BYTES to one model")
         wanted = source.device == "cuda" or Datatype.BF16 in datatypes if bind_io is None else bind_io
-        self._binding = self._session.io_binding() if wanted and Datatype.BYTES not in datatypes else None
+        self._bound = BoundSessions(self._session) if wanted and Datatype.BYTES not in datatypes else None
         self._has_texts = Datatype.BYTES in datatypes
+        is_planned = source.device == "cuda" and self._bound is not None and has_convolutions(path)
+        self.wants_few_sizes = is_planned and self.fixed_rows is None
+
+    def prepare(self, sizes: int) -> None:
+        """Open a session for each of so many sizes; with fewer, for want of memory, some will take turns."""
+        while self._bound is not None and len(self._bound) < min(sizes, MOST_SESSIONS):
+            try:
+                self._bound.add(self._open())
+            except ManifestError as error:
+                logger.warning("%d sizes share %d sessions: %s", sizes, len(self._bound), error)
+                return
 
     def predict(self, inputs: Tensors) -> Tensors:
         """Execute one batch; see `Runtime.predict`.
@@ -82,8 +102,8 @@ class OnnxRuntime:
         Raises:
             InvalidInput: A BYTES element is not UTF-8: ONNX strings are texts.
         """
-        if self._binding is not None:
-            return self._run_bound(self._binding, inputs)
+        if self._bound is not None:
+            return self._run_bound(self._bound, inputs)
         if self._has_texts:
             return self._run_texts(inputs)
         answer = self._session.run(self._fetches, {source: inputs[name] for name, source in self._feeds})
@@ -94,8 +114,9 @@ class OnnxRuntime:
         pairs = zip(self._outputs, self._session.run(self._fetches, feed), strict=True)
         return {config.name: bytes_of(a) if config.datatype is Datatype.BYTES else a for config, a in pairs}
 
-    def _run_bound(self, binding: Any, inputs: Tensors) -> Tensors:  # noqa: ANN401 - onnxruntime ships without types
-        """Execute through the one binding; outputs are bound anew, or ONNX Runtime would write into the last answer."""
+    def _run_bound(self, sessions: BoundSessions, inputs: Tensors) -> Tensors:
+        """Execute through a binding; outputs are bound anew, or ONNX Runtime would write into the last answer."""
+        session, binding = sessions.of(tuple(inputs[name].shape for name, _ in self._feeds))
         for name, source in self._feeds:
             array = inputs[name]
             if array.dtype == ml_dtypes.bfloat16:
@@ -105,7 +126,7 @@ class OnnxRuntime:
                 binding.bind_cpu_input(source, array)  # copied to the session's device
         for source in self._fetches:
             binding.bind_output(source, "cpu")  # ONNX Runtime copies from the device as part of the run
-        self._session.run_with_iobinding(binding)
+        session.run_with_iobinding(binding)
         return {name: _array(value) for name, value in zip(self._names, binding.get_outputs(), strict=True)}
 
 
@@ -116,7 +137,7 @@ def infer(file: Path) -> Signature:
         ManifestError: The file is no ONNX model, has a tensor that V2 has no datatype for, or one without axes, or
             axis 0 is fixed to different lengths.
     """
-    session = _open_session(file, "cpu", 1)
+    session = open_session(file, "cpu", 1)
     inputs, outputs = session.get_inputs(), session.get_outputs()
     return Signature(
         tuple(_tensor_of(argument, file) for argument in inputs),
@@ -131,7 +152,7 @@ def infer_fixed_rows(file: Path, tensors: Collection[TensorConfig]) -> int | Non
     Raises:
         ManifestError: The file is no ONNX model, or axis 0 is fixed to different lengths.
     """
-    session, sources = _open_session(file, "cpu", 1), {_source(config) for config in tensors}
+    session, sources = open_session(file, "cpu", 1), {_source(config) for config in tensors}
     arguments = [*session.get_inputs(), *session.get_outputs()]
     return fixed_rows(_fixed_lengths(argument for argument in arguments if argument.name in sources), file)
 
@@ -142,26 +163,6 @@ def _fixed_lengths(arguments: Iterable[Any]) -> dict[str, int]:
         for argument in arguments
         if argument.shape and isinstance(argument.shape[0], int)
     }
-
-
-def _open_session(path: Path, device: str, threads: int, precision: str = "fp32") -> Any:  # noqa: ANN401 - no types
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # A waiting thread sleeps: by default it spins for milliseconds after every execution, on other replicas' CPUs.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3  # errors: what fails is raised too
-    providers: list[object] = ["CPUExecutionProvider"]
-    if device == "cuda":
-        ort.preload_dlls()  # finds CUDA and cuDNN in the wheels of PyTorch or NVIDIA
-        providers.insert(0, ("CUDAExecutionProvider", {"use_tf32": int(precision == "tf32")}))  # it would by itself
-    try:
-        session = ort.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # its exceptions have no base of their own
-        raise ManifestError(str(path), f"ONNX Runtime cannot load it: {_first_line(error)}") from error
-    if device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():
-        raise AcceleratorMissing(path.name)  # ONNX Runtime falls back to the CPU with no more than a line on stderr
-    return session
 
 
 def _checked_arguments(session: Any, source: RuntimeSource) -> list[Any]:  # noqa: ANN401 - onnxruntime has no types
@@ -222,7 +223,3 @@ def _array(value: Any) -> Array:  # noqa: ANN401 - onnxruntime ships without typ
     memory = ctypes.string_at(value._ortvalue.data_ptr(), 2 * int(np.prod(shape)))
     copied: Array = np.frombuffer(memory, dtype=np.uint16).view(ml_dtypes.bfloat16).reshape(shape).copy()
     return copied
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:200]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +15,8 @@ from support.versions import identity, onnx_document, write_version
 
 from load_tests.servers import conv_net
 from serve_app.config.manifest import Manifest
-from serve_app.config.release import RuntimeConfig
+from serve_app.config.release import ReleaseArgs, RuntimeConfig
+from serve_app.dataflow.model import load_model
 from serve_app.datatypes import Datatype
 from serve_app.runtimes.base import RuntimeSource
 from serve_app.runtimes.onnx import OnnxRuntime
@@ -73,6 +76,31 @@ def test_factors_are_rounded_only_where_that_was_asked_for(net, precision, low, 
 def test_instances_in_threads_answer_as_alone(net):
     runtimes = [OnnxRuntime(net) for _ in range(THREADS)]
     check_answers_in_threads(runtimes, "image", [images(5 + turn % 7, turn) for turn in range(TURNS)])
+
+
+def test_sizes_in_turns_take_no_longer_than_one_size_for_which_the_runtime_is_ready(net):
+    runtime, sizes = OnnxRuntime(net), (1, 8, 32)
+    assert runtime.wants_few_sizes
+    runtime.prepare(len(sizes))
+    batches = {rows: {"image": images(rows, rows)} for rows in sizes}
+    cpu = OnnxRuntime(replace(net, device="cpu"))
+    expected = {rows: cpu.predict(batch)["logits"] for rows, batch in batches.items()}
+    seconds = []
+    for turn in range(20):
+        for rows, batch in batches.items():
+            begin = time.perf_counter()
+            answer = runtime.predict(batch)["logits"]
+            seconds.append(time.perf_counter() - begin if turn else 0.0)
+            np.testing.assert_allclose(answer, expected[rows], rtol=1e-4, atol=1e-5)
+    assert statistics.median(seconds) < 0.01  # a plan takes 0.025
+
+
+def test_a_release_executes_few_sizes(net):
+    args = {"model": "net", "version": "v1", "source": str(net.directory), "accelerator": "gpu"}
+    model = load_model(ReleaseArgs.model_validate(args | {"batching": {"max_rows": 12}}))
+    assert model.info.device == "cuda:0"
+    assert model.info.allowed_rows == (1, 2, 4, 8, 12)
+    assert model.profile.keys() == set(model.info.allowed_rows)
 
 
 @pytest.mark.parametrize("name", list(TYPES))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from dataclasses import replace
 
 import httpx
 import numpy as np
@@ -17,6 +18,7 @@ from support.versions import doubling, onnx_model, write_version
 from serve_app.config.release import BatchingConfig, ReleaseArgs
 from serve_app.data_plane.local import LocalCluster
 from serve_app.dataflow.block_server import BlockServer
+from serve_app.dataflow.model import load_model
 from serve_app.errors import ArtifactMismatch, ConfigError
 from serve_app.observability.metrics import BATCH_ROWS, COMPUTE
 from serve_app.transport.asgi import GatewayAsgi
@@ -128,6 +130,16 @@ async def test_batching_is_tuned_without_a_restart_and_shown(args):
     assert reply.revision == server.info.revision != before
     server.configure({})
     assert (server.info.max_rows, server.info.slo_ms, server.info.revision) == (4, 5000, before)
+    server.close()
+
+
+async def test_sizes_that_suit_the_model_go_with_the_rows_that_are_tuned(args):
+    model = load_model(args)
+    model = replace(model, batching=model.batching.in_few_sizes(), has_own_sizes=True)
+    server = BlockServer(model, Metrics())
+    for tuning, sizes in (({"max_rows": 3}, (1, 2, 3)), ({}, (1, 2, 4)), ({"allowed_rows": [4]}, (4,))):
+        server.configure(config(**tuning))
+        assert server.info.allowed_rows == sizes
     server.close()
 
 

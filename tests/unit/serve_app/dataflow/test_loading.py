@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from support.versions import doubling, write_version
 
-from serve_app.config.release import ReleaseArgs
-from serve_app.dataflow.loading import batching_of, load_instances
+from serve_app.config.release import BatchingConfig, ReleaseArgs
+from serve_app.dataflow.loading import batching_of, load_instances, suited
 from serve_app.dataflow.model import load_model
 from serve_app.errors import AcceleratorMissing, ConfigError
 from serve_app.repository.store import open_version
@@ -61,3 +61,38 @@ def test_batching_that_cannot_be_names_the_release(tmp_path):
     assert batching_of(args(tmp_path, batching={"max_rows": 4}), manifest).max_queue_rows == 99
     with pytest.raises(ConfigError, match=r"m-v1: batching: .*max_queue_rows 99 < max_rows 100"):
         batching_of(args(tmp_path, batching={"max_rows": 100}), manifest)
+
+
+class Sized:
+    """Slow whenever the rows change."""
+
+    wants_few_sizes, device, fixed_rows, ready_for = True, "cuda:0", None, 0
+
+    def prepare(self, sizes: int) -> None:
+        self.ready_for = sizes
+
+    def predict(self, inputs):
+        return inputs
+
+
+@pytest.mark.parametrize(
+    ("batching", "sizes"),
+    [
+        ({"max_rows": 12}, (1, 2, 4, 8, 12)),
+        ({"max_rows": 16}, (1, 2, 4, 8, 16)),
+        ({"max_rows": 9, "allowed_rows": [3, 9]}, (3, 9)),
+        ({"max_rows": 12, "max_batch_bytes": 12 * 16 - 1}, ()),  # the largest could never be executed
+    ],
+)
+def test_instances_that_want_few_sizes_get_them_and_are_ready(tmp_path, batching, sizes):
+    manifest = open_version(str(write_version(tmp_path, doubling(), {}))).manifest
+    runtimes = (Sized(), Sized())
+    assert suited(BatchingConfig(**batching), manifest, runtimes).allowed_rows == sizes
+    assert [runtime.ready_for for runtime in runtimes] == [len(sizes)] * 2
+
+
+def test_other_instances_take_any_size(tmp_path):
+    version = open_version(str(write_version(tmp_path, doubling(), {})))
+    _, runtimes = load_instances(args(tmp_path), version, 1.0)
+    batching = BatchingConfig(max_rows=12)
+    assert suited(batching, version.manifest, runtimes) is batching

@@ -10,7 +10,7 @@ from serve_app.config.tensors import TensorConfig
 from serve_app.datatypes import Datatype
 from serve_app.errors import AcceleratorMissing, ConfigError, InvalidInput, ManifestError
 from serve_app.runtimes.base import RuntimeSource
-from serve_app.runtimes.onnx import OnnxRuntime, infer, infer_fixed_rows
+from serve_app.runtimes.onnx import MOST_SESSIONS, OnnxRuntime, infer, infer_fixed_rows
 
 VALUES = [[0.0, 1.5], [-2.0, 4.0], [1.0, 0.0]]
 BOTH_WAYS = pytest.mark.parametrize("bind_io", [False, True])
@@ -121,6 +121,24 @@ def test_a_second_answer_leaves_the_first_alone_though_the_binding_is_the_same(t
     assert first.tolist() == [[2, 2], [2, 2]]
     assert second.tolist() == [[0, 0], [0, 0]]
     assert third.tolist() == [[6, 6]]
+
+
+def test_sizes_that_a_runtime_is_ready_for_have_sessions_of_their_own(tmp_path):
+    runtime = OnnxRuntime(source(tmp_path, doubling()), bind_io=True)
+    runtime.prepare(2)
+    for rows in (1, 2, 3, 2, 1):
+        assert runtime.predict({"x": np.full((rows, 2), rows, np.float32)})["y"].tolist() == [[2 * rows] * 2] * rows
+    runtime.prepare(10_000)
+    assert len(runtime._bound) == MOST_SESSIONS
+    assert not runtime.wants_few_sizes
+
+
+def test_where_no_more_sessions_can_be_opened_sizes_share_those_there_are(tmp_path, caplog):
+    runtime = OnnxRuntime(source(tmp_path, doubling()), bind_io=True)
+    (tmp_path / "model.onnx").unlink()
+    runtime.prepare(2)
+    assert "2 sizes share 1 sessions" in caplog.text
+    assert runtime.predict({"x": np.ones((1, 2), np.float32)})["y"].tolist() == [[2, 2]]
 
 
 def test_what_is_no_onnx_is_refused(tmp_path):
