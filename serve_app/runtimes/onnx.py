@@ -20,6 +20,7 @@ from serve_app.runtimes.answer import bytes_of, texts_of
 from serve_app.runtimes.base import RuntimeSource
 from serve_app.runtimes.fixed_rows import fixed_rows
 from serve_app.runtimes.onnx_session import BoundSessions, has_convolutions, open_session
+from serve_app.runtimes.pinned import pinned_memory
 from serve_app.runtimes.signature import Signature, tensor
 from serve_app.types import Array, Tensors
 
@@ -84,6 +85,7 @@ class OnnxRuntime:
         wanted = source.device == "cuda" or Datatype.BF16 in datatypes if bind_io is None else bind_io
         self._bound = BoundSessions(self._session) if wanted and Datatype.BYTES not in datatypes else None
         self._has_texts = Datatype.BYTES in datatypes
+        self._pinned = pinned_memory() if source.device == "cuda" and self._bound is not None else None
         is_planned = source.device == "cuda" and self._bound is not None and has_convolutions(path)
         self.wants_few_sizes = is_planned and self.fixed_rows is None
 
@@ -95,6 +97,10 @@ class OnnxRuntime:
             except ManifestError as error:
                 logger.warning("%d sizes share %d sessions: %s", sizes, len(self._bound), error)
                 return
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array:
+        """An uninitialised array; for a GPU in memory that it reads by itself."""
+        return np.empty(shape, dtype) if self._pinned is None else self._pinned.empty(shape, dtype)
 
     def predict(self, inputs: Tensors) -> Tensors:
         """Execute one batch; see `Runtime.predict`.
@@ -118,15 +124,11 @@ class OnnxRuntime:
         """Execute through a binding; outputs are bound anew, or ONNX Runtime would write into the last answer."""
         session, binding = sessions.of(tuple(inputs[name].shape for name, _ in self._feeds))
         for name, source in self._feeds:
-            array = inputs[name]
-            if array.dtype == ml_dtypes.bfloat16:
-                value = ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), _BFLOAT16)
-                binding.bind_ortvalue_input(source, value)
-            else:
-                binding.bind_cpu_input(source, array)  # copied to the session's device
+            binding.bind_ortvalue_input(source, _value(inputs[name]))  # copied to the session's device
         for source in self._fetches:
             binding.bind_output(source, "cpu")  # ONNX Runtime copies from the device as part of the run
         session.run_with_iobinding(binding)
+        binding.clear_binding_inputs()  # or their memory could not be used for the next batch
         return {name: _array(value) for name, value in zip(self._names, binding.get_outputs(), strict=True)}
 
 
@@ -212,6 +214,13 @@ def _source(config: TensorConfig) -> str:
 
 def _fed(array: Array, config: TensorConfig) -> Array:
     return texts_of(array, config.name) if config.datatype is Datatype.BYTES else array
+
+
+def _value(array: Array) -> Any:  # noqa: ANN401 - onnxruntime ships without types
+    """The array's own memory as a CPU value."""
+    if array.dtype == ml_dtypes.bfloat16:
+        return ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), _BFLOAT16)
+    return ort.OrtValue.ortvalue_from_numpy(array)
 
 
 def _array(value: Any) -> Array:  # noqa: ANN401 - onnxruntime ships without types

@@ -95,6 +95,21 @@ def test_sizes_in_turns_take_no_longer_than_one_size_for_which_the_runtime_is_re
     assert statistics.median(seconds) < 0.01  # a plan takes 0.025
 
 
+def test_batches_are_staged_in_pinned_memory_that_is_used_again(net):
+    runtime, shape = OnnxRuntime(net), (8, 3, 64, 64)
+    answers, places = [], set()
+    for _ in range(4):
+        batch = runtime.empty(shape, np.dtype(np.float32))
+        assert torch.from_numpy(batch).is_pinned()
+        batch[:] = images(8, 1)
+        places.add(batch.ctypes.data)
+        answers.append(runtime.predict({"image": batch})["logits"])
+        batch[:] = 99  # what comes next is written there at once
+        del batch
+    assert len(places) == 1
+    assert all((answer == answers[0]).all() for answer in answers)
+
+
 def test_a_release_executes_few_sizes(net):
     args = {"model": "net", "version": "v1", "source": str(net.directory), "accelerator": "gpu"}
     model = load_model(ReleaseArgs.model_validate(args | {"batching": {"max_rows": 12}}))

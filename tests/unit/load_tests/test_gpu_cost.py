@@ -60,4 +60,5 @@ async def test_both_stagings_are_measured_where_there_are_two(sources, monkeypat
         ("torch_export 16", "any memory"),
         ("torch_export 16", "pinned memory"),
         ("onnx 16", "any memory"),
+        ("onnx 16", "pinned memory"),
     }

@@ -1,3 +1,5 @@
+import weakref
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from serve_app.config.release import RuntimeConfig
 from serve_app.config.tensors import TensorConfig
 from serve_app.datatypes import Datatype
 from serve_app.errors import AcceleratorMissing, ConfigError, InvalidInput, ManifestError
-from serve_app.runtimes.base import RuntimeSource
+from serve_app.runtimes.base import RuntimeSource, SizedRuntime, StagingRuntime
 from serve_app.runtimes.onnx import MOST_SESSIONS, OnnxRuntime, infer, infer_fixed_rows
 
 VALUES = [[0.0, 1.5], [-2.0, 4.0], [1.0, 0.0]]
@@ -123,6 +125,16 @@ def test_a_second_answer_leaves_the_first_alone_though_the_binding_is_the_same(t
     assert third.tolist() == [[6, 6]]
 
 
+def test_what_was_bound_is_let_go(tmp_path):
+    runtime = OnnxRuntime(source(tmp_path, doubling()), bind_io=True)
+    x = np.ones((2, 2), np.float32)
+    x.setflags(write=False)
+    memory = weakref.ref(x)
+    assert runtime.predict({"x": x})["y"].tolist() == [[2, 2]] * 2
+    del x
+    assert memory() is None
+
+
 def test_sizes_that_a_runtime_is_ready_for_have_sessions_of_their_own(tmp_path):
     runtime = OnnxRuntime(source(tmp_path, doubling()), bind_io=True)
     runtime.prepare(2)
@@ -139,6 +151,13 @@ def test_where_no_more_sessions_can_be_opened_sizes_share_those_there_are(tmp_pa
     runtime.prepare(2)
     assert "2 sizes share 1 sessions" in caplog.text
     assert runtime.predict({"x": np.ones((1, 2), np.float32)})["y"].tolist() == [[2, 2]]
+
+
+def test_a_batch_for_the_cpu_may_lie_anywhere(tmp_path):
+    runtime = OnnxRuntime(source(tmp_path, doubling()))
+    assert isinstance(runtime, StagingRuntime)
+    assert isinstance(runtime, SizedRuntime)
+    assert runtime.empty((50_000, 2), np.dtype(np.float32)).shape == (50_000, 2)
 
 
 def test_what_is_no_onnx_is_refused(tmp_path):
