@@ -8,11 +8,10 @@ from contextlib import aclosing
 from typing import Protocol
 
 import grpc
-from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from tritonclient.grpc import service_pb2 as pb
 
-from serve_app.transport.grpc import SERVICE, GrpcAnswer, GrpcHandler, with_deadline
+from serve_app.transport.grpc import SERVICE, GrpcAnswer, GrpcHandler, Sendable, with_deadline
 from serve_app.transport.grpc_admin import Metadata
 from serve_app.transport.grpc_health import HEALTH, HealthHandler
 
@@ -135,8 +134,8 @@ class _TimedContext:
         return self._context.time_remaining()
 
 
-def _unary(name: str) -> Callable[[GrpcMethods, bytes, ReplicaContext], Awaitable[Message]]:
-    async def method(self: GrpcMethods, data: bytes, grpc_context: ReplicaContext) -> Message:
+def _unary(name: str) -> Callable[[GrpcMethods, bytes, ReplicaContext], Awaitable[Sendable]]:
+    async def method(self: GrpcMethods, data: bytes, grpc_context: ReplicaContext) -> Sendable:
         answer = await self._grpc(name, data, grpc_context.invocation_metadata())
         return _give(answer, grpc_context)
 
@@ -144,7 +143,7 @@ def _unary(name: str) -> Callable[[GrpcMethods, bytes, ReplicaContext], Awaitabl
     return method
 
 
-def _give(answer: GrpcAnswer, grpc_context: ReplicaContext) -> Message:
+def _give(answer: GrpcAnswer, grpc_context: ReplicaContext) -> Sendable:
     """Put status and trailers into the context: to raise would have Serve log a traceback for every refusal."""
     grpc_context.set_code(answer.code)
     grpc_context.set_details(answer.details)
@@ -187,7 +186,7 @@ class GrpcMethods:
             async for answer in answers:
                 yield answer
 
-    async def Check(self, data: bytes, grpc_context: ReplicaContext) -> Message:
+    async def Check(self, data: bytes, grpc_context: ReplicaContext) -> Sendable:
         """Tell the health of a service."""
         return _give(self._health.check(health_pb2.HealthCheckRequest.FromString(data)), grpc_context)
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from tritonclient.grpc import service_pb2 as pb
 
 from serve_app.datatypes import Datatype, datatype_of, parse_datatype
 from serve_app.errors import InvalidInput, MalformedBody, TooLarge
-from serve_app.protocol import binary_tensor
+from serve_app.protocol import binary_tensor, grpc_wire
 from serve_app.protocol.binary_tensor import MAX_BYTES_ELEMENTS
 from serve_app.protocol.call import Call
 from serve_app.protocol.json_tensor import MAX_AXES, kind_name
@@ -40,13 +41,54 @@ _CONTENTS: Mapping[Datatype, str] = {
 
 _WIDE = {"int_contents": np.dtype(np.int32), "uint_contents": np.dtype(np.uint32)}
 _SHARED_MEMORY = "shared_memory_region"
+_RAW_INPUTS = pb.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER
+_RAW_OUTPUTS = pb.ModelInferResponse.RAW_OUTPUT_CONTENTS_FIELD_NUMBER
+LONG_BYTES = 2**20  # from here on protobuf's copies of raw contents are noticed by other requests
 
 
-def decode_request(message: pb.ModelInferRequest, call: Call) -> tuple[InferenceRequest, Mapping[str, int]]:
+class InferMessage(NamedTuple):
+    """A request as it came.
+
+    Attributes:
+        message: Without the raw contents where these are long.
+        raw: The raw contents.
+        nbytes: Of all that came.
+    """
+
+    message: pb.ModelInferRequest
+    raw: Sequence[bytes | memoryview]
+    nbytes: int
+
+
+class Serialized(NamedTuple):
+    """An answer that is its bytes already."""
+
+    data: bytes
+
+    def SerializeToString(self) -> bytes:
+        """As of any message."""
+        return self.data
+
+
+def parse_request(data: bytes) -> InferMessage:
+    """The message in bytes; long raw contents are views of them.
+
+    Raises:
+        DecodeError: It is none.
+    """
+    parts = grpc_wire.without(data, _RAW_INPUTS) if len(data) > LONG_BYTES else None
+    if parts is not None:
+        head, raw = parts
+        return InferMessage(pb.ModelInferRequest.FromString(head), raw, len(data))
+    message = pb.ModelInferRequest.FromString(data)
+    return InferMessage(message, message.raw_input_contents, len(data))
+
+
+def decode_request(given: InferMessage, call: Call) -> tuple[InferenceRequest, Mapping[str, int]]:
     """The request in a message, and how many classes are wanted instead of an output's scores, by its name.
 
     Args:
-        message: Already bounded in size.
+        given: Already bounded in size.
         call: What the message's names and the call's metadata say.
 
     Raises:
@@ -54,11 +96,12 @@ def decode_request(message: pb.ModelInferRequest, call: Call) -> tuple[Inference
         InvalidInput: A tensor or parameter is not what it says it is; it is named.
         TooLarge: A BYTES tensor has too many elements.
     """
+    message, raw, _ = given
     parameters = _parameters(message.parameters)
     outputs, classes = _outputs(message.outputs)
     request = InferenceRequest(
         call.model_name,
-        _inputs(message),
+        _inputs(message, raw),
         call.model_version,
         outputs,
         _bounded(message.id, "'id'"),
@@ -75,21 +118,33 @@ def decode_request(message: pb.ModelInferRequest, call: Call) -> tuple[Inference
 
 def encode_response(response: InferenceResponse) -> pb.ModelInferResponse:
     """The message of an answer."""
+    message, raw = _head_and_raw(response)
+    message.raw_output_contents.extend(map(bytes, raw))
+    return message
+
+
+def serialize_response(response: InferenceResponse) -> Serialized:
+    """The same message in bytes; its tensors are copied once."""
+    message, raw = _head_and_raw(response)
+    return Serialized(grpc_wire.with_fields(message.SerializeToString(), _RAW_OUTPUTS, raw))
+
+
+def _head_and_raw(response: InferenceResponse) -> tuple[pb.ModelInferResponse, list[memoryview | bytes]]:
     message = pb.ModelInferResponse(
         model_name=response.model_name, model_version=response.model_version, id=response.id
     )
     for name, said in answered(response).items():
         message.parameters[name].string_param = said
+    raw = list[memoryview | bytes]()
     for name, array in response.outputs.items():
         datatype = datatype_of(array)
         message.outputs.add(name=name, datatype=datatype.value, shape=array.shape)
-        message.raw_output_contents.append(bytes(binary_tensor.from_array(array, datatype)))
-    return message
+        raw.append(binary_tensor.from_array(array, datatype))
+    return message, raw
 
 
-def _inputs(message: pb.ModelInferRequest) -> dict[str, Array]:
+def _inputs(message: pb.ModelInferRequest, raw: Sequence[bytes | memoryview]) -> dict[str, Array]:
     _bound_tensors(message.inputs, "'inputs'")
-    raw = message.raw_input_contents
     if raw and len(raw) != len(message.inputs):
         raise MalformedBody(
             f"'raw_input_contents' has {len(raw)} members and 'inputs' {len(message.inputs)}: it holds all or none"
@@ -105,7 +160,7 @@ def _inputs(message: pb.ModelInferRequest) -> dict[str, Array]:
     return inputs
 
 
-def _input(item: pb.ModelInferRequest.InferInputTensor, raw: bytes | None, subject: str) -> Array:
+def _input(item: pb.ModelInferRequest.InferInputTensor, raw: bytes | memoryview | None, subject: str) -> Array:
     if "classification" in _tensor_parameters(item.parameters, subject):
         raise InvalidInput(subject, "has parameter 'classification', which only outputs take")
     datatype, shape = parse_datatype(item.datatype, subject), _shape(item.shape, subject)

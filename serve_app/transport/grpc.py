@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, 
 from contextlib import aclosing, contextmanager
 from functools import partial
 from importlib.metadata import version as package_version
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -39,15 +39,23 @@ from serve_app.protocol.call import (
     version_of,
 )
 from serve_app.protocol.classification import classified
-from serve_app.protocol.v2_grpc import decode_request, encode_response
+from serve_app.protocol.v2_grpc import (
+    LONG_BYTES,
+    InferMessage,
+    decode_request,
+    encode_response,
+    parse_request,
+    serialize_response,
+)
 from serve_app.protocol.v2_grpc_pages import config_message, metadata_message, statistics_message
 from serve_app.protocol.v2_json import NO_SHARED_MEMORY
 from serve_app.transport.admin import Admin
 from serve_app.transport.grpc_admin import GrpcAdmin, Metadata
 from serve_app.transport.grpc_stream import Interleaved
+from serve_app.transport.http import off_loop
 from serve_app.transport.pages import EXTENSIONS, SERVER_NAME
 from serve_app.transport.status import grpc_code
-from serve_app.types import InferenceRequest, InferenceResponse
+from serve_app.types import InferenceRequest, InferenceResponse, nbytes_of
 
 logger = logging.getLogger("serve_app.grpc")
 
@@ -57,6 +65,7 @@ _MAX_DETAILS = 2000  # characters; all of a call's trailers have 8 kB at most cl
 _MIN_LEFT_S = 1e-6
 _WANTS_FINAL, _IS_FINAL = "triton_enable_empty_final_response", "triton_final_response"
 _REQUESTS = {method.name: getattr(pb, method.input_type.name) for method in SERVICE.methods}
+_PARSERS = {name: request.FromString for name, request in _REQUESTS.items()} | {"ModelInfer": parse_request}
 
 NOT_SUPPORTED = {
     "TraceSetting": "there are no trace settings: nothing is traced in Triton's way; see GET /metrics",
@@ -70,6 +79,13 @@ NOT_SUPPORTED = {
 """Why a method is not answered, by its name."""
 
 
+class Sendable(Protocol):
+    """A message, or what is sent as one."""
+
+    def SerializeToString(self) -> bytes:
+        """Its bytes."""
+
+
 class GrpcAnswer(NamedTuple):
     """What goes back to the client, whatever the server.
 
@@ -78,7 +94,7 @@ class GrpcAnswer(NamedTuple):
         trailers: Metadata behind it.
     """
 
-    message: Message | None
+    message: Sendable | None
     code: grpc.StatusCode
     details: str
     trailers: tuple[tuple[str, str], ...]
@@ -116,6 +132,7 @@ class GrpcHandler:
         """
         request_id = self._plane.request_id(_value(metadata, REQUEST_ID_FIELD))
         try:
+            response: Sendable
             if method == "ModelInfer":
                 response = await self._model_infer(data, metadata, request_id)
             elif method in self._pages:
@@ -156,8 +173,9 @@ class GrpcHandler:
         """
         request_id, message = self._plane.request_id(), pb.ModelInferRequest()
         try:
-            message = self._parsed_request(data, request_id)
-            request, classes = self._decoded(message, metadata, request_id)
+            given = self._parsed_request(data, request_id)
+            message = given.message
+            request, classes = await self._decoded(given, metadata, request_id)
             async with aclosing(self._plane.stream(request)) as responses:
                 async for response in responses:
                     yield _stream_message(message, self._encoded(response, classes, request_id), is_final=False)
@@ -167,19 +185,25 @@ class GrpcHandler:
             if _wants_final(message):
                 yield _stream_message(message, pb.ModelInferResponse(), is_final=True)
 
-    async def _model_infer(self, data: bytes, metadata: Metadata, request_id: str) -> pb.ModelInferResponse:
-        message = self._parsed_request(data, request_id)
-        request, classes = self._decoded(message, metadata, request_id)
-        return self._encoded(await self._plane.infer(request), classes, request_id)
+    async def _model_infer(self, data: bytes, metadata: Metadata, request_id: str) -> Sendable:
+        given = self._parsed_request(data, request_id)
+        request, classes = await self._decoded(given, metadata, request_id)
+        response = await self._plane.infer(request)
+        nbytes = nbytes_of(response.outputs)
+        encode = serialize_response if nbytes > LONG_BYTES else encode_response
+        with self._accounting(response.model_name, request_id):
+            return await off_loop(nbytes, lambda: encode(self._classified(response, classes)))
 
-    def _parsed_request(self, data: bytes, request_id: str) -> pb.ModelInferRequest:
+    def _parsed_request(self, data: bytes, request_id: str) -> InferMessage:
         with self._accounting("", request_id):
-            return self._parsed("ModelInfer", data)
+            given: InferMessage = self._parsed("ModelInfer", data)
+            return given
 
-    def _decoded(
-        self, message: pb.ModelInferRequest, metadata: Metadata, request_id: str
+    async def _decoded(
+        self, given: InferMessage, metadata: Metadata, request_id: str
     ) -> tuple[InferenceRequest, Mapping[str, int]]:
         """The request, and how many classes are wanted instead of an output's scores."""
+        message = given.message
         with self._accounting(message.model_name, request_id):
             call = Call(
                 message.model_name,
@@ -190,16 +214,19 @@ class GrpcHandler:
                 explain_of("", _value(metadata, EXPLAIN_FIELD)),
                 user_in_head(self._plane.directory.sticky(message.model_name), partial(_value, metadata)),
             )
-            return decode_request(message, call)
+            return await off_loop(given.nbytes, partial(decode_request, given, call))
 
     def _encoded(
         self, response: InferenceResponse, classes: Mapping[str, int], request_id: str
     ) -> pb.ModelInferResponse:
         with self._accounting(response.model_name, request_id):
-            if classes:
-                info = self._plane.signature(response.model_name, response.model_version)  # it knows the labels
-                response = classified(response, classes, info)
-            return encode_response(response)
+            return encode_response(self._classified(response, classes))
+
+    def _classified(self, response: InferenceResponse, classes: Mapping[str, int]) -> InferenceResponse:
+        if not classes:
+            return response
+        info = self._plane.signature(response.model_name, response.model_version)  # it knows the labels
+        return classified(response, classes, info)
 
     @contextmanager
     def _accounting(self, model: str, request_id: str) -> Iterator[None]:
@@ -210,12 +237,12 @@ class GrpcHandler:
             self._plane.refused(model, request_id, error)
             raise
 
-    def _parsed(self, method: str, data: bytes) -> Message:
+    def _parsed(self, method: str, data: bytes) -> Any:  # noqa: ANN401 - a message of the method's own class
         limit = self._plane.limits.max_body_bytes
         if len(data) > limit:
             raise TooLarge("the message", len(data), limit, "bytes")
         try:
-            return _REQUESTS[method].FromString(data)
+            return _PARSERS[method](data)
         except DecodeError as error:
             raise MalformedBody(f"the message is no {_REQUESTS[method].__name__}: {error}") from None
 

@@ -153,7 +153,7 @@ class InferHandler:
             call = self._call(route, head, request_id)
             if route.model and body.find(PRIORITY, 0, _json_bytes(route, head, body)) < 0:  # that may go before others
                 self._plane.refuse_hopeless(call)
-            request, encode = await _off_loop(len(body), partial(self._decode, route, head, body, call))
+            request, encode = await off_loop(len(body), partial(self._decode, route, head, body, call))
         except DeadlineUnreachable as error:
             return error_response(error, request_id)
         except Exception as error:  # the outermost frame: whatever it is, the client gets a sentence, not a hang-up
@@ -163,7 +163,7 @@ class InferHandler:
         except Exception as error:  # as above; the data plane has accounted for it
             return error_response(error, request_id)
         try:
-            answer = await _off_loop(nbytes_of(response.outputs), partial(encode, response))
+            answer = await off_loop(nbytes_of(response.outputs), partial(encode, response))
         except Exception as error:  # as above
             return self.refuse(route, error, request_id)
         content, coding = await compressed(answer.content, head.accept) if head.accept else (answer.content, "")
@@ -206,7 +206,7 @@ class InferHandler:
         return model
 
 
-async def _off_loop(nbytes: int, work: Callable[[], _T]) -> _T:
+async def off_loop(nbytes: int, work: Callable[[], _T]) -> _T:
     """What `work` gives; in a thread if that copies so many bytes that other requests would notice."""
     return await asyncio.to_thread(work) if nbytes > IN_LOOP_BYTES else work()
 

@@ -16,7 +16,7 @@ from serve_app.datatypes import Datatype
 from serve_app.errors import InvalidInput, MalformedBody, ServeAppError, TooLarge
 from serve_app.protocol.binary_tensor import MAX_BYTES_ELEMENTS
 from serve_app.protocol.call import Call
-from serve_app.protocol.v2_grpc import decode_request, encode_response
+from serve_app.protocol.v2_grpc import LONG_BYTES, decode_request, encode_response, parse_request, serialize_response
 from serve_app.types import InferenceRequest, InferenceResponse
 
 CALL = Call("digits", "v1", "r1", 2.0, "acme")
@@ -63,8 +63,12 @@ def message(*inputs, raw=(), **more) -> pb.ModelInferRequest:
     return pb.ModelInferRequest(inputs=inputs, raw_input_contents=raw, **more)
 
 
+def decode(given: pb.ModelInferRequest):
+    return decode_request(parse_request(given.SerializeToString()), CALL)
+
+
 def decoded(given: pb.ModelInferRequest) -> InferenceRequest:
-    return decode_request(given, CALL)[0]
+    return decode(given)[0]
 
 
 def output(name: str, **parameters) -> pb.ModelInferRequest.InferRequestedOutputTensor:
@@ -124,7 +128,7 @@ def test_a_whole_request_is_read():
         },
         outputs=[output("label"), output("scores", classification=pb.InferParameter(int64_param=3))],
     )
-    request, classes = decode_request(given, CALL)
+    request, classes = decode(given)
     assert {name: array.tolist() for name, array in request.inputs.items()} == {"x": [[1.0, 2.0]], "n": [3]}
     assert replace(request, inputs={}) == InferenceRequest(
         "digits",
@@ -142,7 +146,7 @@ def test_a_whole_request_is_read():
 
 
 def test_a_plain_request_takes_the_calls_time_and_the_default_priority():
-    request, classes = decode_request(message(tensor(fp32_contents=[1, 2])), CALL)
+    request, classes = decode(message(tensor(fp32_contents=[1, 2])))
     assert (request.timeout_s, request.priority, request.outputs, request.id) == (2.0, 5, (), "")
     assert classes == {}
 
@@ -198,13 +202,13 @@ BAD = {
 def test_bad_messages_are_refused_with_a_sentence(name):
     given, sentence = BAD[name]
     with pytest.raises((MalformedBody, InvalidInput), match=sentence):
-        decode_request(given, CALL)
+        decode(given)
 
 
 def test_too_many_bytes_elements_are_refused():
     count = MAX_BYTES_ELEMENTS + 1
     with pytest.raises(TooLarge, match=f"input 'x' has {count} BYTES elements, the limit is {MAX_BYTES_ELEMENTS}"):
-        decode_request(message(tensor("BYTES", (count,), bytes_contents=[b""] * count)), CALL)
+        decode(message(tensor("BYTES", (count,), bytes_contents=[b""] * count)))
 
 
 shapes = st.lists(st.integers(-2, 2**41) | st.integers(0, 3), max_size=3)
@@ -240,3 +244,25 @@ def test_what_was_left_out_is_said():
     assert not encode_response(InferenceResponse("m", "v1", outputs)).parameters
     answer = encode_response(InferenceResponse("m", "v1", outputs, left_out={"e.big": "gone"}))
     assert answer.parameters["left_out"].string_param == "e.big: gone"
+
+
+def test_long_raw_contents_are_views_of_what_came():
+    count = LONG_BYTES // 4
+    array = np.arange(count, dtype="<f4")
+    data = message(
+        tensor(shape=(1, count)), tensor(name="z", shape=(1,)), raw=[array.tobytes(), b"\0\0\0\x3f"]
+    ).SerializeToString()
+    given = parse_request(data)
+    assert not given.message.raw_input_contents
+    assert [len(part) for part in given.raw] == [array.nbytes, 4]
+    assert given.raw[0].obj is data
+    request, _ = decode_request(given, CALL)
+    np.testing.assert_array_equal(request.inputs["x"], [array])
+    assert request.inputs["z"].tolist() == [0.5]
+
+
+def test_an_answer_in_bytes_is_the_message():
+    outputs = {"y": np.arange(6, dtype=np.float32).reshape(2, 3), "t": np.array([b"one", b""], dtype=object)}
+    response = InferenceResponse("m", "v1", outputs, id="mine", left_out={"e.big": "gone"})
+    sent = pb.ModelInferResponse.FromString(serialize_response(response).SerializeToString())
+    assert sent == encode_response(response)

@@ -145,7 +145,8 @@ async def over_grpc(handler: GrpcHandler, vector: Vector) -> dict[str, np.ndarra
         )
     answer = await handler("ModelInfer", message.SerializeToString(), ())
     assert answer.message is not None, answer.details
-    raw = dict(zip((output.name for output in answer.message.outputs), answer.message.raw_output_contents, strict=True))
+    sent = pb.ModelInferResponse.FromString(answer.message.SerializeToString())
+    raw = dict(zip((output.name for output in sent.outputs), sent.raw_output_contents, strict=True))
     flat = {
         name: deserialize_bytes_tensor(raw[name]) if array.dtype == object else np.frombuffer(raw[name], array.dtype)
         for name, array in vector.outputs.items()
