@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from serve_app.protocol.binary_tensor import joined
+
 MOST_FIELDS = 2**11  # looked at; whoever sends more has them parsed by protobuf, which is faster at short ones
 _VARINT_BYTES = 10
 _VARINT, _FIXED_64, _BYTES, _FIXED_32 = 0, 1, 2, 5  # kinds of fields; the others are of groups, which nobody sends
@@ -46,11 +48,11 @@ def without(data: bytes, number: int) -> tuple[bytes, list[memoryview]] | None:
 
 
 def with_fields(head: bytes, number: int, values: Sequence[memoryview | bytes]) -> bytes:
-    """A message and one more bytes field of a number for each value."""
+    """A message and one more bytes field of a number for each value; long ones are copied beside other threads."""
     parts: list[memoryview | bytes] = [head]
     for value in values:
         parts += (_encoded(number << 3 | _BYTES) + _encoded(len(value)), value)
-    return b"".join(parts)
+    return joined(parts)
 
 
 def _extent(data: bytes, at: int, kind: int) -> tuple[int, int]:

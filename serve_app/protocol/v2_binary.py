@@ -80,7 +80,7 @@ def decode_raw(body: bytes, info: ReleaseInfo, call: Call) -> InferenceRequest:
     )
 
 
-def encode_response(response: InferenceResponse, form: OutputForm) -> tuple[bytes | bytearray, int]:
+def encode_response(response: InferenceResponse, form: OutputForm) -> tuple[bytes, int]:
     """The body of an answer with binary outputs, and the bytes of JSON at its start.
 
     Raises:

@@ -19,9 +19,9 @@ from serve_app.config.gateway import LimitsConfig
 from serve_app.errors import BodyTimeout, MalformedBody, ServeAppError, TooLarge
 from serve_app.transport.asgi import HEAD_FIELDS, GatewayAsgi
 from serve_app.transport.generate import EVENTS
-from serve_app.transport.http import JSON, HttpResponse, InferHandler, RequestHead, match_infer
+from serve_app.transport.http import IN_LOOP_BYTES, JSON, HttpResponse, InferHandler, RequestHead, match_infer
 from serve_app.transport.leavers import Leavers
-from serve_app.transport.pieces import Pieces
+from serve_app.transport.pieces import PART_BYTES, Pieces
 
 READY_PATH = "/v2/health/ready"
 LINGER_S = 5.0  # how long the rest of a refused body is read and thrown away, so that the client reads its answer
@@ -134,7 +134,21 @@ class GatewayRsgi:
                 self._respond(exchange, _LEFT)
             else:
                 response = await self._leavers.run(self._infer(route, head, body), exchange.client_disconnect)
-                self._respond(exchange, response or _LEFT)
+                if response is not None and len(response.body) > IN_LOOP_BYTES:
+                    await self._send_long(exchange, response)
+                else:
+                    self._respond(exchange, response or _LEFT)
+
+    async def _send_long(self, exchange: Exchange, response: HttpResponse) -> None:
+        """Answer in pieces: granian copies each while nothing else runs."""
+        body = response.body
+        headers = [*response.headers.items(), ("content-length", str(len(body)))]
+        if self.is_draining:
+            headers.append(("connection", "close"))
+        stream = exchange.response_stream(response.status, headers)
+        with contextlib.suppress(ProtocolClosed):  # nobody is left to answer
+            for at in range(0, len(body), PART_BYTES):
+                await stream.send_bytes(bytes(body[at : at + PART_BYTES]))
 
     def _respond(self, exchange: Exchange, response: HttpResponse, *, is_last: bool = False) -> None:
         headers = list(response.headers.items())
@@ -165,7 +179,8 @@ class GatewayRsgi:
             raise TooLarge("the body", int(told), self._limits.max_body_bytes, "bytes")
         try:
             async with asyncio.timeout(self._limits.body_timeout_s):
-                return await (_whole(exchange, self._limits) if told is None else exchange())
+                is_short = told is not None and int(told) <= IN_LOOP_BYTES  # granian copies it in one go
+                return await (exchange() if is_short else _whole(exchange, self._limits))
         except TimeoutError:
             raise BodyTimeout(self._limits.body_timeout_s) from None
 

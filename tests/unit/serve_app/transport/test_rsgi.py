@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 
 import pytest
 from support.arithmetic import Recording
@@ -13,6 +14,8 @@ from support.waiting import until
 from support.wire import Connection, head
 
 from serve_app.batching.coalescer import Bounds
+from serve_app.config.gateway import LimitsConfig
+from serve_app.transport.http import IN_LOOP_BYTES, HttpResponse
 from serve_app.transport.rsgi import GatewayRsgi
 
 GOOD = body(tensor())
@@ -58,6 +61,44 @@ async def test_chunks_that_are_malformed_are_no_body(connection):
     status, _, answer = await connection.answer()
     assert status == 400
     assert json.loads(answer)["error"] == "the body is cut off or its chunks are malformed"
+
+
+async def test_long_bodies_and_answers_travel_in_pieces_and_stay_whole(plane):
+    class Echo:
+        async def __call__(self, route, head, body):
+            return HttpResponse(200, body[::-1], {"content-type": "x/y"})
+
+    long = random.Random(0).randbytes(3 * IN_LOOP_BYTES + 7)
+    app = GatewayRsgi(Echo(), None, LimitsConfig(max_body_bytes=len(long)))
+    async with express_of(plane, app=app) as door:
+        connection = await Connection.to(door.port)
+        for _ in range(2):  # the connection lives on
+            connection.writer.write(head(len(long)) + long)
+            status, headers, answer = await connection.answer()
+            assert (status, headers["content-type"], answer) == (200, "x/y", long[::-1])
+        app.is_draining = True
+        connection.writer.write(head(len(long)) + long)
+        assert (await connection.answer())[1]["connection"] == "close"
+        await connection.leave()
+
+
+async def test_a_client_that_leaves_in_a_long_body_is_nobody_to_answer(plane):
+    answered = []
+
+    class Never:
+        async def __call__(self, route, head, body):
+            answered.append(body)
+
+        def refuse(self, route, error, request_id):
+            return HttpResponse(400, b"", {})
+
+    app = GatewayRsgi(Never(), None, LimitsConfig(max_body_bytes=4 * IN_LOOP_BYTES))
+    async with express_of(plane, app=app) as door:
+        leaver = await Connection.to(door.port)
+        leaver.writer.write(head(3 * IN_LOOP_BYTES) + bytes(IN_LOOP_BYTES))
+        await leaver.writer.drain()
+        await leaver.leave()
+    assert answered == []
 
 
 async def test_requests_follow_each_other_on_one_connection(connection):
