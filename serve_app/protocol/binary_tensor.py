@@ -99,9 +99,8 @@ def joined(parts: Sequence[memoryview | bytes]) -> bytes:
     total = sum(map(len, parts))
     if total < COPIED_BY_NUMPY_BYTES:
         return b"".join(parts)
-    whole: bytes = _NEW_BYTES(
-        None, total
-    )  # not cleared, which would touch each of its pages while all other threads wait
+    # Not cleared, which would touch each of its pages while all other threads wait.
+    whole: bytes = _NEW_BYTES(None, total)
     view: Array = np.ctypeslib.as_array((ctypes.c_uint8 * total).from_address(_ADDRESS(whole)))
     at = 0
     for part in parts:
