@@ -1,7 +1,7 @@
 """Calls of release replicas on the gateway's own machine, over a socket that each of them listens at.
 
 A handle call takes Serve's router, gRPC and the replica's wrapper; between two processes of one machine a message over
-a Unix domain socket does the same (figures are in docs/benchmarks.md). Whatever cannot go this way goes by handle: a
+a Unix domain socket does the same (figures are in docs/benchmarks.md). Whatever cannot go this way goes by handle: to a
 release with a replica elsewhere, one that does not listen, one that is about to end.
 """
 
@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from serve_app.data_plane.frames import FrameProtocol
+from serve_app.data_plane.frames import FrameProtocol, Unreadable
 from serve_app.data_plane.parcel import DIRECTORY, PREFIX, Parcel
 from serve_app.types import Block, BlockReply
 
@@ -37,14 +37,14 @@ class DirectCalls:
         self._turns = itertools.count(1)
 
     def use(self, paths: Collection[Path]) -> None:
-        """Call the replicas that listen at `paths`, all that the release has, and leave all others.
+        """Take into use where the replicas of the release listen, all that it has, and leave all others.
 
-        Those that did not listen are tried again.
+        Calls under way at those that are left are answered. Those that did not listen are tried again.
         """
         for path in set(self._replicas) - set(paths):
             self._replicas.pop(path).leave()
         for path in paths:
-            if path not in self._replicas or self._replicas[path].is_deaf:
+            if path not in self._replicas or self._replicas[path].is_gone:
                 self._replicas[path] = _Replica(path)
 
     async def call(self, sent: Sent) -> Replies | None:
@@ -57,7 +57,7 @@ class DirectCalls:
             ConnectionLost: The replica may have executed them.
             Exception: What was raised there.
         """
-        if not self._replicas or any(replica.is_deaf for replica in self._replicas.values()):
+        if not self._replicas or any(replica.is_gone for replica in self._replicas.values()):
             return None
         replica = min(self._replicas.values(), key=_load)
         replica.turn = next(self._turns)
@@ -70,12 +70,12 @@ class _Replica:
     Attributes:
         calls: Under way.
         turn: When it was chosen last.
-        is_deaf: Whether it does not listen, or does not take calls any more.
+        is_gone: Whether it does not listen, is about to end, or is not the release's any more.
     """
 
     def __init__(self, path: Path) -> None:
         self.calls = self.turn = 0
-        self.is_deaf = False
+        self.is_gone = False
         self._path = path
         self._idle: list[_Connection] = []
 
@@ -88,7 +88,7 @@ class _Replica:
             self.calls -= 1
         if connection:
             self._idle.append(connection)
-        if answer is None or self.is_deaf:  # left meanwhile
+        if answer is None or self.is_gone:  # left meanwhile
             self.leave()
         if isinstance(answer, Exception):
             raise answer
@@ -96,7 +96,7 @@ class _Replica:
 
     def leave(self) -> None:
         """Call it no more; calls under way are answered."""
-        self.is_deaf = True
+        self.is_gone = True
         while self._idle:
             self._idle.pop().close()
 
@@ -106,6 +106,9 @@ class _Replica:
                 return connection
         try:
             _, made = await asyncio.get_running_loop().create_unix_connection(_Connection, str(self._path))
+        except ConnectionRefusedError:  # nobody listens: it was killed
+            self._path.unlink(missing_ok=True)
+            return None
         except OSError:
             return None
         return made if made.is_open else None
@@ -126,18 +129,20 @@ class _Connection(FrameProtocol[Replies | Exception | None]):
         Raises:
             ConnectionLost: The connection ended.
         """
-        self._answer = asyncio.get_running_loop().create_future()
         try:
             self.send(tuple(sent))
+            self._answer = asyncio.get_running_loop().create_future()
             return await self._answer
         except BaseException:  # a cancelled call's, too: its answer must not be taken for the next one's
             self.close()
             raise
 
-    def received(self, value: Replies | Exception | None) -> None:
-        """Take the answer."""
+    def received(self, value: Replies | Exception | Unreadable | None) -> None:
+        """Take the answer; without a question it is that of a replica which says that it is about to end."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(value)
+        else:
+            self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who waits."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import pickle
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 from serve_app.data_plane.direct_calls import Replies
-from serve_app.data_plane.frames import FrameProtocol
+from serve_app.data_plane.frames import FrameProtocol, Unreadable
 
 logger = logging.getLogger("serve_app.direct")
 
-LEAVING_S = 3.0  # for gateways, which look at the cluster once a second, to close their connections
+LATE_S = 0.05  # for gateways that connected just before, to be seen and told
+LEAVING_S = 3.0  # for gateways to close their connections once they were told that nothing is taken any more
 
 Answer = Callable[..., Awaitable[Replies]]
 """Executes blocks and parcels, one an argument."""
@@ -23,17 +26,19 @@ class DirectServer:
 
     Args:
         path: A file that is made, and gone once it is closed.
-        answer: Called for each call; what it raises is raised in the gateway.
+        answer: As the attribute.
 
     Attributes:
+        answer: Called for each call; what it raises is raised in the gateway.
         is_closing: Whether calls are not taken any more.
+        connections: Those that are open.
     """
 
     def __init__(self, path: Path, answer: Answer) -> None:
         self._path, self.answer = path, answer
         self.is_closing = False
-        self._server: asyncio.Server | None = None
         self.connections: set[_Served] = set()
+        self._server: asyncio.Server | None = None
 
     async def listen(self) -> None:
         """Take calls; where there can be no such socket a log line says why, and gateways call by handle."""
@@ -44,22 +49,28 @@ class DirectServer:
             logger.warning("calls come by handle only, there is no socket at %s: %s", self._path, error)
 
     async def close(self) -> None:
-        """Take no calls any more, answer those under way, and give gateways time to notice."""
+        """Take no calls any more, answer those under way, and have the gateways leave."""
         self.is_closing = True
         self._path.unlink(missing_ok=True)
+        for connection in self.connections:
+            if not connection.is_busy:
+                connection.send(None)
+        await asyncio.sleep(LATE_S)
+        while calls := [connection.call for connection in self.connections if connection.call and connection.is_busy]:
+            await asyncio.wait(calls)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVING_S):
+                while self.connections:
+                    await asyncio.wait([connection.gone for connection in self.connections])
         if self._server:
             self._server.close()
-        while calls := [connection.call for connection in self.connections if connection.call]:
-            await asyncio.wait(calls)
-        if gateways := [connection.gone for connection in self.connections]:
-            await asyncio.wait(gateways, timeout=LEAVING_S)
 
 
 class _Served(FrameProtocol[tuple[object, ...]]):
     """A gateway's connection.
 
     Attributes:
-        call: Under way.
+        call: The last one.
         gone: Done once the connection is closed.
     """
 
@@ -68,6 +79,11 @@ class _Served(FrameProtocol[tuple[object, ...]]):
         self._server = server
         self.call: asyncio.Task[None] | None = None
         self.gone = asyncio.get_running_loop().create_future()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call is under way."""
+        return self.call is not None and not self.call.done()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Wait for calls."""
@@ -82,10 +98,12 @@ class _Served(FrameProtocol[tuple[object, ...]]):
         if self.call:
             self.call.cancel()
 
-    def received(self, value: tuple[object, ...]) -> None:
+    def received(self, value: tuple[object, ...] | Unreadable) -> None:
         """Begin with a call, or say that none is taken."""
         if self._server.is_closing:
             self.send(None)
+        elif isinstance(value, Unreadable):
+            self.send(value)
         else:
             self.call = asyncio.get_running_loop().create_task(self._serve(value))
 
@@ -94,9 +112,23 @@ class _Served(FrameProtocol[tuple[object, ...]]):
         try:
             answer = await self._server.answer(*sent)
         except Exception as error:  # whatever it is belongs to the caller, as in a handle call
-            answer = error
-        self.call = None
+            answer = _travelling(error)
+        except BaseException as error:  # a model may raise even that, and somebody waits for an answer
+            if not self.is_open:
+                raise
+            answer = RuntimeError(f"the replica raised {type(error).__name__}")
         try:
             self.send(answer)
-        except Exception as error:  # pickling runs the code of what is pickled, an error's for example
-            self.send(RuntimeError(f"the replica's answer {answer!r:.200} cannot travel: {error!r:.200}"))
+        except BaseException:  # nobody shall wait for what cannot be sent
+            self.close()
+            raise
+
+
+def _travelling(error: Exception) -> Exception:
+    """The error, or one that tells its type where it would not arrive as it is."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - just made
+    except Exception:  # it runs the error's own code
+        logger.error("a call ended with an error that cannot travel", exc_info=error)
+        return RuntimeError(f"the replica raised {type(error).__name__}")
+    return error

@@ -12,12 +12,16 @@ import pickle
 import socket
 import struct
 from abc import abstractmethod
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 _LENGTH = struct.Struct("<Q")
 _CREDENTIALS = struct.Struct("3i")  # pid, uid and gid: struct ucred of unix(7)
 
 Received = TypeVar("Received")
+
+
+class Unreadable(Exception):
+    """The other end sent what this one cannot unpickle: it runs other code, or an error does not pickle well."""
 
 
 class FrameProtocol(asyncio.Protocol, Generic[Received]):
@@ -53,10 +57,10 @@ class FrameProtocol(asyncio.Protocol, Generic[Received]):
             self._size = _LENGTH.size + int(_LENGTH.unpack_from(self._received)[0])
         if self._size and len(self._received) >= self._size:
             whole, self._received, self._size = memoryview(self._received), bytearray(), 0
-            self.received(pickle.loads(whole[_LENGTH.size :]))  # noqa: S301 - from a process of the same user
+            self.received(_unpickled(whole[_LENGTH.size :]))
 
     @abstractmethod
-    def received(self, value: Received) -> None:
+    def received(self, value: Received | Unreadable) -> None:
         """Take the object of a frame, one of those that the other end sends."""
 
     def send(self, value: object) -> None:
@@ -66,12 +70,20 @@ class FrameProtocol(asyncio.Protocol, Generic[Received]):
             Exception: It cannot be pickled; nothing was sent.
         """
         pickled = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-        self._transport.write(_LENGTH.pack(len(pickled)) + pickled)
+        if self.is_open:
+            self._transport.write(_LENGTH.pack(len(pickled)) + pickled)
 
     def close(self) -> None:
         """Close the connection at once."""
         self.is_open = False
         self._transport.abort()
+
+
+def _unpickled(pickled: memoryview) -> Any:  # noqa: ANN401 - what the other end sends
+    try:
+        return pickle.loads(pickled)  # noqa: S301 - from a process of the same user
+    except Exception as error:  # it runs the code of what was pickled
+        return Unreadable(f"{type(error).__name__} in what came over the socket")
 
 
 class _Socket(Protocol):

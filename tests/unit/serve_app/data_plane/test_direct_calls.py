@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
+import pickle
+import socket
 import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.waiting import until
 
+from serve_app.data_plane import direct_server
 from serve_app.data_plane.direct_calls import ConnectionLost, DirectCalls, socket_path
 from serve_app.data_plane.direct_server import DirectServer
+from serve_app.data_plane.frames import Unreadable
 from serve_app.data_plane.parcel import sweep
 from serve_app.errors import ModelRaised
 from serve_app.types import Block, BlockEntry, BlockReply, EntryResult
@@ -73,6 +80,11 @@ def calls():
     made.use(())
 
 
+def frame_of(value: object) -> bytes:
+    pickled = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    return len(pickled).to_bytes(8, "little") + pickled
+
+
 def value_of(replies: tuple[BlockReply, ...] | None) -> float:
     assert replies is not None
     (reply,) = replies
@@ -110,21 +122,79 @@ async def test_the_replica_with_the_fewest_calls_is_called(serve, calls, directo
     assert free.calls > 3
 
 
-async def test_what_is_raised_there_is_raised_here(serve, calls, directory):
-    class Unpicklable(Exception):
-        pass
+class Unpicklable(Exception):
+    def __init__(self) -> None:
+        super().__init__("a", lambda: None)
 
-    raised = iter((ModelRaised("digits", "it is Monday"), Unpicklable("a", lambda: None)))
+    def __repr__(self) -> str:
+        raise ValueError("it has no words")
 
-    async def fail(*_: object) -> tuple[BlockReply, ...]:
-        raise next(raised)
 
-    await serve(fail)
+class Untravelled(Exception):
+    """As many an exception: it can be pickled, and not unpickled."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} {other}")
+
+
+class Panic(BaseException):
+    """As those of extensions in Rust."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected"),
+    [
+        (ModelRaised("digits", "it is Monday"), (ModelRaised, "it is Monday")),
+        (Unpicklable(), (RuntimeError, "raised Unpicklable")),
+        (Untravelled("a", "b"), (RuntimeError, "raised Untravelled")),
+        (Panic(), (RuntimeError, "raised Panic")),
+        (asyncio.CancelledError(), (RuntimeError, "raised CancelledError")),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_what_is_raised_there_is_raised_here_and_ends_the_call_only(serve, calls, directory, raised, expected):
+    replica = Replica()
+    failing = True
+
+    async def fail_once(sent: Block) -> tuple[BlockReply, ...]:
+        nonlocal failing
+        if failing:
+            failing = False
+            raise raised
+        return await replica.infer(sent)
+
+    server = await serve(fail_once)
     calls.use([directory / "a"])
-    with pytest.raises(ModelRaised, match="it is Monday"):
+    kind, says = expected
+    with pytest.raises(kind, match=says):
         await calls.call((block(1),))
-    with pytest.raises(RuntimeError, match="Unpicklable"):
-        await calls.call((block(1),))
+    assert value_of(await calls.call((block(2),))) == 4
+    assert len(server.connections) == 1
+    assert not next(iter(server.connections)).is_busy
+
+
+async def test_what_cannot_be_read_is_an_error_of_its_call(serve, calls, directory):
+    async def answer(*_: object) -> tuple[BlockReply, ...]:
+        return (Untravelled("a", "b"),)  # type: ignore[return-value]
+
+    await serve(answer)
+    calls.use([directory / "a"])
+    for _ in range(2):
+        with pytest.raises(Unreadable, match="TypeError"):
+            await calls.call((block(1),))
+    with pytest.raises(Unreadable, match="TypeError"):
+        await calls.call((Untravelled("a", "b"),))
+
+
+async def test_what_cannot_be_sent_leaves_nothing_behind(serve, calls, directory, caplog):
+    replica = Replica()
+    await serve(replica.infer)
+    calls.use([directory / "a"])
+    with pytest.raises(Exception, match="pickle"):
+        await calls.call((lambda: None,))
+    gc.collect()
+    assert value_of(await calls.call((block(1),))) == 2
+    assert caplog.text == ""  # no future's error that nobody asked for
 
 
 async def test_an_empty_reply_is_an_answer(serve, calls, directory):
@@ -192,7 +262,31 @@ async def test_a_replica_that_dies_takes_only_the_calls_it_has(serve, calls, dir
     assert await calls.call((block(1),)) is None
 
 
-async def test_a_replica_that_ends_answers_what_it_took_and_takes_no_more(serve, calls, directory):
+async def test_connections_that_ended_while_idle_are_not_used(serve, calls, directory):
+    replica = Replica()
+    server = await serve(replica.infer)
+    calls.use([directory / "a"])
+    await asyncio.gather(calls.call((block(0),)), calls.call((block(0),)))
+    (here,) = (replica._idle for replica in calls._replicas.values())
+    assert len(here) == len(server.connections) == 2
+    for connection in list(server.connections):
+        connection.close()
+    await until(lambda: not any(connection.is_open for connection in here))
+    assert value_of(await calls.call((block(1),))) == 2
+
+
+async def test_another_users_replica_is_not_called(serve, calls, directory, monkeypatch):
+    replica = Replica()
+    await serve(replica.infer)
+    calls.use([directory / "a"])
+    other = os.geteuid() + 1
+    monkeypatch.setattr("serve_app.data_plane.frames.os.geteuid", lambda: other)
+    assert await calls.call((block(1),)) is None
+    assert replica.calls == 0
+
+
+async def test_a_replica_that_ends_answers_what_it_took_and_takes_no_more(serve, calls, directory, monkeypatch):
+    monkeypatch.setattr(direct_server, "LEAVING_S", 0.01)
     replica = Replica()
     server = await serve(replica.infer)
     calls.use([directory / "a"])
@@ -204,12 +298,36 @@ async def test_a_replica_that_ends_answers_what_it_took_and_takes_no_more(serve,
     await asyncio.sleep(0)
     assert server.is_closing
     assert await calls.call((block(2),)) is None
+    await asyncio.wait([closing], timeout=0.1)
+    assert not closing.done()  # however long a call takes
     replica.may_answer.set()
     assert value_of(await taken) == 2
-    calls.use(())
     await closing
     assert replica.calls == 3
     assert list(directory.iterdir()) == []
+
+
+async def test_idle_gateways_leave_as_soon_as_they_are_told(serve, calls, directory):
+    replica = Replica()
+    server = await serve(replica.infer)
+    calls.use([directory / "a"])
+    await calls.call((block(0),))
+    await server.close()
+    assert not server.connections
+    assert await calls.call((block(1),)) is None
+
+
+async def test_who_comes_as_the_replica_ends_is_told_so(serve, directory):
+    replica = Replica()
+    server = await serve(replica.infer)
+    reader, writer = await asyncio.open_unix_connection(str(directory / "a"))
+    writer.write(frame_of((block(1),)))  # neither accepted nor read yet
+    closing = asyncio.ensure_future(server.close())
+    said = await reader.readexactly(len(frame_of(None)))
+    assert said == frame_of(None)
+    writer.close()
+    await closing
+    assert replica.calls == 0
 
 
 async def test_a_replica_that_is_left_answers_what_it_has(serve, calls, directory):
@@ -224,6 +342,14 @@ async def test_a_replica_that_is_left_answers_what_it_has(serve, calls, director
     assert value_of(await taken) == 2
     await server.close()  # in time, because the connection is closed with its answer
     assert not server.connections
+
+
+async def test_a_killed_replicas_socket_is_removed_by_who_finds_it(calls, directory):
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(directory / "a"))
+    calls.use([directory / "a"])
+    assert await calls.call((block(1),)) is None
+    assert list(directory.iterdir()) == []
 
 
 async def test_a_dead_replicas_socket_is_swept(directory):

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from serve_app.data_plane import direct_server
-from serve_app.data_plane.direct_calls import DirectCalls
 from serve_app.data_plane.direct_server import DirectServer
 
 
@@ -45,12 +44,11 @@ async def test_a_path_that_cannot_be_is_told_and_harms_nothing(path, caplog):
 
 async def test_a_gateway_that_does_not_leave_is_not_waited_for_long(path, monkeypatch):
     monkeypatch.setattr(direct_server, "LEAVING_S", 0.01)
-    server, calls = DirectServer(path, nothing), DirectCalls()
+    server = DirectServer(path, nothing)
     await server.listen()
-    calls.use([path])
-    assert await calls.call(()) == ()
+    _, writer = await asyncio.open_unix_connection(str(path))
     async with asyncio.timeout(10):
         await server.close()
-    assert len(server.connections) == 1
-    assert await calls.call(()) is None
-    calls.use(())
+    (left,) = server.connections
+    writer.close()
+    await left.gone
