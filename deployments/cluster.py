@@ -28,8 +28,9 @@ from ray.serve.handle import DeploymentHandle
 
 from serve_app.data_plane.cluster import ReleaseStatus, status_of_application
 from serve_app.data_plane.direct_calls import ConnectionLost, DirectCalls
+from serve_app.data_plane.files import sweep
 from serve_app.data_plane.nearby import sockets_of_application
-from serve_app.data_plane.parcel import Parcel, Post, goes_by_reference, sweep
+from serve_app.data_plane.parcel import Parcel, Post, goes_by_reference
 from serve_app.errors import ReplicaLost
 from serve_app.types import Block, BlockReply, ReleaseInfo, ReleaseStatistics
 

@@ -19,6 +19,7 @@ from serve_app.cli.ray_cluster import running_cluster
 from serve_app.cli.validate import checks_of, good_file
 from serve_app.config.declared import ServeFile
 from serve_app.config.serve_file import ExtraCheck
+from serve_app.data_plane.files import sweep
 
 NO_IDLE_WORKERS = {"RAY_prestart_worker_first_driver": "0"}
 """Keeps Ray from starting workers ahead: whatever Serve runs needs the file's `env_vars`, which those do not have."""
@@ -35,6 +36,7 @@ def serve_command(extra_checks: Sequence[ExtraCheck]) -> Callable[..., None]:
             declared = good_file(file, checks_of(extra_checks, artifacts=True))
             _check_machine(declared, os.environ)
             code = launcher_of(file, declared, _serve_script()).run()
+            sweep()  # Serve ends its replicas without asking them to
         raise typer.Exit(code)
 
     return serve

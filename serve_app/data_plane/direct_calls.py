@@ -12,8 +12,9 @@ import itertools
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from serve_app.data_plane.files import DIRECTORY, PREFIX
 from serve_app.data_plane.frames import FrameProtocol, Unreadable
-from serve_app.data_plane.parcel import DIRECTORY, PREFIX, Parcel
+from serve_app.data_plane.parcel import Parcel
 from serve_app.types import Block, BlockReply
 
 Sent = Sequence[Block | Parcel]

@@ -24,15 +24,14 @@ from pathlib import Path
 import numpy as np
 
 from serve_app.batching.joined import parts_of
+from serve_app.data_plane.files import DIRECTORY, PREFIX
 from serve_app.types import Array, Block, BlockReply, nbytes_of
 
-DIRECTORY = Path("/dev/shm")  # noqa: S108 - files of mode 0600 with names that nobody else chooses
 BY_REFERENCE_BYTES = 2**20  # below it a handle call's own message is faster, above it Ray's object store
 SHORTEST_BYTES = 2**15  # below it a message is as fast
 MOST_FREE, MOST_MAPPED = 8, 64  # files kept for the next call, by a gateway for each release; by a release
 IN_LOOP_BYTES = 2**22  # written in the event loop, which a call of several requests never exceeds; more is in a thread
 RETRY_S = 60.0  # until a release that has no such file is tried again
-PREFIX = "serve-app-"
 _NAME = re.compile(r"serve-app-\d+-\d+")
 _ALIGNMENT = 64
 
@@ -171,14 +170,6 @@ class Inbox:
         if len(self._mapped) > MOST_MAPPED:
             self._mapped.popitem(last=False)  # its pages go with the last array that shows them
         return memory
-
-
-def sweep(directory: Path = DIRECTORY) -> None:
-    """Remove files of processes that ended without doing so."""
-    for file in directory.glob(f"{PREFIX}*") if directory.is_dir() else ():
-        pid = file.name.removeprefix(PREFIX).partition("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-            file.unlink(missing_ok=True)
 
 
 _numbers = itertools.count(1)

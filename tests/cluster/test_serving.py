@@ -18,7 +18,7 @@ from support.bad_requests import BAD_REQUESTS
 from support.server import outputs_of, v2_body, wait_for
 
 from serve_app.config.release import ReleaseArgs
-from serve_app.data_plane.parcel import DIRECTORY, PREFIX
+from serve_app.data_plane.files import DIRECTORY, PREFIX
 from serve_app.dataflow.model import load_model
 from serve_app.samples.data import held_out
 

@@ -7,6 +7,8 @@ import subprocess
 
 from support.server import BIN, left_over_processes
 
+from serve_app.data_plane.files import DIRECTORY, PREFIX
+
 
 def test_a_taken_port_is_named_at_once(server, tmp_path):
     """While the shared server runs, a second one cannot have its ports."""
@@ -26,6 +28,7 @@ def test_ctrl_c_ends_every_process(server):
     seconds = server.stop()
     assert seconds < 45
     assert left_over_processes() == []
+    assert list(DIRECTORY.glob(f"{PREFIX}*")) == []
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections may linger, a listener may not
         probe.bind(("127.0.0.1", server.config["http_options"]["port"]))

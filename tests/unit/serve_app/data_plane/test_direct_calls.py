@@ -17,8 +17,8 @@ from support.waiting import until
 from serve_app.data_plane import direct_server
 from serve_app.data_plane.direct_calls import ConnectionLost, DirectCalls, socket_path
 from serve_app.data_plane.direct_server import DirectServer
+from serve_app.data_plane.files import sweep
 from serve_app.data_plane.frames import Unreadable
-from serve_app.data_plane.parcel import sweep
 from serve_app.errors import ModelRaised
 from serve_app.types import Block, BlockEntry, BlockReply, EntryResult
 
@@ -352,7 +352,7 @@ async def test_a_killed_replicas_socket_is_removed_by_who_finds_it(calls, direct
     assert list(directory.iterdir()) == []
 
 
-async def test_a_dead_replicas_socket_is_swept(directory):
+def test_a_dead_replicas_socket_is_swept(directory):
     ended = 2**22 + 1  # over any pid
     socket_path(ended, "abc", directory).touch()
     sweep(directory)

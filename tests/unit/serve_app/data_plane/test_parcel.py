@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import pickle
 
 import ml_dtypes
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 
 from serve_app.batching.joined import joined, parts_of
-from serve_app.data_plane.parcel import BY_REFERENCE_BYTES, Inbox, Parcel, Post, goes_by_reference, sweep
+from serve_app.data_plane.parcel import BY_REFERENCE_BYTES, Inbox, Parcel, Post, goes_by_reference
 from serve_app.types import Block, BlockEntry, BlockReply
 
 
@@ -114,15 +113,6 @@ def test_no_name_leads_out_of_the_directory(tmp_path):
     inbox = Inbox(tmp_path / "shm")
     for name in ("../secret", "serve-app-1-1/../../secret", "secret"):
         assert inbox.open(Parcel(name, (("x", "|u1", (1,), 0),), images())) is None
-
-
-def test_files_of_processes_that_are_gone_are_swept(tmp_path):
-    gone = 2**22 + 1  # over the largest pid there is
-    for pid in (gone, os.getpid()):
-        (tmp_path / f"serve-app-{pid}-1").write_bytes(b"")
-    (tmp_path / "other").write_bytes(b"")
-    sweep(tmp_path)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["other", f"serve-app-{os.getpid()}-1"]
 
 
 def test_what_is_big_goes_by_reference_unless_it_is_in_a_parcel():

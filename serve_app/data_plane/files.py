@@ -1,0 +1,16 @@
+"""Names of what a process leaves in shared memory for others of its machine: files of tensors, and sockets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+DIRECTORY = Path("/dev/shm")  # noqa: S108 - what is there has mode 0600 and a name that nobody else chooses
+PREFIX = "serve-app-"  # then the process's pid, a hyphen, and what is its own
+
+
+def sweep(directory: Path = DIRECTORY) -> None:
+    """Remove what processes left that ended without doing so, as those that are killed."""
+    for file in directory.glob(f"{PREFIX}*") if directory.is_dir() else ():
+        pid = file.name.removeprefix(PREFIX).partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            file.unlink(missing_ok=True)
