@@ -12,5 +12,14 @@ def sweep(directory: Path = DIRECTORY) -> None:
     """Remove what processes left that ended without doing so, as those that are killed."""
     for file in directory.glob(f"{PREFIX}*") if directory.is_dir() else ():
         pid = file.name.removeprefix(PREFIX).partition("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+        if pid.isdigit() and not _is_alive(int(pid)):
             file.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process runs; one that ended is there until its parent has asked how."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in ("Z", "X")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 from serve_app.data_plane.files import sweep
 
@@ -14,3 +16,15 @@ def test_files_of_processes_that_are_gone_are_swept(tmp_path):
     (tmp_path / "other").write_bytes(b"")
     sweep(tmp_path)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["other", f"serve-app-{os.getpid()}-1"]
+
+
+def test_a_process_whose_parent_has_not_asked_how_it_ended_is_gone(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE) as ended:
+        (tmp_path / f"serve-app-{ended.pid}-1").write_bytes(b"")
+        sweep(tmp_path)
+        assert len(list(tmp_path.iterdir())) == 1
+        assert ended.stdout is not None
+        ended.stdout.read()  # until its end closes the pipe
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # ended, and not asked yet
+        sweep(tmp_path)
+        assert list(tmp_path.iterdir()) == []
