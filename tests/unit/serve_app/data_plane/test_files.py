@@ -19,12 +19,13 @@ def test_files_of_processes_that_are_gone_are_swept(tmp_path):
 
 
 def test_a_process_whose_parent_has_not_asked_how_it_ended_is_gone(tmp_path):
-    with subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE) as ended:
-        (tmp_path / f"serve-app-{ended.pid}-1").write_bytes(b"")
+    command = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:  # noqa: S603 - ours
+        (tmp_path / f"serve-app-{process.pid}-1").write_bytes(b"")
         sweep(tmp_path)
         assert len(list(tmp_path.iterdir())) == 1
-        assert ended.stdout is not None
-        ended.stdout.read()  # until its end closes the pipe
-        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)  # ended, and not asked yet
+        assert process.stdin is not None
+        process.stdin.close()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # ended, and not asked yet
         sweep(tmp_path)
         assert list(tmp_path.iterdir()) == []
