@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from serve_app.data_plane.files import DIRECTORY, PREFIX
+from serve_app.data_plane.files import DIRECTORY, name_of
 from serve_app.data_plane.frames import FrameProtocol, Unreadable
 from serve_app.data_plane.parcel import Parcel
 from serve_app.types import Block, BlockReply
@@ -27,7 +27,7 @@ class ConnectionLost(Exception):
 
 def socket_path(pid: int, replica_id: str, directory: Path = DIRECTORY) -> Path:
     """Where a replica of this machine listens; what it leaves behind when killed is swept with its other files."""
-    return directory / f"{PREFIX}{pid}-{replica_id}"
+    return directory / name_of(pid, replica_id)
 
 
 class DirectCalls:

@@ -128,7 +128,7 @@ def _travelling(error: Exception) -> Exception:
     """The error, or one that tells its type where it would not arrive as it is."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301 - just made
-    except Exception:  # it runs the error's own code
+    except Exception:  # both run the error's own methods, which may raise whatever they like
         logger.error("a call ended with an error that cannot travel", exc_info=error)
         return RuntimeError(f"the replica raised {type(error).__name__}")
     return error

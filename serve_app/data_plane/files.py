@@ -8,6 +8,11 @@ DIRECTORY = Path("/dev/shm")  # noqa: S108 - what is there has mode 0600 and a n
 PREFIX = "serve-app-"  # then the process's pid, a hyphen, and what is its own
 
 
+def name_of(pid: int, own: object) -> str:
+    """The name of a file that belongs to a process; `own` tells it from the process's others."""
+    return f"{PREFIX}{pid}-{own}"
+
+
 def sweep(directory: Path = DIRECTORY) -> None:
     """Remove what processes left that ended without doing so, as those that are killed."""
     for file in directory.glob(f"{PREFIX}*") if directory.is_dir() else ():

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from serve_app.batching.joined import parts_of
-from serve_app.data_plane.files import DIRECTORY, PREFIX
+from serve_app.data_plane.files import DIRECTORY, PREFIX, name_of
 from serve_app.types import Array, Block, BlockReply, nbytes_of
 
 BY_REFERENCE_BYTES = 2**20  # below it a handle call's own message is faster, above it Ray's object store
@@ -32,7 +32,7 @@ SHORTEST_BYTES = 2**15  # below it a message is as fast
 MOST_FREE, MOST_MAPPED = 8, 64  # files kept for the next call, by a gateway for each release; by a release
 IN_LOOP_BYTES = 2**22  # written in the event loop, which a call of several requests never exceeds; more is in a thread
 RETRY_S = 60.0  # until a release that has no such file is tried again
-_NAME = re.compile(r"serve-app-\d+-\d+")
+_NAME = re.compile(rf"{PREFIX}\d+-\d+")
 _ALIGNMENT = 64
 
 
@@ -183,7 +183,7 @@ class _Pages:
     """
 
     def __init__(self, directory: Path, size: int) -> None:
-        self.name = f"{PREFIX}{os.getpid()}-{next(_numbers)}"
+        self.name = name_of(os.getpid(), next(_numbers))
         self._path = directory / self.name
         file = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
         try:

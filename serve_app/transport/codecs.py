@@ -36,7 +36,7 @@ class Answer(NamedTuple):
         json_length: The bytes of JSON at its start where binary outputs follow them; None where all is JSON.
     """
 
-    content: bytes | bytearray
+    content: bytes
     json_length: int | None = None
 
 

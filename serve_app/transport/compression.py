@@ -109,7 +109,7 @@ _STREAMS: Mapping[str, Callable[[bytes], _Stream]] = {
     "gzip": lambda head: _Zlib(16 + zlib.MAX_WBITS),
     "deflate": _deflate,
 }
-_COMPRESS: Mapping[str, Callable[[bytes | bytearray], bytes]] = {
+_COMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
     "zstd": lambda body: zstd.compress(body, _LEVEL),
     "gzip": lambda body: gzip.compress(body, _LEVEL, mtime=0),
     "deflate": lambda body: zlib.compress(body, _LEVEL),
@@ -152,7 +152,7 @@ class Decompressor:
             return await asyncio.to_thread(_decompressed, body, coding, self._max_bytes)
 
 
-async def compressed(body: bytes | bytearray, accept: str) -> tuple[bytes | bytearray, str]:
+async def compressed(body: bytes, accept: str) -> tuple[bytes, str]:
     """The body in the coding that the client likes best, and that coding; as it is with none, or if it hardly shrinks.
 
     Args:

@@ -148,7 +148,7 @@ async def _events(
             yield _event(error_response(error, request_id).body)
 
 
-def _event(data: bytes | bytearray) -> bytes:
+def _event(data: bytes) -> bytes:
     return b"data: " + data + b"\n\n"
 
 

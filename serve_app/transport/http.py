@@ -49,7 +49,7 @@ class HttpResponse(NamedTuple):
     """What goes back to the client, whatever the server."""
 
     status: int
-    body: bytes | bytearray
+    body: bytes
     headers: Mapping[str, str]
 
 

@@ -77,7 +77,7 @@ class Exchange(Protocol):
     def client_disconnect(self) -> Awaitable[None]:
         """Wait until the client has hung up."""
 
-    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes | bytearray) -> None:
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         """Answer; only the first answer counts."""
 
     def response_stream(self, status: int, headers: list[tuple[str, str]]) -> StreamTransport:
@@ -148,7 +148,7 @@ class GatewayRsgi:
         stream = exchange.response_stream(response.status, headers)
         with contextlib.suppress(ProtocolClosed):  # nobody is left to answer
             for at in range(0, len(body), PART_BYTES):
-                await stream.send_bytes(bytes(body[at : at + PART_BYTES]))
+                await stream.send_bytes(body[at : at + PART_BYTES])
 
     def _respond(self, exchange: Exchange, response: HttpResponse, *, is_last: bool = False) -> None:
         headers = list(response.headers.items())
@@ -174,12 +174,13 @@ class GatewayRsgi:
             ProtocolClosed: The client hung up before it was whole.
         """
         told = headers.get("content-length")  # true if it is there: hyper checks it, and drops it from chunked bodies
-        if told is not None and int(told) > self._limits.max_body_bytes:
+        length = None if told is None else int(told)
+        if length is not None and length > self._limits.max_body_bytes:
             aiter(exchange)  # so that it can be thrown away
-            raise TooLarge("the body", int(told), self._limits.max_body_bytes, "bytes")
+            raise TooLarge("the body", length, self._limits.max_body_bytes, "bytes")
         try:
             async with asyncio.timeout(self._limits.body_timeout_s):
-                is_short = told is not None and int(told) <= IN_LOOP_BYTES  # granian copies it in one go
+                is_short = length is not None and length <= IN_LOOP_BYTES  # granian copies it in one go
                 return await (exchange() if is_short else _whole(exchange, self._limits))
         except TimeoutError:
             raise BodyTimeout(self._limits.body_timeout_s) from None

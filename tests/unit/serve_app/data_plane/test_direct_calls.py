@@ -8,6 +8,7 @@ import os
 import pickle
 import socket
 import tempfile
+from collections.abc import Coroutine
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +46,13 @@ class Replica:
             raise
         return (BlockReply({"y": 2 * sent.inputs["x"]}, (EntryResult(),)),)
 
-    def hold(self) -> None:
+    async def held(self, call: Coroutine[object, object, object]) -> asyncio.Task[object]:
+        """The call, which it has begun with and does not answer yet."""
         self.may_answer.clear()
         self.begun.clear()
+        task = asyncio.get_running_loop().create_task(call)
+        await self.begun.wait()
+        return task
 
 
 @pytest.fixture
@@ -106,9 +111,7 @@ async def test_the_replica_with_the_fewest_calls_is_called(serve, calls, directo
     busy, free = Replica(), Replica()
     await serve(busy.infer, "busy")
     calls.use([directory / "busy"])
-    busy.hold()
-    held = asyncio.ensure_future(calls.call((block(1),)))
-    await busy.begun.wait()
+    held = await busy.held(calls.call((block(1),)))
     await serve(free.infer, "free")
     calls.use([directory / "busy", directory / "free"])
     for value in (2, 3, 4):
@@ -211,9 +214,7 @@ async def test_a_call_given_up_is_cancelled_there_and_its_answer_is_nobody_elses
     replica = Replica()
     await serve(replica.infer)
     calls.use([directory / "a"])
-    replica.hold()
-    given_up = asyncio.ensure_future(calls.call((block(1),)))
-    await replica.begun.wait()
+    given_up = await replica.held(calls.call((block(1),)))
     given_up.cancel()
     with pytest.raises(asyncio.CancelledError):
         await given_up
@@ -251,9 +252,7 @@ async def test_a_replica_that_dies_takes_only_the_calls_it_has(serve, calls, dir
     replica = Replica()
     server = await serve(replica.infer)
     calls.use([directory / "a"])
-    replica.hold()
-    lost = asyncio.ensure_future(calls.call((block(1),)))
-    await replica.begun.wait()
+    lost = await replica.held(calls.call((block(1),)))
     (directory / "a").unlink()
     for connection in list(server.connections):
         connection.close()
@@ -291,9 +290,7 @@ async def test_a_replica_that_ends_answers_what_it_took_and_takes_no_more(serve,
     server = await serve(replica.infer)
     calls.use([directory / "a"])
     await asyncio.gather(calls.call((block(0),)), calls.call((block(0),)))  # two connections
-    replica.hold()
-    taken = asyncio.ensure_future(calls.call((block(1),)))
-    await replica.begun.wait()
+    taken = await replica.held(calls.call((block(1),)))
     closing = asyncio.ensure_future(server.close())
     await asyncio.sleep(0)
     assert server.is_closing
@@ -334,9 +331,7 @@ async def test_a_replica_that_is_left_answers_what_it_has(serve, calls, director
     replica = Replica()
     server = await serve(replica.infer)
     calls.use([directory / "a"])
-    replica.hold()
-    taken = asyncio.ensure_future(calls.call((block(1),)))
-    await replica.begun.wait()
+    taken = await replica.held(calls.call((block(1),)))
     calls.use(())
     replica.may_answer.set()
     assert value_of(await taken) == 2
