@@ -14,6 +14,7 @@ from ray.serve.handle import DeploymentHandle
 from deployments.cluster import RayCluster
 from deployments.control import HandleControl
 from deployments.grpc import GrpcMethods
+from deployments.hot_routes import HotRoutes
 from deployments.logs import use_request_log, use_serve_log
 from deployments.memory import keep_freed_pages
 from deployments.metrics import RayMetrics
@@ -68,6 +69,7 @@ class Gateway(GrpcMethods):
         if self._door:
             self._door.start()
             self._leaving = asyncio.get_running_loop().create_task(self._close_in_time(self._door))
+        HotRoutes.call(GatewayAsgi(self._handler, self._pages, self._plane.limits))
         return GatewayAsgi(self._handler, self._pages, self._plane.limits, in_serve=True)
 
     async def reconfigure(self, user_config: Mapping[str, object]) -> None:

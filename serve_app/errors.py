@@ -23,6 +23,7 @@
     │   └── NotSupported           a known verb that this server does not have
     ├── CapacityError              the caller, by trying again later
     │   ├── Overloaded             a queue is full
+    │   ├── TooManyRequests        a gateway replica has as many under way as it may
     │   ├── ModelNotReady          no ready version can answer
     │   ├── ReplicaLost            the replica died with the request, and so did the retry's
     │   ├── RemoteUnavailable      another server, which a graph asks, is away
@@ -267,6 +268,20 @@ class Overloaded(CapacityError):
 
     def __str__(self) -> str:
         return f"the queue of {self.queue} is full ({self.limit_rows} rows); retry in {self.retry_after_s:g} s"
+
+
+class TooManyRequests(CapacityError):
+    """A gateway replica has as many requests under way as it may; the caller may retry after a while."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return (
+            f"this gateway replica has {self.limit} requests under way, as its max_ongoing_requests allows; "
+            f"retry in {self.retry_after_s:g} s"
+        )
 
 
 class ModelNotReady(CapacityError):

@@ -7,13 +7,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from serve_app.data_plane.in_effect import InEffect
-from serve_app.errors import DeadlineExceeded, DeadlineUnreachable, ModelNotReady, Overloaded, RequestError
+from serve_app.errors import (
+    DeadlineExceeded,
+    DeadlineUnreachable,
+    ModelNotReady,
+    Overloaded,
+    RequestError,
+    TooManyRequests,
+)
 from serve_app.observability.request_log import UNKNOWN
 from serve_app.release.counts import ArmCounts
 from serve_app.release.messages import Counts
 
 _LATE = (DeadlineExceeded, DeadlineUnreachable)
-_REFUSED = (Overloaded, ModelNotReady)
+_REFUSED = (Overloaded, TooManyRequests, ModelNotReady)
 MOST_HOMES = 4  # windows without a rollout that may come back, of one model
 _NOT_OURS = (RequestError, asyncio.CancelledError, GeneratorExit)
 

@@ -1,45 +1,80 @@
 """How late the event loop is: the part of a request's wait that no queue of ours can show.
 
 When more arrives than one loop can read, requests wait in sockets and in the loop's own list of what is ready, before
-any code of ours has seen them. The delay of a timer tells how long that takes.
+any code of ours has seen them. Whatever becomes ready waits for the loop to come round, so what a pass of it takes says
+how long.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 
-PERIOD_S = 0.01
-LASTING = 3  # timers in a row that are late: one alone is a pause, which is over by the time it is known
+PERIOD_S = 0.01  # between looks at a loop that is not behind
+BEHIND_S = 0.001  # a pass that takes longer delays requests, and the next one is measured as well
+PASSES = 3  # times that a decoded request waits for the loop's turn: to leave, to be answered, to be woken
+CALM = 0.1  # of the time a request allows: nobody is turned away while the loop takes less
 
 
 class LoopLag:
     """Measures the running event loop from `start` to `stop`.
 
     Attributes:
-        lag_s: How late callbacks have been for some timers in a row, at least.
+        lag_s: What a pass of the loop takes: the shorter one of the last two, since one alone may be a pause.
     """
 
     def __init__(self) -> None:
         self.lag_s = 0.0
-        self._last: deque[float] = deque([0.0] * LASTING, LASTING)
-        self._timer: asyncio.TimerHandle | None = None
+        self._last_s = 0.0
+        self._next: asyncio.Handle | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether requests have to wait for the loop."""
+        return self.lag_s > BEHIND_S
+
+    @property
+    def lost_s(self) -> float:
+        """Seconds that a decoded request will wait for the loop."""
+        return PASSES * self.lag_s
+
+    @property
+    def unread_lost_s(self) -> float:
+        """As `lost_s`, of a request whose body is to be read yet: a pass more."""
+        return (PASSES + 1) * self.lag_s
+
+    def share_to_refuse(self, allowed_s: float) -> float:
+        """Of the requests that allow so many seconds, how many to turn away unread so that the others are in time.
+
+        Once more comes than the loop can do, all of it is late in the end. To refuse costs far less than to answer, so
+        the loop keeps up with what is let in, if that shrinks as the waiting grows: in proportion, as the gateways of
+        S. Floyd and V. Jacobson, "Random Early Detection Gateways for Congestion Avoidance" (1993) drop packets.
+        """
+        return min(1.0, max(0.0, (self.unread_lost_s / allowed_s - CALM) / (1 - CALM)))
 
     def start(self) -> None:
         """Begin to measure; the loop must be running."""
-        loop = asyncio.get_running_loop()
-        self._arm(loop, loop.time())
+        self._rest(asyncio.get_running_loop())
 
     def stop(self) -> None:
         """Measure no more."""
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._next is not None:
+            self._next.cancel()
 
-    def _arm(self, loop: asyncio.AbstractEventLoop, now: float) -> None:
-        self._timer = loop.call_at(now + PERIOD_S, self._tick, loop, now + PERIOD_S)
+    def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._next = loop.call_later(PERIOD_S, self._look, loop)
 
-    def _tick(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin at the start of a pass; a timer is called at the end of one."""
+        self._next = loop.call_soon(self._measure, loop)
+
+    def _measure(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._next = loop.call_soon(self._came_round, loop, loop.time())
+
+    def _came_round(self, loop: asyncio.AbstractEventLoop, before: float) -> None:
         now = loop.time()
-        self._last.append(now - due)
-        self.lag_s = min(self._last)
-        self._arm(loop, now)
+        pass_s = now - before
+        self.lag_s, self._last_s = min(pass_s, self._last_s), pass_s
+        if pass_s > BEHIND_S:
+            self._next = loop.call_soon(self._came_round, loop, now)
+        else:
+            self._rest(loop)

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from pydantic import ValidationError
 
@@ -51,7 +52,6 @@ from serve_app.types import (
 logger = logging.getLogger("serve_app.data_plane")
 
 DESCRIBE_TIMEOUT_S = 2.0
-LOOP_PASSES = 2  # times that a request waits for the event loop's turn outside of our queues: read, and written
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -153,6 +153,11 @@ class DataPlane:
         await self.directory.close()
         await self.inline.close()
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the event loop is so late that `turn_away` may refuse."""
+        return self._lag.is_behind
+
     async def informed(self) -> None:
         """Return once the controller, if there is one, has said what should hold, or did not answer in time."""
         if self._exchange is not None:
@@ -203,6 +208,18 @@ class DataPlane:
             logger.warning("%s does not describe itself: %r", route.info.release, error)
             return route.info
 
+    def turn_away(self, call: Call) -> None:
+        """Refuse a call whose body is not read yet, if it is one of those that have to go for the others to be in time.
+
+        Raises:
+            DeadlineUnreachable: It is; this is accounted for.
+            RequestError, ModelNotReady: As `signature`.
+        """
+        route = self.directory.resolve(call.model_name, call.model_version, self._random_point(), call.user)
+        allowed_s = self._timeout_s(route, call.timeout_s)
+        if self._random_point() < self._lag.share_to_refuse(allowed_s):
+            self._hopeless(call, route, DeadlineUnreachable(route.info.release, self._lag.unread_lost_s, allowed_s))
+
     def refuse_hopeless(self, call: Call) -> None:
         """Refuse a call that could not be answered in time even if it had one row, before its body is decoded.
 
@@ -216,9 +233,12 @@ class DataPlane:
         try:
             route.coalescer.admit(1, DEFAULT_PRIORITY, self._time_left_s(route, call.timeout_s))
         except DeadlineUnreachable as error:
-            request = InferenceRequest(call.model_name, {}, call.model_version, request_id=call.request_id)
-            self._accounting.failed(request, route.info.version, 0.0, error)
-            raise
+            self._hopeless(call, route, error)
+
+    def _hopeless(self, call: Call, route: Route, error: DeadlineUnreachable) -> NoReturn:
+        request = InferenceRequest(call.model_name, {}, call.model_version, request_id=call.request_id)
+        self._accounting.failed(request, route.info.version, 0.0, error)
+        raise error
 
     async def infer(self, request: InferenceRequest) -> InferenceResponse:
         """Answer one decoded request.
@@ -324,7 +344,7 @@ class DataPlane:
         Raises:
             DeadlineUnreachable: Nothing is left.
         """
-        allowed_s, lost_s = self._timeout_s(route, timeout_s), LOOP_PASSES * self._lag.lag_s
+        allowed_s, lost_s = self._timeout_s(route, timeout_s), self._lag.lost_s
         if lost_s >= allowed_s:
             raise DeadlineUnreachable(route.info.release, lost_s, allowed_s)
         return allowed_s - lost_s

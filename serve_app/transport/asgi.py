@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from http import HTTPStatus
-from typing import TypeVar
 
 import orjson
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve_app.config.gateway import LimitsConfig
-from serve_app.errors import BodyTimeout, ServeAppError
+from serve_app.errors import BodyTimeout, ServeAppError, TooManyRequests
+from serve_app.transport.body_time import BodyTime
 from serve_app.transport.generate import may_be_large
 from serve_app.transport.http import (
     JSON,
@@ -23,10 +23,9 @@ from serve_app.transport.http import (
     RequestHead,
     match_infer,
 )
-from serve_app.transport.leavers import while_connected
+from serve_app.transport.leavers import Leavers, disconnected
 from serve_app.transport.pieces import Pieces, check_bytes
 
-_T = TypeVar("_T")
 MAX_PAGE_BODY_BYTES = 2**16  # no route but infer and generate needs a longer one
 HEAD_FIELDS = {
     b"x-request-id": "request_id",
@@ -49,10 +48,16 @@ class GatewayAsgi:
         pages: Answers everything else; also runs the lifespan protocol.
         limits: Those of bodies; pages but generate's read at most `MAX_PAGE_BODY_BYTES`.
         in_serve: Whether Ray Serve is around this: it cancels a request whose client left, and adds `x-request-id`.
+
+    Attributes:
+        most_ongoing: Requests to infer routes under way at a time; None for no limit but those of the queues.
     """
 
     def __init__(self, infer: InferHandler, pages: ASGIApp, limits: LimitsConfig, *, in_serve: bool = False) -> None:
         self._infer, self._pages, self._limits, self._in_serve = infer, pages, limits, in_serve
+        self.most_ongoing: int | None = None
+        self._ongoing = 0
+        self._leavers, self._time = Leavers(), BodyTime(limits.body_timeout_s)
         smaller = min(limits.max_body_bytes, MAX_PAGE_BODY_BYTES)
         self._page_limits = limits.model_copy(update={"max_body_bytes": smaller})
 
@@ -69,18 +74,35 @@ class GatewayAsgi:
         except ClientDisconnect:
             return  # nobody is left to answer
 
+    def is_hot(self, scope: Scope) -> bool:
+        """Whether a connection scope is a request to an infer route, of a server that has nothing before its paths."""
+        return scope["type"] == "http" and not scope.get("root_path") and match_infer(scope["path"]) is not None
+
     async def _answer(self, route: InferRoute, scope: Scope, receive: Receive) -> HttpResponse | None:
         """The answer of an infer route; None if the client left before it."""
         length, head = _length_and_head(scope)
         if scope["method"] not in route.codec.methods:
             return _not_allowed(scope)
+        if refusal := self._infer.turned_away(route, head):
+            return refusal
+        self._ongoing += 1
+        try:
+            if self.most_ongoing is not None and self._ongoing > self.most_ongoing:
+                return self._infer.refuse(route, TooManyRequests(self.most_ongoing), head.request_id)
+            return await self._read_and_answer(route, length, head, receive)
+        finally:
+            self._ongoing -= 1
+
+    async def _read_and_answer(
+        self, route: InferRoute, length: int, head: RequestHead, receive: Receive
+    ) -> HttpResponse | None:
         try:
             check_bytes(length, self._limits)
-            body = await BoundedBody(receive, self._limits).whole()
+            body = await self._time.bound(_whole(receive, self._limits))
         except ServeAppError as error:
             return self._infer.refuse(route, error, head.request_id)
         answer = self._infer(route, head, body)
-        return await (answer if self._in_serve else while_connected(answer, receive))
+        return await (answer if self._in_serve else self._leavers.run(answer, partial(disconnected, receive)))
 
     async def _respond(self, send: Send, response: HttpResponse) -> None:
         headers = [
@@ -110,35 +132,31 @@ class BoundedBody:
         """
         if self._is_whole:
             return await self._receive()
-        message = await self._in_time(self._receive())
+        try:
+            async with asyncio.timeout_at(self._ends):
+                message = await self._receive()
+        except TimeoutError:
+            raise BodyTimeout(self._limits.body_timeout_s) from None
         self._is_whole = not message.get("more_body")
         self._pieces.count(message.get("body", b""))
         return message
 
-    async def whole(self) -> bytes:
-        """The whole body; nothing of it was read before.
 
-        Raises:
-            TooLarge, BodyTimeout: As for a message.
-            ClientDisconnect: The client hung up before it was whole.
-        """
-        await self._in_time(self._read())
-        return await self._pieces.whole()
+async def _whole(receive: Receive, limits: LimitsConfig) -> bytes:
+    """The whole body; nothing of it was read before.
 
-    async def _read(self) -> None:
-        while not self._is_whole:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            self._is_whole = not message.get("more_body")
-            self._pieces.add(message.get("body", b""))
-
-    async def _in_time(self, reading: Awaitable[_T]) -> _T:
-        try:
-            async with asyncio.timeout_at(self._ends):
-                return await reading
-        except TimeoutError:
-            raise BodyTimeout(self._limits.body_timeout_s) from None
+    Raises:
+        TooLarge: Of the bytes or pieces so far.
+        ClientDisconnect: The client hung up before it was whole.
+    """
+    pieces, more = Pieces(limits), True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        more = message.get("more_body", False)
+        pieces.add(message.get("body", b""))
+    return await pieces.whole()
 
 
 def _length_and_head(scope: Scope) -> tuple[int, RequestHead]:

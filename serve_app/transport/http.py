@@ -172,6 +172,23 @@ class InferHandler:
             headers |= {"content-encoding": coding, "vary": "accept-encoding"}
         return HttpResponse(200, content, headers)
 
+    def turned_away(self, route: InferRoute, head: RequestHead) -> HttpResponse | None:
+        """What a request is answered whose body is not to be read; None if it is.
+
+        That costs a fraction of an answer, so doors ask first, while more comes than can be answered in time.
+        """
+        if not self._plane.is_behind:
+            return None
+        request_id = self._plane.request_id(head.request_id)
+        try:
+            model = route.model or self._default_model()
+            self._plane.turn_away(self._call(route, head, request_id)._replace(model_name=model))
+        except DeadlineUnreachable as error:
+            return error_response(error, request_id)
+        except ServeAppError:  # what is wrong with it is said, and accounted for, once its body is there
+            return None
+        return None
+
     def refuse(self, route: InferRoute, error: Exception, request_id: str) -> HttpResponse:
         """Answer a request that does not reach the data plane, and account for it."""
         request_id = self._plane.request_id(request_id)

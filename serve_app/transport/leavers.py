@@ -92,7 +92,7 @@ class Leavers:
 async def while_connected(work: Coroutine[object, object, Result], receive: Receive) -> Result | None:
     """The result of the work, or None once an ASGI client has hung up; the work is then cancelled."""
     working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_disconnect(receive))
+    leaving = asyncio.ensure_future(disconnected(receive))
     try:
         await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
         return working.result() if working.done() else None
@@ -102,6 +102,7 @@ async def while_connected(work: Coroutine[object, object, Result], receive: Rece
         await asyncio.gather(working, leaving, return_exceptions=True)
 
 
-async def _disconnect(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> None:
+    """Return once an ASGI client, whose body was read, has hung up."""
     while (await receive())["type"] != "http.disconnect":
         continue

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Coroutine, MutableMapping
 from functools import partial
 from typing import Any, Protocol
 
@@ -16,10 +16,19 @@ from granian.rsgi import ProtocolClosed
 from starlette.types import ASGIApp, Message
 
 from serve_app.config.gateway import LimitsConfig
-from serve_app.errors import BodyTimeout, MalformedBody, ServeAppError, TooLarge
+from serve_app.errors import MalformedBody, ServeAppError, TooLarge
 from serve_app.transport.asgi import HEAD_FIELDS, GatewayAsgi
+from serve_app.transport.body_time import BodyTime
 from serve_app.transport.generate import EVENTS
-from serve_app.transport.http import IN_LOOP_BYTES, JSON, HttpResponse, InferHandler, RequestHead, match_infer
+from serve_app.transport.http import (
+    IN_LOOP_BYTES,
+    JSON,
+    HttpResponse,
+    InferHandler,
+    InferRoute,
+    RequestHead,
+    match_infer,
+)
 from serve_app.transport.leavers import Leavers
 from serve_app.transport.pieces import PART_BYTES, Pieces
 
@@ -111,6 +120,7 @@ class GatewayRsgi:
         self._infer, self._limits = infer, limits
         self._asgi = GatewayAsgi(infer, pages, limits)
         self._leavers = Leavers()
+        self._time, self._linger = BodyTime(limits.body_timeout_s), BodyTime(LINGER_S)
         self.is_draining = False
 
     async def __call__(self, scope: Scope, exchange: Exchange) -> None:
@@ -122,22 +132,28 @@ class GatewayRsgi:
         elif route is None or scope.method not in route.codec.methods:
             await self._by_asgi(scope, exchange)
         else:
-            headers = scope.headers
-            head = _head(headers)
-            if query := scope.query_string:
-                head = head._replace(query=query)
-            try:
-                body = await self._body(exchange, headers)
-            except ServeAppError as error:
-                await self._refuse(exchange, headers, self._infer.refuse(route, error, head.request_id))
-            except ProtocolClosed:
-                self._respond(exchange, _LEFT)
+            await self._answer(route, scope, exchange)
+
+    async def _answer(self, route: InferRoute, scope: Scope, exchange: Exchange) -> None:
+        headers = scope.headers
+        head = _head(headers)
+        if query := scope.query_string:
+            head = head._replace(query=query)
+        if refusal := self._infer.turned_away(route, head):
+            await self._refuse(exchange, headers, refusal, _unread(exchange, _told(headers)))
+            return
+        try:
+            body = await self._time.bound(self._body(exchange, _told(headers)))
+        except ServeAppError as error:
+            await self._refuse(exchange, headers, self._infer.refuse(route, error, head.request_id), _rest(exchange))
+        except ProtocolClosed:
+            self._respond(exchange, _LEFT)
+        else:
+            response = await self._leavers.run(self._infer(route, head, body), exchange.client_disconnect)
+            if response is not None and len(response.body) > IN_LOOP_BYTES:
+                await self._send_long(exchange, response)
             else:
-                response = await self._leavers.run(self._infer(route, head, body), exchange.client_disconnect)
-                if response is not None and len(response.body) > IN_LOOP_BYTES:
-                    await self._send_long(exchange, response)
-                else:
-                    self._respond(exchange, response or _LEFT)
+                self._respond(exchange, response or _LEFT)
 
     async def _send_long(self, exchange: Exchange, response: HttpResponse) -> None:
         """Answer in pieces: granian copies each while nothing else runs."""
@@ -156,34 +172,41 @@ class GatewayRsgi:
             headers.append(("connection", "close"))
         exchange.response_bytes(response.status, headers, response.body)
 
-    async def _refuse(self, exchange: Exchange, headers: Headers, response: HttpResponse) -> None:
-        """Answer before the end of the body, which the client sends all the same unless it has asked whether it may."""
-        if headers.get("expect"):
-            self._respond(exchange, response, is_last=True)
-        else:
-            self._respond(exchange, response)
-            await _throw_away(exchange)
+    async def _refuse(
+        self, exchange: Exchange, headers: Headers, response: HttpResponse, unread: Coroutine[Any, Any, object]
+    ) -> None:
+        """Answer before the end of the body, which the client sends all the same unless it has asked whether it may.
 
-    async def _body(self, exchange: Exchange, headers: Headers) -> bytes:
-        """The whole body.
+        A connection closed under its sender may cost it its answer, so what is unread is read for a while, for nothing.
+        """
+        if headers.get("expect"):
+            unread.close()
+            self._respond(exchange, response, is_last=True)
+            return
+        self._respond(exchange, response)
+        with contextlib.suppress(ServeAppError, ProtocolClosed, StopAsyncIteration, asyncio.CancelledError):
+            await self._linger.bound(unread)
+
+    async def _body(self, exchange: Exchange, length: int | None) -> bytes:
+        """The whole body, of a length if it is told.
 
         Raises:
             TooLarge: It is over a limit, which is said before it is read if its length is told.
-            BodyTimeout: It has not ended in time.
             MalformedBody: It has no end.
             ProtocolClosed: The client hung up before it was whole.
         """
-        told = headers.get("content-length")  # true if it is there: hyper checks it, and drops it from chunked bodies
-        length = None if told is None else int(told)
         if length is not None and length > self._limits.max_body_bytes:
-            aiter(exchange)  # so that it can be thrown away
+            aiter(exchange)  # so that `_rest` can go on with it
             raise TooLarge("the body", length, self._limits.max_body_bytes, "bytes")
-        try:
-            async with asyncio.timeout(self._limits.body_timeout_s):
-                is_short = length is not None and length <= IN_LOOP_BYTES  # granian copies it in one go
-                return await (exchange() if is_short else _whole(exchange, self._limits))
-        except TimeoutError:
-            raise BodyTimeout(self._limits.body_timeout_s) from None
+        if _is_short(length):
+            return await exchange()
+        pieces, is_ended = Pieces(self._limits), False
+        async for piece in exchange:
+            if is_ended:
+                raise MalformedBody("the body is cut off or its chunks are malformed")
+            is_ended = not piece
+            pieces.add(piece)
+        return await pieces.whole()
 
     async def _by_asgi(self, scope: Scope, exchange: Exchange) -> None:
         call = AsgiCall(scope, exchange)
@@ -197,7 +220,7 @@ class GatewayRsgi:
         if call.is_read:
             self._respond(exchange, call.response)
         else:
-            await self._refuse(exchange, scope.headers, call.response)
+            await self._refuse(exchange, scope.headers, call.response, _rest(exchange))
 
 
 class AsgiCall:
@@ -258,22 +281,29 @@ def _field_of(headers: Headers, name: str) -> str | None:
     return "; ".join(headers.get_all(name)) if name == "cookie" else headers.get(name)
 
 
-async def _whole(exchange: Exchange, limits: LimitsConfig) -> bytes:
-    pieces, is_ended = Pieces(limits), False
-    async for piece in exchange:
-        if is_ended:
-            raise MalformedBody("the body is cut off or its chunks are malformed")
-        is_ended = not piece
-        pieces.add(piece)
-    return await pieces.whole()
+def _told(headers: Headers) -> int | None:
+    """The length of the body; true if it is there: hyper checks it, and drops it from chunked bodies."""
+    told = headers.get("content-length")
+    return None if told is None else int(told)
 
 
-async def _throw_away(exchange: Exchange) -> None:
-    """Read what is left of a body, for a while: a connection closed under its sender may cost it its answer."""
-    with contextlib.suppress(TimeoutError, ProtocolClosed, StopAsyncIteration, asyncio.CancelledError):
-        async with asyncio.timeout(LINGER_S):
-            while await anext(exchange):
-                continue
+def _is_short(length: int | None) -> bool:
+    """Whether to have granian copy a body in one go."""
+    return length is not None and length <= IN_LOOP_BYTES
+
+
+async def _unread(exchange: Exchange, length: int | None) -> None:
+    """Read a body of a length, if it is told, for nothing."""
+    if _is_short(length):
+        await exchange()
+    else:
+        await _rest(aiter(exchange))
+
+
+async def _rest(begun: AsyncIterator[bytes]) -> None:
+    """Read what is left of a body for nothing."""
+    while await anext(begun):
+        continue
 
 
 def _asgi_scope(scope: Scope) -> dict[str, Any]:

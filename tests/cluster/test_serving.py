@@ -115,6 +115,15 @@ def test_answers_name_version_request_and_where_the_time_went(http, digits):
     assert stages == ["gateway", "queue", "batch", "compute"]
 
 
+def test_the_proxy_has_the_gateway_called_and_not_serve_around_it(http, digits):
+    """Serve would answer this with a 408 of its own, in plain text."""
+    hasty = {"x-request-timeout-seconds": "0.000001", "x-request-id": "mine-2"}
+    response = http.post("/v2/models/digits/infer", content=v2_body("pixels", digits[0][:1]), headers=hasty)
+    assert response.status_code in (429, 504)
+    assert "digits-v" in response.json()["error"]
+    assert response.headers.get_list("x-request-id") == ["mine-2"]
+
+
 def test_metadata_says_where_a_version_runs(http):
     metadata = http.get("/v2/models/digits/versions/v1").json()
     assert metadata["versions"] == ["v1", "v2"]

@@ -29,6 +29,7 @@ SAMPLES = [
     errors.CommandRefused("digits has a rollout under way"),
     errors.NotSupported("explanations of digits: this server only predicts"),
     errors.Overloaded("digits-v1", 64, 2.5),
+    errors.TooManyRequests(4096),
     errors.ModelNotReady("digits", "v2", "it is starting"),
     errors.ReplicaLost("digits-v1"),
     errors.ReplicaLost("digits-v1", was_sent=False, may_repeat=False),

@@ -1,66 +1,177 @@
-"""The delay of the event loop."""
+"""The delay of the event loop, and what it makes the doors refuse."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 
+import numpy as np
 import pytest
 from support.arithmetic import Executor, rows
 from support.gateway import plane_of, table
 from support.waiting import until
 
 from serve_app.data_plane.local import LocalCluster
-from serve_app.data_plane.loop_lag import LoopLag
-from serve_app.errors import DeadlineUnreachable
+from serve_app.data_plane.loop_lag import PASSES, PERIOD_S, LoopLag
+from serve_app.errors import DeadlineUnreachable, ModelNotFound
+from serve_app.protocol.call import Call
 from serve_app.types import InferenceRequest
+
+TRAFFIC = table(arithmetic={"traffic": {"v1": 100}})
 
 
 class Loop:
-    """Runs timers when it is told what time it is."""
+    """Passes take as long as it is told."""
 
     def __init__(self) -> None:
-        self.now, self.timers = 0.0, []
+        self.now, self.ready, self.timers = 0.0, deque(), []
 
     def time(self) -> float:
         return self.now
 
-    def call_at(self, when, callback, *args):
-        self.timers.append((when, callback, args))
+    def call_later(self, delay, callback, *args):
+        self.timers.append((self.now + delay, callback, args))
 
-    def run(self, now: float) -> None:
-        self.now = now
-        when, callback, args = self.timers.pop()
-        assert when <= now
-        callback(*args)
+    def call_soon(self, callback, *args):
+        self.ready.append((callback, args))
+
+    def run(self, pass_s: float) -> None:
+        ready, self.ready = self.ready, deque()
+        for callback, args in ready:
+            callback(*args)
+        self.now += pass_s
+        due = [timer for timer in self.timers if timer[0] <= self.now]
+        self.timers = [timer for timer in self.timers if timer[0] > self.now]
+        for _, callback, args in due:
+            callback(*args)
 
 
-def test_only_timers_that_are_late_one_after_the_other_are_a_lag():
+def lag_of(*passes_s: float) -> LoopLag:
     loop, lag = Loop(), LoopLag()
-    lag._arm(loop, 0.0)
-    loop.run(0.10)
+    for pass_s in passes_s:
+        before, loop.now = loop.now, loop.now + pass_s
+        lag._came_round(loop, before)
+    return lag
+
+
+def test_a_lag_is_what_two_passes_in_a_row_take_at_least():
+    assert lag_of(0.02, 0.03).lag_s == pytest.approx(0.02)
+    assert lag_of(0.02, 0.03, 0.005).lag_s == pytest.approx(0.005)
+
+
+def test_one_long_pass_is_a_pause_and_no_lag():
+    lag = lag_of(0.0, 0.05)
     assert lag.lag_s == 0.0
-    loop.run(0.15)
-    loop.run(0.19)
-    assert lag.lag_s == pytest.approx(0.03)
-    loop.run(0.20)
-    assert lag.lag_s == pytest.approx(0.0)
+    assert not lag.is_behind
+
+
+def test_what_a_request_waits_for():
+    lag = lag_of(0.004, 0.004)
+    assert lag.is_behind
+    assert lag.lost_s == pytest.approx(PASSES * 0.004)
+    assert lag.unread_lost_s == pytest.approx((PASSES + 1) * 0.004)
+
+
+def test_a_loop_that_keeps_up_is_looked_at_by_a_timer():
+    loop, lag = Loop(), LoopLag()
+    lag._rest(loop)
+    looks = []
+    for _ in range(200):
+        loop.run(PERIOD_S / 20)
+        looks.append(len(loop.ready))
+    assert 8 <= sum(looks) / 2 <= 12  # each look is two calls in a row
+    assert lag.lag_s == pytest.approx(PERIOD_S / 20)
 
 
 async def test_it_runs_until_it_is_stopped():
-    lag = LoopLag()
+    loop, lag = asyncio.get_running_loop(), LoopLag()
     lag.start()
-    await until(lambda: lag._timer.when() > asyncio.get_running_loop().time())
+    first = lag._next
+    await until(lambda: lag._next is not first and isinstance(lag._next, asyncio.TimerHandle))
+    assert lag._next.when() > loop.time()
     lag.stop()
-    assert lag._timer.cancelled()
+    assert lag._next.cancelled()
+
+
+@pytest.mark.parametrize(
+    ("lag_ms", "allowed_s", "share"),
+    [
+        (0, 0.05, 0.0),
+        (1.25, 0.05, 0.0),
+        (6.875, 0.05, 0.5),
+        (12.5, 0.05, 1.0),
+        (50, 0.05, 1.0),
+        (12.5, 30.0, 0.0),
+        (12.5, 0.1, 4 / 9),
+    ],
+)
+def test_the_more_of_its_time_a_request_would_wait_the_more_are_refused(lag_ms, allowed_s, share):
+    lag = LoopLag()
+    lag.lag_s = lag_ms / 1000
+    assert lag.share_to_refuse(allowed_s) == pytest.approx(share, abs=1e-9)
 
 
 async def test_a_request_whose_time_the_loop_takes_is_refused_at_once_and_others_are_not():
     request = InferenceRequest("arithmetic", {"x": rows(1)}, timeout_s=0.05)
-    cluster = LocalCluster(Executor("v1", slo_ms=60_000))
-    async with plane_of(cluster, table(arithmetic={"traffic": {"v1": 100}})) as plane:
+    async with plane_of(LocalCluster(Executor("v1", slo_ms=60_000)), TRAFFIC) as plane:
         plane._lag.stop()
-        plane._lag.lag_s = 0.03
+        plane._lag.lag_s = 0.02
         with pytest.raises(DeadlineUnreachable, match="work ahead for about 60 ms, the request allows 50 ms"):
             await plane.infer(request)
         plane._lag.lag_s = 0.01
         assert (await plane.infer(request)).outputs["total"].tolist() == [3]
+
+
+async def test_of_unread_calls_the_share_is_turned_away_and_accounted_for():
+    points = iter(np.arange(2000) % 100 / 100)
+    async with plane_of(LocalCluster(Executor("v1")), TRAFFIC, random_point=lambda: next(points)) as plane:
+        plane._lag.stop()
+        plane._lag.lag_s = 0.006875
+        refused = []
+        for _ in range(500):
+            try:
+                plane.turn_away(Call("arithmetic", timeout_s=0.05))
+            except DeadlineUnreachable as error:
+                refused.append(str(error).partition(";")[0])
+        assert refused == ["arithmetic-v1 has work ahead for about 28 ms, the request allows 50 ms"] * 250
+        assert plane._accounting.arms.of("arithmetic", "v1").deadline_misses == 250
+        plane.turn_away(Call("arithmetic"))  # which allows 30 s
+        with pytest.raises(ModelNotFound):
+            plane.turn_away(Call("nobody"))
+
+
+SERVE_S, REFUSE_S, SLO_S = 1 / 2000, 1 / 8000, 0.05
+
+
+def goodput(load: float, refuses: bool, seconds: float = 20.0) -> float:
+    """Answers in time, as a share of what the loop could give; Poisson arrivals at `load` times that."""
+    random, lag, now, arrived, in_time = np.random.default_rng(1), LoopLag(), 0.0, deque(), 0
+    stages: list[list[float]] = [[] for _ in range(PASSES + 1)]
+    next_arrival, last_s = 0.0, 0.0
+    while now < seconds:
+        began = now
+        now += sum(map(len, stages)) * SERVE_S / len(stages)  # a request takes that many passes
+        in_time += sum(now - due <= SLO_S for due in stages.pop())
+        let_in = []
+        for due in arrived:
+            if refuses and random.random() < lag.share_to_refuse(SLO_S):
+                now += REFUSE_S
+            else:
+                let_in.append(due)
+        stages.insert(0, let_in)
+        arrived.clear()
+        now = max(now, began + 1e-4)
+        while next_arrival <= now:
+            arrived.append(next_arrival)
+            next_arrival += random.exponential(SERVE_S / load)
+        lag.lag_s, last_s = min(now - began, last_s), now - began
+    return in_time / seconds * SERVE_S
+
+
+def test_an_overloaded_loop_goes_on_answering_in_time():
+    peak = max(goodput(load, refuses=True) for load in (0.7, 0.8, 0.9, 1.0))
+    assert peak > 0.8
+    for load in (1.2, 1.5, 1.8):
+        best = (1 - load * REFUSE_S / SERVE_S) / (1 - REFUSE_S / SERVE_S)  # all time spent, refusals included
+        assert goodput(load, refuses=True) > 0.8 * min(peak, best)
+        assert goodput(load, refuses=False) < 0.2 * peak

@@ -194,3 +194,35 @@ async def test_a_body_that_does_not_end_is_given_up(pieces):
 async def test_a_body_in_too_many_pieces_is_refused():
     sent = await slow_body([b" "] * 11, max_body_pieces=10)
     assert status_and_body(sent) == (413, {"error": "the body has 11 pieces, the limit is 10"})
+
+
+async def test_no_more_requests_are_under_way_than_may_be():
+    model = Recording(held=True)
+    traffic = table(arithmetic={"traffic": {"v1": 100}})
+    scope = {"type": "http", "method": "POST", "path": INFER, "headers": []}
+    async with plane_of(LocalCluster(Executor("v1", model)), traffic) as plane:
+        app = GatewayAsgi(InferHandler(plane), Pages(plane, scrape).app, plane.limits)
+        app.most_ongoing = 2
+
+        async def ask():
+            sent, read = [], iter([{"type": "http.request", "body": BODY}])
+
+            async def receive():
+                for message in read:
+                    return message
+                return await asyncio.Event().wait()
+
+            async def send(message):
+                sent.append(message)
+
+            await app(scope, receive, send)
+            return status_and_body(sent)
+
+        first = [asyncio.create_task(ask()) for _ in range(2)]
+        await until(model.started.is_set)
+        status, answer = await ask()
+        assert status == 429
+        assert answer["error"].startswith("this gateway replica has 2 requests under way, as its max_ongoing_requests")
+        model.release()
+        assert [(await one)[0] for one in first] == [200, 200]
+        assert (await ask())[0] == 200

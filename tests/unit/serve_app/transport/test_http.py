@@ -82,11 +82,38 @@ def test_routes(path, route):
 )
 async def test_refused_before_it_is_decoded(sent, status):
     async with plane_of(LocalCluster(Executor("v1")), TRAFFIC) as plane, client_of(plane) as http:
-        plane._lag.stop()
-        plane._lag.lag_s = 0.03
+        plane.directory.route("arithmetic", "v1").coalescer.forecast_s = lambda rows, priority: 0.06
         answer = await http.post(INFER, content=sent, headers={"x-request-timeout-seconds": "0.05"})
     assert answer.status_code == status
     assert ("work ahead for about 60 ms" in answer.json()["error"]) == (status == 429)
+
+
+async def test_turned_away_before_it_is_read():
+    reads = []
+
+    async def content():
+        reads.append(1)
+        yield body(1)
+
+    async with plane_of(LocalCluster(Executor("v1")), TRAFFIC) as plane, client_of(plane) as http:
+        plane._lag.stop()
+        plane._lag.lag_s = 0.03
+        refused = [
+            await http.post(path, content=content(), headers={"x-request-timeout-seconds": "0.05"})
+            for path in (INFER, "/predict")
+        ]
+        wrong = [
+            await http.post("/v2/models/nobody/infer", content=body(1)),
+            await http.post(INFER, content=body(1), headers={"x-request-timeout-seconds": "soon"}),
+        ]
+        patient = await http.post(INFER, content=body(1))
+    assert [answer.status_code for answer in refused] == [429, 429]
+    assert "work ahead for about 120 ms, the request allows 50 ms" in refused[0].json()["error"]
+    assert refused[0].headers["retry-after"] == "1"
+    assert refused[0].headers["x-request-id"]
+    assert not reads
+    assert [answer.status_code for answer in wrong] == [404, 400]
+    assert patient.status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,23 @@ async def test_a_client_that_asks_before_it_sends_is_asked_for_its_body(connecti
     assert (await connection.answer())[0] == 200
 
 
+@pytest.mark.parametrize("framing", [len(GOOD), "chunked", 3 * IN_LOOP_BYTES], ids=["short", "chunked", "long"])
+async def test_who_is_turned_away_is_answered_before_its_body_comes_and_may_ask_again(plane, connection, framing):
+    plane._lag.stop()
+    plane._lag.lag_s = 60.0
+    connection.writer.write(head(framing))
+    status, headers, answer = await connection.answer()
+    assert status == 429
+    assert "the request allows" in json.loads(answer)["error"]
+    assert "connection" not in headers
+    plane._lag.lag_s = 0.0
+    rest = {len(GOOD): GOOD, "chunked": b"%x\r\n%b\r\n0\r\n\r\n" % (len(GOOD), GOOD)}.get(
+        framing, bytes(3 * IN_LOOP_BYTES)
+    )
+    connection.writer.write(rest + head(len(GOOD)) + GOOD)
+    assert (await connection.answer())[0] == 200
+
+
 async def test_chunks_that_are_malformed_are_no_body(connection):
     connection.writer.write(head("chunked") + b"2\r\n{}\r\nno number\r\n")
     status, _, answer = await connection.answer()
@@ -65,6 +82,9 @@ async def test_chunks_that_are_malformed_are_no_body(connection):
 
 async def test_long_bodies_and_answers_travel_in_pieces_and_stay_whole(plane):
     class Echo:
+        def turned_away(self, route, head):
+            return None
+
         async def __call__(self, route, head, body):
             return HttpResponse(200, body[::-1], {"content-type": "x/y"})
 
@@ -86,6 +106,9 @@ async def test_a_client_that_leaves_in_a_long_body_is_nobody_to_answer(plane):
     answered = []
 
     class Never:
+        def turned_away(self, route, head):
+            return None
+
         async def __call__(self, route, head, body):
             answered.append(body)
 
