@@ -361,12 +361,13 @@ class DeadlineUnreachable(CapacityError):
         super().__init__(release, forecast_s, timeout_s)
         self.release, self.forecast_s, self.timeout_s = release, forecast_s, timeout_s
         self.retry_after_s = forecast_s
+        self._sentence = (  # once: it is told and logged, by a server that has no time
+            f"{release} has work ahead for about {1000 * forecast_s:.0f} ms, the request allows "
+            f"{1000 * timeout_s:.0f} ms; retry in {max(1, round(forecast_s))} s"
+        )
 
     def __str__(self) -> str:
-        return (
-            f"{self.release} has work ahead for about {1000 * self.forecast_s:.0f} ms, the request allows "
-            f"{1000 * self.timeout_s:.0f} ms; retry in {max(1, round(self.retry_after_s))} s"
-        )
+        return self._sentence
 
 
 class ModelFailure(ServeAppError):

@@ -382,7 +382,7 @@ class ReleaseStatistics:
 def rows_of(tensors: Tensors) -> int:
     """Length of the tensors along axis 0; 0 if there are none, or a scalar, which no signature takes."""
     for array in tensors.values():
-        return int(array.shape[0]) if array.ndim else 0
+        return array.shape[0] if array.ndim else 0
     return 0
 
 

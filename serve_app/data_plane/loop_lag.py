@@ -8,11 +8,14 @@ how long.
 from __future__ import annotations
 
 import asyncio
+import time
 
 PERIOD_S = 0.01  # between looks at a loop that is not behind
 BEHIND_S = 0.001  # a pass that takes longer delays requests, and the next one is measured as well
 PASSES = 3  # times that a decoded request waits for the loop's turn: to leave, to be answered, to be woken
-CALM = 0.1  # of the time a request allows: nobody is turned away while the loop takes less
+PASSES_IN_ALL = 8  # and in its whole life at a door: before its task runs, and for its body, twice each, and in halves
+LET_GO, LET_GO_S = 0.1, 0.001  # of a pass, and at most: the loop stands still so long for other threads
+CALM = 0.3  # of the time a request allows: nobody is turned away while the loop takes less
 
 
 class LoopLag:
@@ -25,6 +28,7 @@ class LoopLag:
     def __init__(self) -> None:
         self.lag_s = 0.0
         self._last_s = 0.0
+        self._is_refusing = False
         self._next: asyncio.Handle | None = None
 
     @property
@@ -38,9 +42,9 @@ class LoopLag:
         return PASSES * self.lag_s
 
     @property
-    def unread_lost_s(self) -> float:
-        """As `lost_s`, of a request whose body is to be read yet: a pass more."""
-        return (PASSES + 1) * self.lag_s
+    def whole_wait_s(self) -> float:
+        """Seconds that a request at a door, whose body is not read, will have waited for the loop in the end."""
+        return PASSES_IN_ALL * self.lag_s
 
     def share_to_refuse(self, allowed_s: float) -> float:
         """Of the requests that allow so many seconds, how many to turn away unread so that the others are in time.
@@ -49,7 +53,9 @@ class LoopLag:
         the loop keeps up with what is let in, if that shrinks as the waiting grows: in proportion, as the gateways of
         S. Floyd and V. Jacobson, "Random Early Detection Gateways for Congestion Avoidance" (1993) drop packets.
         """
-        return min(1.0, max(0.0, (self.unread_lost_s / allowed_s - CALM) / (1 - CALM)))
+        share = min(1.0, max(0.0, (self.whole_wait_s / allowed_s - CALM) / (1 - CALM)))
+        self._is_refusing |= share > 0
+        return share
 
     def start(self) -> None:
         """Begin to measure; the loop must be running."""
@@ -74,7 +80,17 @@ class LoopLag:
         now = loop.time()
         pass_s = now - before
         self.lag_s, self._last_s = min(pass_s, self._last_s), pass_s
+        if self._is_refusing:
+            self._let_go(pass_s)
         if pass_s > BEHIND_S:
-            self._next = loop.call_soon(self._came_round, loop, now)
+            self._next = loop.call_soon(self._came_round, loop, loop.time())
         else:
             self._rest(loop)
+
+    def _let_go(self, pass_s: float) -> None:
+        """Let other threads have the interpreter: a server's own cannot hand over its requests without it.
+
+        They would wait where no pass shows them, while a loop with that much to do hardly ever lets go by itself.
+        """
+        self._is_refusing = False
+        time.sleep(min(LET_GO_S, LET_GO * pass_s))

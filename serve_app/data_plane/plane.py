@@ -218,7 +218,7 @@ class DataPlane:
         route = self.directory.resolve(call.model_name, call.model_version, self._random_point(), call.user)
         allowed_s = self._timeout_s(route, call.timeout_s)
         if self._random_point() < self._lag.share_to_refuse(allowed_s):
-            self._hopeless(call, route, DeadlineUnreachable(route.info.release, self._lag.unread_lost_s, allowed_s))
+            self._hopeless(call, route, DeadlineUnreachable(route.info.release, self._lag.whole_wait_s, allowed_s))
 
     def refuse_hopeless(self, call: Call) -> None:
         """Refuse a call that could not be answered in time even if it had one row, before its body is decoded.

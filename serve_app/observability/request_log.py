@@ -20,6 +20,7 @@ from serve_app.types import InferenceRequest, InferenceResponse
 logger = logging.getLogger("serve_app.request")
 
 FLUSH_S = 0.5
+MOST_BYTES = 500  # of a line; in a longer one every text is cut
 MOST_LINES = 1000  # collected before they are handed over at once
 CLIENT_LEFT, INTERNAL = "ClientLeft", "InternalError"
 UNKNOWN = "unknown"  # stands for models and versions nobody serves: their names come from clients, without bound
@@ -74,12 +75,12 @@ class RequestLog:
             self._write(
                 {
                     "time": round(time.time(), 3),
-                    "request_id": _printable(request.request_id),
-                    "model": _printable(request.model_name),
-                    "version": _printable(version),
+                    "request_id": request.request_id,
+                    "model": request.model_name,
+                    "version": version,
                     "rows": request.rows,
                     "outcome": outcome,
-                    "error": _printable(str(error)),
+                    "error": str(error),
                     "ms": round(1000 * seconds, 3),
                 }
             )
@@ -92,9 +93,12 @@ class RequestLog:
 
     def _write(self, line: Mapping[str, object]) -> None:
         try:
-            self._lines.append(orjson.dumps(line))
-        except orjson.JSONEncodeError:  # a request id from a Python handle may hold what UTF-8 cannot
-            self._lines.append(orjson.dumps({**line, "request_id": _printable(str(line["request_id"]))}))
+            written = orjson.dumps(line)
+        except orjson.JSONEncodeError:  # what a Python handle gives may hold what UTF-8 cannot
+            written = b""
+        if not written or len(written) > MOST_BYTES:
+            written = orjson.dumps({name: _printable(value) for name, value in line.items()})
+        self._lines.append(written)
         if len(self._lines) == 1:
             asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
         elif len(self._lines) >= MOST_LINES:
@@ -107,6 +111,6 @@ def _outcome(error: BaseException) -> str:
     return type(error).__name__ if isinstance(error, ServeAppError) else INTERNAL
 
 
-def _printable(text: str) -> str:
-    """What JSON can carry, cut to 300 characters: lone surrogates may come from a Python handle."""
-    return str(text)[:300].encode("utf-8", "replace").decode()
+def _printable(value: object) -> object:
+    """What JSON can carry, text cut to 300 characters: lone surrogates may come from a Python handle."""
+    return str(value)[:300].encode("utf-8", "replace").decode() if isinstance(value, str) else value

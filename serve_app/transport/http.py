@@ -23,6 +23,7 @@ from serve_app.errors import (
     CapacityError,
     DeadlineUnreachable,
     ModelNotFound,
+    RequestError,
     ServeAppError,
     TooLarge,
     Unauthorized,
@@ -38,7 +39,8 @@ from serve_app.types import InferenceRequest, InferenceResponse, nbytes_of
 _T = TypeVar("_T")
 logger = logging.getLogger("serve_app.http")
 
-PRIORITY = b'"priority"'  # as a body says it
+PRIORITY = b'"priority"'  # as a body says it: such a request may go before others
+WORTH_ASKING_BYTES = 2**13  # to decode less takes no longer than to ask whether there is hope
 IN_LOOP_BYTES = 2**20  # copied in the event loop; what is more takes a thread
 JSON, BYTES = "application/json", "application/octet-stream"
 
@@ -151,13 +153,13 @@ class InferHandler:
             if head.coding:
                 body = await self._decompressed(body, head.coding)
             call = self._call(route, head, request_id)
-            if route.model and body.find(PRIORITY, 0, _json_bytes(route, head, body)) < 0:  # that may go before others
+            if len(body) > WORTH_ASKING_BYTES and self._may_be_hopeless(route, head, body):
                 self._plane.refuse_hopeless(call)
             request, encode = await off_loop(len(body), partial(self._decode, route, head, body, call))
         except DeadlineUnreachable as error:
             return error_response(error, request_id)
         except Exception as error:  # the outermost frame: whatever it is, the client gets a sentence, not a hang-up
-            return self.refuse(route, error, request_id)
+            return self.refuse(route, self._said_first(route, error), request_id)
         try:
             response = await self._plane.infer(request)
         except Exception as error:  # as above; the data plane has accounted for it
@@ -171,6 +173,21 @@ class InferHandler:
         if coding:
             headers |= {"content-encoding": coding, "vary": "accept-encoding"}
         return HttpResponse(200, content, headers)
+
+    def _said_first(self, route: InferRoute, error: Exception) -> Exception:
+        """What is wrong with the model's name in the URL, if it is, before what is wrong with the body."""
+        try:
+            if route.model:
+                self._plane.directory.resolve(route.model, route.version, 0.0)
+        except RequestError as unknown:
+            return unknown
+        except ServeAppError:
+            return error
+        return error
+
+    def _may_be_hopeless(self, route: InferRoute, head: RequestHead, body: bytes) -> bool:
+        """Whether there may be a better answer than to decode it: it names its model, and has the usual priority."""
+        return bool(route.model) and body.find(PRIORITY, 0, _json_bytes(route, head, body)) < 0
 
     def turned_away(self, route: InferRoute, head: RequestHead) -> HttpResponse | None:
         """What a request is answered whose body is not to be read; None if it is.

@@ -22,9 +22,10 @@ from serve_app.data_plane.local import LocalCluster
 from serve_app.datatypes import Datatype
 from serve_app.protocol.call import Call
 from serve_app.transport.codecs import PREDICT, TENSORFLOW, TORCHSERVE
-from serve_app.transport.http import InferHandler, InferRoute, RequestHead, match_infer
+from serve_app.transport.http import WORTH_ASKING_BYTES, InferHandler, InferRoute, RequestHead, match_infer
 from serve_app.types import InferenceRequest, InferenceResponse, ReleaseInfo, TensorSpec
 
+PADDING = b" " * WORTH_ASKING_BYTES
 TRAFFIC = table("arithmetic", arithmetic={"traffic": {"v1": 100}, "labels": {"stable": "v1"}})
 INFER = "/v2/models/arithmetic/infer"
 
@@ -77,8 +78,8 @@ def test_routes(path, route):
 
 @pytest.mark.parametrize(
     ("sent", "status"),
-    [(b"never decoded", 429), (b'never decoded, "priority"', 400)],
-    ids=["what cannot be in time is refused unread", "what may go before others is read first"],
+    [(b"never decoded" + PADDING, 429), (b'"priority"' + PADDING, 400), (b"short", 400)],
+    ids=["what cannot be in time is not decoded", "what may go before others is", "what is short is"],
 )
 async def test_refused_before_it_is_decoded(sent, status):
     async with plane_of(LocalCluster(Executor("v1")), TRAFFIC) as plane, client_of(plane) as http:
@@ -108,7 +109,7 @@ async def test_turned_away_before_it_is_read():
         ]
         patient = await http.post(INFER, content=body(1))
     assert [answer.status_code for answer in refused] == [429, 429]
-    assert "work ahead for about 120 ms, the request allows 50 ms" in refused[0].json()["error"]
+    assert "work ahead for about 240 ms, the request allows 50 ms" in refused[0].json()["error"]
     assert refused[0].headers["retry-after"] == "1"
     assert refused[0].headers["x-request-id"]
     assert not reads

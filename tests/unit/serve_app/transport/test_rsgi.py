@@ -56,21 +56,39 @@ async def test_a_client_that_asks_before_it_sends_is_asked_for_its_body(connecti
     assert (await connection.answer())[0] == 200
 
 
-@pytest.mark.parametrize("framing", [len(GOOD), "chunked", 3 * IN_LOOP_BYTES], ids=["short", "chunked", "long"])
-async def test_who_is_turned_away_is_answered_before_its_body_comes_and_may_ask_again(plane, connection, framing):
+@pytest.fixture
+def busy(plane):
+    """An event loop with no time for anybody."""
     plane._lag.stop()
     plane._lag.lag_s = 60.0
+
+
+@pytest.mark.parametrize("framing", ["chunked", 3 * IN_LOOP_BYTES], ids=["chunked", "long"])
+async def test_who_is_turned_away_is_answered_before_its_body_comes_and_may_ask_again(plane, busy, connection, framing):
     connection.writer.write(head(framing))
     status, headers, answer = await connection.answer()
     assert status == 429
     assert "the request allows" in json.loads(answer)["error"]
     assert "connection" not in headers
     plane._lag.lag_s = 0.0
-    rest = {len(GOOD): GOOD, "chunked": b"%x\r\n%b\r\n0\r\n\r\n" % (len(GOOD), GOOD)}.get(
-        framing, bytes(3 * IN_LOOP_BYTES)
-    )
-    connection.writer.write(rest + head(len(GOOD)) + GOOD)
+    chunked = b"%x\r\n%b\r\n0\r\n\r\n" % (len(GOOD), GOOD)
+    connection.writer.write((chunked if framing == "chunked" else bytes(framing)) + head(len(GOOD)) + GOOD)
     assert (await connection.answer())[0] == 200
+
+
+async def test_who_is_turned_away_with_a_short_body_may_ask_again(plane, busy, connection):
+    for _ in range(3):
+        connection.writer.write(head(len(GOOD)) + GOOD)
+        assert (await connection.answer())[0] == 429
+    plane._lag.lag_s = 0.0
+    connection.writer.write(head(len(GOOD)) + GOOD)
+    assert (await connection.answer())[0] == 200
+
+
+async def test_who_is_turned_away_without_its_short_body_is_answered_all_the_same(busy, connection):
+    connection.writer.write(head(len(GOOD)))
+    assert (await connection.answer())[0] == 429
+    assert await connection.reader.read() == b""
 
 
 async def test_chunks_that_are_malformed_are_no_body(connection):

@@ -13,6 +13,7 @@ from tritonclient.grpc import service_pb2 as pb
 from serve_app.data_plane.local import LocalCluster
 from serve_app.data_plane.rendezvous import pick
 from serve_app.transport.grpc import GrpcHandler
+from serve_app.transport.http import WORTH_ASKING_BYTES
 
 INFER, GENERATE = "/v2/models/arithmetic/infer", "/v2/models/arithmetic/generate"
 USERS = [f"user-{number}" for number in range(12)]
@@ -135,7 +136,9 @@ async def test_only_what_is_ahead_at_the_users_own_version_counts_before_the_bod
     async with plane(header="x-user") as subject, client_of(subject) as client:
         subject.directory.resolve("arithmetic", "v1", 0.0).coalescer.forecast_s = lambda rows, priority: 9.0  # seconds
         answered = await client.post(INFER, json=GOOD, headers={**late, "x-user": by_version["v2"]})
-        refused = await client.post(INFER, content=b"no JSON", headers={**late, "x-user": by_version["v1"]})
+        refused = await client.post(
+            INFER, content=b"no JSON" * WORTH_ASKING_BYTES, headers={**late, "x-user": by_version["v1"]}
+        )
     assert (answered.status_code, answered.headers["x-model-version"]) == (200, "v2")
     assert (refused.status_code, "has work ahead" in refused.text) == (429, True)
 
