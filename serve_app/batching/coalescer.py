@@ -191,10 +191,7 @@ class Coalescer:
         """Seconds until an answer to `rows` that arrive now, usually; 0 where a slot is free."""
         if not self._queue and len(self._flights) < self._slots:
             return 0.0
-        ahead = rows
-        for level, waiting in self._rows_by_level.items():  # here and below: a generator costs more than what it gives
-            if level <= priority:
-                ahead += waiting
+        ahead = rows + sum([waiting for level, waiting in self._rows_by_level.items() if level <= priority])
         now = time.perf_counter()
         next_slot_s = min([abs(flight.ends_at - now) for flight in self._flights.values()], default=0.0)
         calls = 1 + self._bytes // self.bounds.call_bytes // self._slots
