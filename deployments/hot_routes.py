@@ -47,7 +47,7 @@ class HotRoutes:
         if config.autoscaling_config is not None:
             await self._app(scope, receive, send)
             return
-        gateway.most_ongoing = config.max_ongoing_requests  # which may change at any time
+        gateway.most_ongoing = config.max_ongoing_requests + max(0, config.max_queued_requests)  # as they are by now
         await gateway(scope, receive, send)
 
 

@@ -211,12 +211,16 @@ class DataPlane:
     def turn_away(self, call: Call) -> None:
         """Refuse a call whose body is not read yet, if it is one of those that have to go for the others to be in time.
 
+        What else is wrong with it is said, and accounted for, once it is read.
+
         Raises:
             DeadlineUnreachable: It is; this is accounted for.
-            RequestError, ModelNotReady: As `signature`.
         """
-        route = self.directory.resolve(call.model_name, call.model_version, self._random_point(), call.user)
-        allowed_s = self._timeout_s(route, call.timeout_s)
+        try:
+            route = self.directory.resolve(call.model_name, call.model_version, self._random_point(), call.user)
+            allowed_s = self._timeout_s(route, call.timeout_s)
+        except ServeAppError:
+            return
         if self._random_point() < self._lag.share_to_refuse(allowed_s):
             self._hopeless(call, route, DeadlineUnreachable(route.info.release, self._lag.whole_wait_s, allowed_s))
 

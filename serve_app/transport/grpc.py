@@ -214,6 +214,9 @@ class GrpcHandler:
                 explain_of("", _value(metadata, EXPLAIN_FIELD)),
                 user_in_head(self._plane.directory.sticky(message.model_name), partial(_value, metadata)),
             )
+        if self._plane.is_behind:
+            self._plane.turn_away(call)
+        with self._accounting(message.model_name, request_id):
             return await off_loop(given.nbytes, partial(decode_request, given, call))
 
     def _encoded(

@@ -202,7 +202,7 @@ class InferHandler:
             self._plane.turn_away(self._call(route, head, request_id)._replace(model_name=model))
         except DeadlineUnreachable as error:
             return error_response(error, request_id)
-        except ServeAppError:  # what is wrong with it is said, and accounted for, once its body is there
+        except ServeAppError:  # said, and accounted for, once its body is read
             return None
         return None
 

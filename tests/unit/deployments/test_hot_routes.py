@@ -25,7 +25,7 @@ class App(GatewayAsgi):
 @pytest.fixture
 def replica(monkeypatch):
     """The settings of the deployment that this process would be a replica of."""
-    config = SimpleNamespace(autoscaling_config=None, max_ongoing_requests=7)
+    config = SimpleNamespace(autoscaling_config=None, max_ongoing_requests=7, max_queued_requests=-1)
     monkeypatch.setattr(hot_routes.serve, "get_replica_context", lambda: SimpleNamespace(_deployment_config=config))
     monkeypatch.setattr(HotRoutes, "_gateway", None)
     return config
@@ -45,8 +45,8 @@ async def taken_by_gateway(scope) -> App | None:
 async def test_infer_routes_go_to_the_gateway_which_holds_them_to_the_limit_of_the_deployment(replica, path):
     gateway = await taken_by_gateway({**HOT, "path": path})
     assert gateway.most_ongoing == 7
-    replica.max_ongoing_requests = 8
-    assert (await taken_by_gateway({**HOT, "path": path})).most_ongoing == 8
+    replica.max_ongoing_requests, replica.max_queued_requests = 8, 3
+    assert (await taken_by_gateway({**HOT, "path": path})).most_ongoing == 11
 
 
 @pytest.mark.parametrize(
