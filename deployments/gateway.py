@@ -69,7 +69,7 @@ class Gateway(GrpcMethods):
         if self._door:
             self._door.start()
             self._leaving = asyncio.get_running_loop().create_task(self._close_in_time(self._door))
-        HotRoutes.call(GatewayAsgi(self._handler, self._pages, self._plane.limits))
+        HotRoutes.use(GatewayAsgi(self._handler, self._pages, self._plane.limits))
         return GatewayAsgi(self._handler, self._pages, self._plane.limits, in_serve=True)
 
     async def reconfigure(self, user_config: Mapping[str, object]) -> None:

@@ -23,7 +23,9 @@ class HotRoutes:
     """Calls the gateway of this process, if there is one, on infer routes, and Serve's application on all others.
 
     Serve does not see these requests: not where it scales the gateway by counting them, nor to hold them to
-    `max_ongoing_requests`. So all go to Serve in the first case, and the gateway counts them in the second.
+    `max_ongoing_requests` and `max_queued_requests`. So all go to Serve in the first case, and the gateway refuses what
+    is beyond their sum in the second. `request_timeout_s` of `http_options` and a deployment's `backpressure_config`
+    have no effect on them.
     """
 
     _gateway: GatewayAsgi | None = None
@@ -33,7 +35,7 @@ class HotRoutes:
         self._app = app
 
     @classmethod
-    def call(cls, gateway: GatewayAsgi) -> None:
+    def use(cls, gateway: GatewayAsgi) -> None:
         """Have it called, by servers of the running event loop."""
         cls._gateway, cls._loop = gateway, asyncio.get_running_loop()
 

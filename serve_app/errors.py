@@ -279,8 +279,8 @@ class TooManyRequests(CapacityError):
 
     def __str__(self) -> str:
         return (
-            f"this gateway replica has {self.limit} requests under way, as its max_ongoing_requests allows; "
-            f"retry in {self.retry_after_s:g} s"
+            f"this gateway replica has {self.limit} requests, as many as its max_ongoing_requests and "
+            f"max_queued_requests allow; retry in {self.retry_after_s:g} s"
         )
 
 

@@ -1,4 +1,4 @@
-"""Deadlines of many requests at little cost: one timer of the event loop for all that end in the same millisecond."""
+"""Deadlines of many requests at little cost: one timer of the event loop for all that end in the same tick."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ TICK_S = 0.001
 
 
 class Expiry(Generic[Item]):
-    """Calls back for each item when its time is over, at most a millisecond late; most are taken back before.
+    """Calls back for each item when its time is over, at most a tick late; most are taken back before.
 
     Args:
         expired: Called once for an item whose time is over.
+        tick_s: Seconds; there is a timer for each tick in which the time of one may end.
     """
 
-    def __init__(self, expired: Callable[[Item], None]) -> None:
-        self._expired = expired
+    def __init__(self, expired: Callable[[Item], None], tick_s: float = TICK_S) -> None:
+        self._expired, self._tick_s = expired, tick_s
         self._due: dict[int, set[Item]] = {}
 
     def __len__(self) -> int:
@@ -34,11 +35,11 @@ class Expiry(Generic[Item]):
             What `discard` needs to find it.
         """
         loop = asyncio.get_running_loop()
-        tick = math.ceil((loop.time() + within_s) / TICK_S)
+        tick = math.ceil((loop.time() + within_s) / self._tick_s)
         due = self._due.get(tick)
         if due is None:
             due = self._due[tick] = set()
-            loop.call_at(tick * TICK_S, self._ring, tick)
+            loop.call_at(tick * self._tick_s, self._ring, tick)
         due.add(item)
         return tick
 

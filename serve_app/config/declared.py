@@ -22,7 +22,9 @@ RELEASES_DEPLOYMENT = "Releases"
 
 _RAY_APPLICATION_NAME = "default"
 HA_PROXY, HA_PROXY_WAIT = "RAY_SERVE_ENABLE_HA_PROXY", "RAY_SERVE_HAPROXY_BROADCAST_COALESCE_S"
+HTTP_CALLBACK = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 ENV_VARS: KeyPath = ("controller_options", "runtime_env", "env_vars")
+REQUEST_TIMEOUT: KeyPath = ("http_options", "request_timeout_s")
 
 _RAY_HA_PROXY_WAIT_S = 0.1
 _RAY_AUTO_MAX_REPLICAS = 100  # of `num_replicas: auto`, ray.serve.config.AutoscalingConfig.default
@@ -142,6 +144,7 @@ class ServeFile:
         grpc_port: Where gRPC is answered; None if no servicer is given, so that there is no gRPC server.
         has_ha_proxy: Whether HAProxy stands in front instead of Ray's own proxy.
         ha_proxy_wait_s: How long changes of replicas are collected before HAProxy hears of them.
+        has_bypassed_timeout: Whether Serve is given a time limit that infer routes, which go past it, do not have.
     """
 
     gateways: tuple[Gateway, ...]
@@ -152,6 +155,7 @@ class ServeFile:
     grpc_port: int | None
     has_ha_proxy: bool
     ha_proxy_wait_s: float = _RAY_HA_PROXY_WAIT_S
+    has_bypassed_timeout: bool = False
 
     @property
     def applications(self) -> tuple[Application, ...]:
@@ -196,6 +200,7 @@ def _serve_file(
         else None,
         has_ha_proxy=at(env_vars, (HA_PROXY,)) == "1",
         ha_proxy_wait_s=_seconds(at(env_vars, (HA_PROXY_WAIT,)), _RAY_HA_PROXY_WAIT_S),
+        has_bypassed_timeout=bool(at(env_vars, (HTTP_CALLBACK,)) and at(data, REQUEST_TIMEOUT)),
     )
 
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from serve_app.config.declared import ENV_VARS, HA_PROXY, HA_PROXY_WAIT, ServeFile
+from serve_app.config.declared import ENV_VARS, HA_PROXY, HA_PROXY_WAIT, HTTP_CALLBACK, REQUEST_TIMEOUT, ServeFile
 from serve_app.config.unknown_keys import Finding
 
 SHORTEST_WAIT_S = 1.0  # a gateway's `user_config` is taken into use within it, on a busy machine too
 
 
 def deploy_warnings(file: ServeFile) -> Iterator[Finding]:
-    """Where a change of traffic would be slow, or `serve deploy` would do otherwise than a model's rollout says."""
+    """Where traffic or its changes would be slow or unbounded, or `serve deploy` would ignore a model's rollout."""
     if file.has_ha_proxy and file.gateways and file.ha_proxy_wait_s < SHORTEST_WAIT_S:
         message = (
             "Serve takes a gateway out of HAProxy while its user_config changes, and requests go through a slow proxy "
             f'meanwhile; HAProxy hears nothing of it with {HA_PROXY_WAIT}: "2" beside this'
         )
         yield (*ENV_VARS, HA_PROXY), message
+    if file.has_bypassed_timeout and file.gateways:
+        message = f"has no effect on infer routes with {HTTP_CALLBACK}: limits.timeout_s of the gateway bounds them"
+        yield REQUEST_TIMEOUT, message
     yield from _ignored_strategies(file)
 
 

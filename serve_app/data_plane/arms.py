@@ -13,14 +13,13 @@ from serve_app.errors import (
     ModelNotReady,
     Overloaded,
     RequestError,
-    TooManyRequests,
 )
 from serve_app.observability.request_log import UNKNOWN
 from serve_app.release.counts import ArmCounts
 from serve_app.release.messages import Counts
 
 _LATE = (DeadlineExceeded, DeadlineUnreachable)
-_REFUSED = (Overloaded, TooManyRequests, ModelNotReady)
+_REFUSED = (Overloaded, ModelNotReady)
 MOST_HOMES = 4  # windows without a rollout that may come back, of one model
 _NOT_OURS = (RequestError, asyncio.CancelledError, GeneratorExit)
 

@@ -140,6 +140,11 @@ class Directory:
             raise ModelNotReady(model, tag, self._connections.reason(release_name(model, tag)))
         return route
 
+    def answering(self, model: str) -> list[Route]:
+        """The routes of all versions that get traffic of a model now."""
+        split = self._splits.get(model)
+        return [self._connections.routes[release_name(model, tag)] for tag in split.versions] if split else []
+
     def version_of(self, model: str, name: str) -> str:
         """The version tag behind a tag or label.
 

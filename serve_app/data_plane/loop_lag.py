@@ -43,11 +43,11 @@ class LoopLag:
 
     @property
     def whole_wait_s(self) -> float:
-        """Seconds that a request at a door, whose body is not read, will have waited for the loop in the end."""
+        """Seconds that a request, which is not decoded yet, will have waited for the loop in the end."""
         return PASSES_IN_ALL * self.lag_s
 
     def share_to_refuse(self, allowed_s: float) -> float:
-        """Of the requests that allow so many seconds, how many to turn away unread so that the others are in time.
+        """Of the requests that allow so many seconds, how many to turn away so that the others are in time.
 
         Once more comes than the loop can do, all of it is late in the end. To refuse costs far less than to answer, so
         the loop keeps up with what is let in, if that shrinks as the waiting grows: in proportion, as the gateways of

@@ -209,16 +209,18 @@ class DataPlane:
             return route.info
 
     def turn_away(self, call: Call) -> None:
-        """Refuse a call whose body is not read yet, if it is one of those that have to go for the others to be in time.
+        """Refuse a call that is not decoded yet, if it is one of those that have to go for the others to be in time.
 
-        What else is wrong with it is said, and accounted for, once it is read.
+        What else is wrong with it is said, and accounted for, once it is. Where it leaves its version to the split, the
+        most patient one counts, so that all lose the same share and the split stays what it is.
 
         Raises:
             DeadlineUnreachable: It is; this is accounted for.
         """
         try:
             route = self.directory.resolve(call.model_name, call.model_version, self._random_point(), call.user)
-            allowed_s = self._timeout_s(route, call.timeout_s)
+            routes = (route,) if call.model_version else self.directory.answering(call.model_name)
+            allowed_s = max(self._timeout_s(one, call.timeout_s) for one in routes)
         except ServeAppError:
             return
         if self._random_point() < self._lag.share_to_refuse(allowed_s):

@@ -94,7 +94,7 @@ class RequestLog:
     def _write(self, line: Mapping[str, object]) -> None:
         try:
             written = orjson.dumps(line)
-        except orjson.JSONEncodeError:  # what a Python handle gives may hold what UTF-8 cannot
+        except orjson.JSONEncodeError:  # what a Python handle gives may be anything
             written = b""
         if not written or len(written) > MOST_BYTES:
             written = orjson.dumps({name: _printable(value) for name, value in line.items()})
@@ -112,5 +112,7 @@ def _outcome(error: BaseException) -> str:
 
 
 def _printable(value: object) -> object:
-    """What JSON can carry, text cut to 300 characters: lone surrogates may come from a Python handle."""
-    return str(value)[:300].encode("utf-8", "replace").decode() if isinstance(value, str) else value
+    """What JSON can carry: a number, or text cut to 300 characters, lone surrogates replaced."""
+    if isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**53):
+        return value
+    return str(value)[:300].encode("utf-8", "replace").decode()

@@ -84,11 +84,12 @@ class GatewayAsgi:
         if scope["method"] not in route.codec.methods:
             return _not_allowed(scope)
         if refusal := self._infer.turned_away(route, head):
-            return refusal
+            return _unread(refusal, scope)
         self._ongoing += 1
         try:
             if self.most_ongoing is not None and self._ongoing > self.most_ongoing:
-                return self._infer.refuse(route, TooManyRequests(self.most_ongoing), head.request_id)
+                refusal = self._infer.refuse(route, TooManyRequests(self.most_ongoing), head.request_id)
+                return _unread(refusal, scope)
             return await self._read_and_answer(route, length, head, receive)
         finally:
             self._ongoing -= 1
@@ -176,6 +177,13 @@ def _field_of(headers: Iterable[tuple[bytes, bytes]], name: str) -> str | None:
     wanted = name.encode()
     values = [value.decode("latin-1") for found, value in headers if found == wanted]
     return "; ".join(values if name == "cookie" else values[:1])
+
+
+def _unread(refusal: HttpResponse, scope: Scope) -> HttpResponse:
+    """A refusal before the body: a client that has asked whether to send it may leave it out, and then must go away."""
+    if all(name != b"expect" for name, _ in scope["headers"]):
+        return refusal
+    return refusal._replace(headers={**refusal.headers, "connection": "close"})
 
 
 def _not_allowed(scope: Scope) -> HttpResponse:

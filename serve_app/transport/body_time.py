@@ -16,12 +16,12 @@ class BodyTime:
     """Bounds the reading of many bodies.
 
     Args:
-        limit_s: Longest time for the whole of a body, in seconds.
+        limit_s: Longest time for the whole of a body, in seconds; a hundredth more may pass.
     """
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
-        self._expiry = Expiry[asyncio.Task[Any]](self._expire)
+        self._expiry = Expiry[asyncio.Task[Any]](self._expire, tick_s=limit_s / 100)
         self._late: set[asyncio.Task[Any]] = set()
 
     async def bound(self, reading: Awaitable[Result]) -> Result:

@@ -159,7 +159,7 @@ class InferHandler:
         except DeadlineUnreachable as error:
             return error_response(error, request_id)
         except Exception as error:  # the outermost frame: whatever it is, the client gets a sentence, not a hang-up
-            return self.refuse(route, self._said_first(route, error), request_id)
+            return self.refuse(route, self._said_first(route, head, error), request_id)
         try:
             response = await self._plane.infer(request)
         except Exception as error:  # as above; the data plane has accounted for it
@@ -174,11 +174,11 @@ class InferHandler:
             headers |= {"content-encoding": coding, "vary": "accept-encoding"}
         return HttpResponse(200, content, headers)
 
-    def _said_first(self, route: InferRoute, error: Exception) -> Exception:
-        """What is wrong with the model's name in the URL, if it is, before what is wrong with the body."""
+    def _said_first(self, route: InferRoute, head: RequestHead, error: Exception) -> Exception:
+        """What is wrong with the model or version asked for, if it is, before what is wrong with the body."""
         try:
-            if route.model:
-                self._plane.directory.resolve(route.model, route.version, 0.0)
+            if route.model and isinstance(error, ServeAppError):
+                self._plane.directory.resolve(route.model, version_of(head.version, route.version), 0.0)
         except RequestError as unknown:
             return unknown
         except ServeAppError:

@@ -28,6 +28,7 @@ def replica(monkeypatch):
     config = SimpleNamespace(autoscaling_config=None, max_ongoing_requests=7, max_queued_requests=-1)
     monkeypatch.setattr(hot_routes.serve, "get_replica_context", lambda: SimpleNamespace(_deployment_config=config))
     monkeypatch.setattr(HotRoutes, "_gateway", None)
+    monkeypatch.setattr(HotRoutes, "_loop", None)
     return config
 
 
@@ -35,7 +36,7 @@ async def taken_by_gateway(scope) -> App | None:
     """The gateway, if it was called and not Serve."""
     (middleware,) = middlewares()
     gateway, serves = App(), App()
-    HotRoutes.call(gateway)
+    HotRoutes.use(gateway)
     await middleware.cls(serves, *middleware.args, **middleware.kwargs)(scope, None, None)
     assert gateway.called + serves.called == [scope]
     return gateway if gateway.called else None
@@ -80,7 +81,7 @@ def test_a_gateway_on_another_event_loop_is_not_called(replica):
     gateway, serves = App(), App()
 
     async def call() -> None:
-        HotRoutes.call(gateway)
+        HotRoutes.use(gateway)
 
     asyncio.run(call())
     asyncio.run(HotRoutes(serves)(HOT, None, None))

@@ -18,6 +18,14 @@ async def test_an_item_is_called_for_once_its_time_is_over_and_not_before_others
     assert len(expiry) == 1
 
 
+async def test_there_is_one_timer_for_a_tick_of_any_length():
+    over: list[str] = []
+    expiry = Expiry[str](over.append, tick_s=0.02)
+    assert len({expiry.add(str(number), 0.001) for number in range(100)}) <= 2
+    await until(lambda: len(over) == 100)
+    assert len(expiry) == 0
+
+
 async def test_an_item_taken_back_is_not_called_for():
     over: list[str] = []
     expiry = Expiry[str](over.append)

@@ -34,8 +34,9 @@ def test_a_file_without_a_table_warns_of_nothing():
     assert list(deploy_warnings(read_declared(data)[0])) == []
 
 
-def proxy_warnings(**env_vars):
+def proxy_warnings(http_options=None, **env_vars):
     data = serve_file({"digits": {"traffic": {"v1": 100}}}, [release("digits", "v1")])
+    data["http_options"] = http_options or {}
     data["controller_options"] = {"runtime_env": {"env_vars": env_vars}}
     return list(deploy_warnings(read_declared(data)[0]))
 
@@ -50,3 +51,12 @@ def test_changes_of_a_table_should_not_reach_haproxy(wait):
 def test_where_they_do_not_or_there_is_none_nothing_is_said():
     assert proxy_warnings(RAY_SERVE_ENABLE_HA_PROXY="1", RAY_SERVE_HAPROXY_BROADCAST_COALESCE_S="2") == []
     assert proxy_warnings() == []
+
+
+def test_a_time_limit_of_serve_that_infer_routes_do_not_have_is_told():
+    callback = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.hot_routes:middlewares"}
+    ((path, message),) = proxy_warnings({"request_timeout_s": 5}, **callback)
+    assert path == ("http_options", "request_timeout_s")
+    assert "limits.timeout_s" in message
+    assert proxy_warnings({"request_timeout_s": 5}) == []
+    assert proxy_warnings(**callback) == []

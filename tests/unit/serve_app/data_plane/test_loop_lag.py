@@ -112,6 +112,20 @@ def test_the_more_of_its_time_a_request_would_wait_the_more_are_refused(lag_ms, 
     assert lag.share_to_refuse(allowed_s) == pytest.approx(share, abs=1e-9)
 
 
+async def test_what_is_turned_away_leaves_the_split_as_it_is():
+    """The version with the shorter objective would lose more than its share."""
+    traffic = table(arithmetic={"traffic": {"v1": 50, "v2": 50}})
+    cluster = LocalCluster(Executor("v1"), Executor("v2", slo_ms=50))
+    async with plane_of(cluster, traffic) as plane:
+        plane._lag.stop()
+        plane._lag.lag_s = 0.005
+        for _ in range(200):
+            plane.turn_away(Call("arithmetic"))  # v1 allows 30 s
+        plane._lag.lag_s = 60.0
+        with pytest.raises(DeadlineUnreachable):
+            plane.turn_away(Call("arithmetic", "v2"))
+
+
 def test_while_it_refuses_other_threads_get_their_turn(monkeypatch):
     slept = []
     monkeypatch.setattr(loop_lag.time, "sleep", slept.append)

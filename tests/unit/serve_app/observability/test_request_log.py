@@ -36,14 +36,17 @@ async def test_what_clients_make_up_never_becomes_a_label(error, labels):
     assert added == [labels[:2], labels]
 
 
-async def test_a_line_can_be_written_whatever_a_handle_call_names(caplog):
+@pytest.mark.parametrize("request_id", ["r\udc80", "r" * 10_000, 2**100, b"r"])
+async def test_a_line_can_be_written_whatever_a_handle_call_names(caplog, request_id):
     caplog.set_level("INFO", "serve_app.request")
-    request = InferenceRequest("a\udc80", {}, request_id="r\udc80")
+    request = InferenceRequest("a\udc80", {}, request_id=request_id)
     log = RequestLog(NoMetrics())
     log.failed(request, "v1", 0.1, ModelNotFound("a\udc80", ()))
     log.answered(request, InferenceResponse("a", "v1", {}), 0.1)
     log.flush()
-    assert '"model":"a?"' in caplog.text
+    failed, answered = map(json.loads, caplog.records[0].getMessage().splitlines())
+    assert (failed["model"], answered["model"], answered["ms"]) == ("a?", "a", 100.0)
+    assert len(failed["request_id"]) <= 300
 
 
 async def test_lines_are_written_together_soon(caplog):

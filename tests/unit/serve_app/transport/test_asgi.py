@@ -196,6 +196,23 @@ async def test_a_body_in_too_many_pieces_is_refused():
     assert status_and_body(sent) == (413, {"error": "the body has 11 pieces, the limit is 10"})
 
 
+@pytest.mark.parametrize(("headers", "closes"), [([], False), ([(b"expect", b"100-continue")], True)])
+async def test_who_may_leave_its_body_out_does_not_go_on_with_the_connection(headers, closes):
+    """A server that is still waiting for that body would take the next request for it."""
+    scope = {"type": "http", "method": "POST", "path": INFER, "headers": headers}
+    async with plane_of(LocalCluster(Executor("v1")), table(arithmetic={"traffic": {"v1": 100}})) as plane:
+        plane._lag.stop()
+        plane._lag.lag_s = 60.0
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        await GatewayAsgi(InferHandler(plane), Pages(plane, scrape).app, plane.limits)(scope, None, send)
+    assert sent[0]["status"] == 429
+    assert ((b"connection", b"close") in sent[0]["headers"]) is closes
+
+
 async def test_no_more_requests_are_under_way_than_may_be():
     model = Recording(held=True)
     traffic = table(arithmetic={"traffic": {"v1": 100}})
@@ -222,7 +239,7 @@ async def test_no_more_requests_are_under_way_than_may_be():
         await until(model.started.is_set)
         status, answer = await ask()
         assert status == 429
-        assert answer["error"].startswith("this gateway replica has 2 requests under way, as its max_ongoing_requests")
+        assert answer["error"].startswith("this gateway replica has 2 requests, as many as its max_ongoing_requests")
         model.release()
         assert [(await one)[0] for one in first] == [200, 200]
         assert (await ask())[0] == 200

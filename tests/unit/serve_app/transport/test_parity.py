@@ -160,3 +160,21 @@ async def test_a_refused_body_costs_neither_door_its_connection(doors):
         assert [answer.status_code for answer in answers] == [413, 200]
         ports = {answer.extensions["network_stream"].get_extra_info("client_addr") for answer in answers}
         assert len(ports) == 1
+
+
+async def test_both_doors_turn_requests_away_while_the_event_loop_is_behind_and_their_connections_live_on():
+    async def chunks() -> AsyncIterator[bytes]:
+        for at in range(0, len(GOOD), 20):
+            yield GOOD[at : at + 20]
+
+    async with digits_plane() as plane, express_of(plane) as door, uvicorn_of(plane) as port:
+        plane._lag.stop()
+        for one in (door.port, port):
+            limits = httpx.Limits(max_connections=1)
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{one}", limits=limits) as client:
+                plane._lag.lag_s = 60.0
+                refused = [await client.post(INFER, content=content) for content in (GOOD, chunks(), GOOD)]
+                plane._lag.lag_s = 0.0
+                answered = await client.post(INFER, content=GOOD)
+            assert [answer.status_code for answer in (*refused, answered)] == [429, 429, 429, 200]
+            assert "digits-v1 has work ahead" in refused[0].json()["error"]
