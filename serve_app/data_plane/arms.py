@@ -7,13 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from serve_app.data_plane.in_effect import InEffect
-from serve_app.errors import (
-    DeadlineExceeded,
-    DeadlineUnreachable,
-    ModelNotReady,
-    Overloaded,
-    RequestError,
-)
+from serve_app.errors import DeadlineExceeded, DeadlineUnreachable, ModelNotReady, Overloaded, RequestError
 from serve_app.observability.request_log import UNKNOWN
 from serve_app.release.counts import ArmCounts
 from serve_app.release.messages import Counts
