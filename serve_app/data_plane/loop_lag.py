@@ -13,7 +13,7 @@ import time
 PERIOD_S = 0.01  # between looks at a loop that is not behind
 BEHIND_S = 0.001  # a pass that takes longer delays requests, and the next one is measured as well
 PASSES = 3  # times that a decoded request waits for the loop's turn: to leave, to be answered, to be woken
-PASSES_IN_ALL = 8  # of a whole request: two until its task runs, two for its body, those three, and one that nobody sees
+PASSES_IN_ALL = 8  # of a whole request: two until its task runs, two for its body, those three, and one unseen
 LET_GO, LET_GO_S = 0.1, 0.001  # of a pass, and at most: the loop stands still so long for other threads
 CALM = 0.3  # of the time a request allows: nobody is turned away while the loop takes less
 
