@@ -52,6 +52,12 @@ class LoopLag:
         Once more comes than the loop can do, all of it is late in the end. To refuse costs far less than to answer, so
         the loop keeps up with what is let in, if that shrinks as the waiting grows: in proportion, as the gateways of
         S. Floyd and V. Jacobson, "Random Early Detection Gateways for Congestion Avoidance" (1993) drop packets.
+
+        Args:
+            allowed_s: Over 0.
+
+        Returns:
+            From 0 to 1. Where it is over 0, the loop lets other threads go first once, at the end of its pass.
         """
         share = min(1.0, max(0.0, (self.whole_wait_s / allowed_s - CALM) / (1 - CALM)))
         self._is_refusing |= share > 0

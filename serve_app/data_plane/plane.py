@@ -224,7 +224,7 @@ class DataPlane:
         except ServeAppError:
             return
         if self._random_point() < self._lag.share_to_refuse(allowed_s):
-            self._hopeless(call, route, DeadlineUnreachable(route.info.release, self._lag.whole_wait_s, allowed_s))
+            self._refuse(call, route, DeadlineUnreachable(route.info.release, self._lag.whole_wait_s, allowed_s))
 
     def refuse_hopeless(self, call: Call) -> None:
         """Refuse a call that could not be answered in time even if it had one row, before its body is decoded.
@@ -239,9 +239,9 @@ class DataPlane:
         try:
             route.coalescer.admit(1, DEFAULT_PRIORITY, self._time_left_s(route, call.timeout_s))
         except DeadlineUnreachable as error:
-            self._hopeless(call, route, error)
+            self._refuse(call, route, error)
 
-    def _hopeless(self, call: Call, route: Route, error: DeadlineUnreachable) -> NoReturn:
+    def _refuse(self, call: Call, route: Route, error: DeadlineUnreachable) -> NoReturn:
         request = InferenceRequest(call.model_name, {}, call.model_version, request_id=call.request_id)
         self._accounting.failed(request, route.info.version, 0.0, error)
         raise error

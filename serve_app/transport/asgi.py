@@ -81,29 +81,41 @@ class GatewayAsgi:
     async def _answer(self, route: InferRoute, scope: Scope, receive: Receive) -> HttpResponse | None:
         """The answer of an infer route; None if the client left before it."""
         length, head = _length_and_head(scope)
-        if scope["method"] not in route.codec.methods:
-            return _not_allowed(scope)
-        if refusal := self._infer.turned_away(route, head):
-            return _unread(refusal, scope)
+        if refusal := self._unread(route, scope, length, head):
+            return refusal
         self._ongoing += 1
         try:
-            if self.most_ongoing is not None and self._ongoing > self.most_ongoing:
-                refusal = self._infer.refuse(route, TooManyRequests(self.most_ongoing), head.request_id)
-                return _unread(refusal, scope)
-            return await self._read_and_answer(route, length, head, receive)
+            try:
+                body = await self._time.bound(_whole(receive, self._limits))
+            except ServeAppError as error:
+                return self._infer.refuse(route, error, head.request_id)
+            answer = self._infer(route, head, body)
+            return await (answer if self._in_serve else self._leavers.run(answer, partial(disconnected, receive)))
         finally:
             self._ongoing -= 1
 
-    async def _read_and_answer(
-        self, route: InferRoute, length: int, head: RequestHead, receive: Receive
-    ) -> HttpResponse | None:
+    def _unread(self, route: InferRoute, scope: Scope, length: int, head: RequestHead) -> HttpResponse | None:
+        """The answer to a request whose body is not to be read; None if it is.
+
+        A client that has asked whether to send its body may leave it out then, and must not go on with the connection.
+        """
+        refusal = self._refusal(route, scope, length, head)
+        if refusal is None or all(name != b"expect" for name, _ in scope["headers"]):
+            return refusal
+        return refusal._replace(headers={**refusal.headers, "connection": "close"})
+
+    def _refusal(self, route: InferRoute, scope: Scope, length: int, head: RequestHead) -> HttpResponse | None:
+        if scope["method"] not in route.codec.methods:
+            return _not_allowed(scope)
+        if refusal := self._infer.turned_away(route, head):
+            return refusal
         try:
+            if self.most_ongoing is not None and self._ongoing >= self.most_ongoing:
+                raise TooManyRequests(self.most_ongoing)
             check_bytes(length, self._limits)
-            body = await self._time.bound(_whole(receive, self._limits))
         except ServeAppError as error:
             return self._infer.refuse(route, error, head.request_id)
-        answer = self._infer(route, head, body)
-        return await (answer if self._in_serve else self._leavers.run(answer, partial(disconnected, receive)))
+        return None
 
     async def _respond(self, send: Send, response: HttpResponse) -> None:
         headers = [
@@ -177,13 +189,6 @@ def _field_of(headers: Iterable[tuple[bytes, bytes]], name: str) -> str | None:
     wanted = name.encode()
     values = [value.decode("latin-1") for found, value in headers if found == wanted]
     return "; ".join(values if name == "cookie" else values[:1])
-
-
-def _unread(refusal: HttpResponse, scope: Scope) -> HttpResponse:
-    """A refusal before the body: a client that has asked whether to send it may leave it out, and then must go away."""
-    if all(name != b"expect" for name, _ in scope["headers"]):
-        return refusal
-    return refusal._replace(headers={**refusal.headers, "connection": "close"})
 
 
 def _not_allowed(scope: Scope) -> HttpResponse:

@@ -23,6 +23,7 @@ from serve_app.errors import (
     CapacityError,
     DeadlineUnreachable,
     ModelNotFound,
+    ModelNotReady,
     RequestError,
     ServeAppError,
     TooLarge,
@@ -176,13 +177,13 @@ class InferHandler:
 
     def _said_first(self, route: InferRoute, head: RequestHead, error: Exception) -> Exception:
         """What is wrong with the model or version asked for, if it is, before what is wrong with the body."""
-        try:
-            if route.model and isinstance(error, ServeAppError):
+        if route.model and isinstance(error, ServeAppError):
+            try:
                 self._plane.directory.resolve(route.model, version_of(head.version, route.version), 0.0)
-        except RequestError as unknown:
-            return unknown
-        except ServeAppError:
-            return error
+            except RequestError as unknown:
+                return unknown
+            except ModelNotReady:
+                return error
         return error
 
     def _may_be_hopeless(self, route: InferRoute, head: RequestHead, body: bytes) -> bool:

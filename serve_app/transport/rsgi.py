@@ -225,7 +225,7 @@ class GatewayRsgi:
         call = AsgiCall(scope, exchange)
         try:
             await self._asgi(call.scope, call.receive, call.send)
-        except Exception:  # Starlette raises what it has logged and answered with 500, for servers that log it as well
+        except Exception:  # whatever a page raised: Starlette has logged it and answered with 500, and raises it anew
             if call.response is None:
                 raise
         if call.response is None:

@@ -197,19 +197,26 @@ async def test_a_body_in_too_many_pieces_is_refused():
 
 
 @pytest.mark.parametrize(("headers", "closes"), [([], False), ([(b"expect", b"100-continue")], True)])
-async def test_who_may_leave_its_body_out_does_not_go_on_with_the_connection(headers, closes):
+@pytest.mark.parametrize(
+    ("method", "length", "lag_s", "status"), [("POST", 10, 60.0, 429), ("POST", 10**6, 0.0, 413), ("GET", 10, 0.0, 405)]
+)
+async def test_who_may_leave_its_body_out_does_not_go_on_with_the_connection(
+    headers, closes, method, length, lag_s, status
+):
     """A server that is still waiting for that body would take the next request for it."""
-    scope = {"type": "http", "method": "POST", "path": INFER, "headers": headers}
-    async with plane_of(LocalCluster(Executor("v1")), table(arithmetic={"traffic": {"v1": 100}})) as plane:
+    told = [(b"content-length", str(length).encode()), *headers]
+    scope = {"type": "http", "method": method, "path": INFER, "headers": told}
+    limits = LimitsConfig(max_body_bytes=1000)
+    async with plane_of(LocalCluster(Executor("v1")), table(arithmetic={"traffic": {"v1": 100}}), limits) as plane:
         plane._lag.stop()
-        plane._lag.lag_s = 60.0
+        plane._lag.lag_s = lag_s
         sent = []
 
         async def send(message):
             sent.append(message)
 
         await GatewayAsgi(InferHandler(plane), Pages(plane, scrape).app, plane.limits)(scope, None, send)
-    assert sent[0]["status"] == 429
+    assert sent[0]["status"] == status
     assert ((b"connection", b"close") in sent[0]["headers"]) is closes
 
 

@@ -103,11 +103,11 @@ async def test_the_shortest_time_is_the_deadline(metadata):
 
 
 async def test_while_the_event_loop_is_behind_a_request_is_turned_away_before_it_is_decoded():
-    undecodable, hasty = infer_message(), [("x-request-timeout-seconds", "0.05")]
+    wrong, hasty = infer_message(), [("x-request-timeout-seconds", "0.05")]
     async with handler_of() as plane:
         plane._lag.stop()
         plane._lag.lag_s = 60.0
-        refused = await GrpcHandler(plane)("ModelInfer", undecodable.SerializeToString(), hasty)
+        refused = await GrpcHandler(plane)("ModelInfer", wrong.SerializeToString(), hasty)
         assert plane._accounting.arms.of("arithmetic", "v1").deadline_misses == 1
     assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "the request allows 50 ms" in refused.details
