@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from serve_app.errors import MalformedBody, TooLarge, UnknownCoding
+from serve_app.protocol.binary_tensor import joined
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -194,13 +195,14 @@ def _weight(parameter: str) -> float:
 
 
 def _decompressed(body: bytes, coding: str, max_bytes: int) -> bytes:
-    parts, size, rest = list[bytes](), 0, body
+    pieces, members, size, rest = list[bytes](), 0, 0, body
     try:
         while rest:  # a body may be several members, one behind the other
-            if len(parts) == _MAX_MEMBERS:
-                raise TooLarge(f"the body, compressed with {coding},", len(parts) + 1, _MAX_MEMBERS, "members or more")
+            members += 1
+            if members > _MAX_MEMBERS:
+                raise TooLarge(f"the body, compressed with {coding},", members, _MAX_MEMBERS, "members or more")
             stream = _STREAMS[coding](rest[:2])
-            at, part = 0, bytearray()
+            at = 0
             while not stream.eof:
                 fed = b""
                 if stream.is_hungry:
@@ -211,9 +213,8 @@ def _decompressed(body: bytes, coding: str, max_bytes: int) -> bytes:
                 size += len(piece)
                 if size > max_bytes:
                     raise TooLarge("the decompressed body", size, max_bytes, "bytes or more")
-                part += piece
-            parts.append(bytes(part))
+                pieces.append(piece)  # not into one buffer: to let that grow copies it, while all other threads wait
             rest = stream.unused_data + rest[at:]
     except (zlib.error, zstd.ZstdError) as error:
         raise MalformedBody(f"the body is not of its content-encoding {coding}: {error}") from None
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return joined(pieces)

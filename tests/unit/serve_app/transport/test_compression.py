@@ -61,6 +61,12 @@ async def test_members_follow_each_other_and_share_the_limit():
         await Decompressor(100)(gzip.compress(b"a") * 17, "gzip")
 
 
+async def test_members_of_many_pieces_come_back_in_their_order():
+    texts = [TEXT * 70, random.Random(1).randbytes(600_000), b"", b"end"]
+    body = b"".join(gzip.compress(text, 1) for text in texts)
+    assert await Decompressor(2**21)(body, "gzip") == b"".join(texts)
+
+
 async def test_deflate_is_read_with_and_without_its_envelope():
     bare = zlib.compressobj(wbits=-15)
     assert await Decompressor(100)(zlib.compress(b"text"), "deflate") == b"text"
