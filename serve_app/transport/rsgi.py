@@ -225,15 +225,11 @@ class GatewayRsgi:
         call = AsgiCall(scope, exchange)
         try:
             await self._asgi(call.scope, call.receive, call.send)
-        except Exception:  # whatever a page raised: Starlette has logged it and answered with 500, and raises it anew
-            if call.response is None:
-                raise
-        if call.response is None:
-            return
-        if call.is_read:
-            self._respond(exchange, call.response)
-        else:
-            await self._refuse(exchange, scope.headers, call.response, _rest(exchange))
+        finally:  # Starlette answers with 500 what a page raised, and then raises it for the server, which logs it
+            if call.response and call.is_read:
+                self._respond(exchange, call.response)
+            elif call.response:
+                await self._refuse(exchange, scope.headers, call.response, _rest(exchange))
 
 
 class AsgiCall:
