@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-PERIOD_S = 0.01  # between looks at a loop that is not behind
+PERIOD_S = 0.01  # between looks at a loop that is not behind, while requests come
 BEHIND_S = 0.001  # a pass that takes longer delays requests, and the next one is measured as well
 PASSES = 3  # times that a decoded request waits for the loop's turn: to leave, to be answered, to be woken
 PASSES_IN_ALL = 8  # of a whole request: two until its task runs, two for its body, those three, and one unseen
@@ -19,7 +19,7 @@ CALM = 0.3  # of the time a request allows: nobody is turned away while the loop
 
 
 class LoopLag:
-    """Measures the running event loop from `start` to `stop`.
+    """Measures the running event loop from `start` to `stop`, while requests come.
 
     Attributes:
         lag_s: What a pass of the loop takes: the shorter one of the last two, since one alone may be a pause.
@@ -28,7 +28,8 @@ class LoopLag:
     def __init__(self) -> None:
         self.lag_s = 0.0
         self._last_s = 0.0
-        self._is_refusing = False
+        self._is_refusing = self._has_come = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._next: asyncio.Handle | None = None
 
     @property
@@ -64,16 +65,24 @@ class LoopLag:
         return share
 
     def start(self) -> None:
-        """Begin to measure; the loop must be running."""
-        self._rest(asyncio.get_running_loop())
+        """Measure this loop, which must be running, from the next request on."""
+        self._loop = asyncio.get_running_loop()
 
     def stop(self) -> None:
         """Measure no more."""
+        self._loop = None
         if self._next is not None:
             self._next.cancel()
 
+    def request_came(self) -> None:
+        """Look at the loop for one more period: a hundred looks a second would be most of what an idle gateway does."""
+        self._has_come = True
+        if self._next is None and self._loop is not None:
+            self._rest(self._loop)
+
     def _rest(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._next = loop.call_later(PERIOD_S, self._look, loop)
+        self._next = loop.call_later(PERIOD_S, self._look, loop) if self._has_come else None
+        self._has_come = False
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin at the start of a pass; a timer is called at the end of one."""

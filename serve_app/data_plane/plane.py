@@ -350,6 +350,7 @@ class DataPlane:
         Raises:
             DeadlineUnreachable: Nothing is left.
         """
+        self._lag.request_came()
         allowed_s, lost_s = self._timeout_s(route, timeout_s), self._lag.lost_s
         if lost_s >= allowed_s:
             raise DeadlineUnreachable(route.info.release, lost_s, allowed_s)

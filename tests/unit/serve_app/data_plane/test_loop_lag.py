@@ -32,9 +32,11 @@ class Loop:
 
     def call_later(self, delay, callback, *args):
         self.timers.append((self.now + delay, callback, args))
+        return self.timers[-1]
 
     def call_soon(self, callback, *args):
         self.ready.append((callback, args))
+        return self.ready[-1]
 
     def run(self, pass_s: float) -> None:
         ready, self.ready = self.ready, deque()
@@ -75,23 +77,53 @@ def test_what_a_request_waits_for():
 
 def test_a_loop_that_keeps_up_is_looked_at_by_a_timer():
     loop, lag = Loop(), LoopLag()
-    lag._rest(loop)
+    lag._loop = loop
     looks = []
     for _ in range(200):
+        lag.request_came()
         loop.run(PERIOD_S / 20)
         looks.append(len(loop.ready))
     assert 8 <= sum(looks) / 2 <= 12  # each look is two calls in a row
     assert lag.lag_s == pytest.approx(PERIOD_S / 20)
 
 
+def test_an_idle_loop_is_left_alone_until_the_next_request():
+    loop, lag = Loop(), LoopLag()
+    lag._loop = loop
+    for _ in range(2):
+        lag.request_came()
+        assert len(loop.timers) == 1
+        for _ in range(60):
+            loop.run(PERIOD_S / 20)
+        assert not loop.timers
+        assert not loop.ready
+
+
+def test_a_loop_that_is_behind_is_looked_at_also_while_nothing_gets_through():
+    loop, lag = Loop(), LoopLag()
+    lag._loop = loop
+    lag.request_came()
+    for _ in range(20):
+        loop.run(2 * PERIOD_S)
+    assert lag.is_behind
+    assert lag.lag_s == pytest.approx(2 * PERIOD_S)
+
+
 async def test_it_runs_until_it_is_stopped():
     loop, lag = asyncio.get_running_loop(), LoopLag()
     lag.start()
+    assert lag._next is None
+    lag.request_came()
     first = lag._next
+    lag.request_came()
+    assert lag._next is first
     await until(lambda: lag._next is not first and isinstance(lag._next, asyncio.TimerHandle))
     assert lag._next.when() > loop.time()
     lag.stop()
     assert lag._next.cancelled()
+    lag._next = None
+    lag.request_came()
+    assert lag._next is None
 
 
 @pytest.mark.parametrize(
