@@ -57,6 +57,11 @@ def pss_by_process(pids: Sequence[int]) -> dict[str, int]:
     return sizes
 
 
+def cpu_s_by_process(pids: Sequence[int]) -> dict[str, float]:
+    """CPU seconds so far of each process in the trees of `pids`, by `{pid} {title}`."""
+    return {f"{process.pid} {_title(process)}": _cpu_s(process) for process in _tree(pids)}
+
+
 def _tree(pids: Sequence[int]) -> set[psutil.Process]:
     """The processes and all their descendants; a pid may be in several trees."""
     found: set[psutil.Process] = set()

@@ -1,4 +1,4 @@
-"""configs/prod.yaml, served for a soak."""
+"""configs/prod.yaml, served for a soak or to be watched."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import yaml
 
-from load_tests.accounting import pss_by_process
+from load_tests.accounting import cpu_s_by_process, pss_by_process
 from load_tests.servers.program import Program, Started, started, wait_until
 from load_tests.target import HostUnavailable
 from serve_app.config.port_checks import DASHBOARD_PORT
@@ -30,6 +30,10 @@ class Production:
     def memory(self) -> Mapping[str, int]:
         """PSS in bytes of each of its processes."""
         return pss_by_process(self.started.root_pids())
+
+    def cpu_s(self) -> Mapping[str, float]:
+        """CPU seconds so far of each of its processes."""
+        return cpu_s_by_process(self.started.root_pids())
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from load_tests.accounting import Account, Cost, pss_by_process
+from load_tests.accounting import Account, Cost, cpu_s_by_process, pss_by_process
 
 # Burns 0.3 s of CPU time in a child for each line, waits for it, and answers.
 PARENT = """
@@ -50,6 +50,15 @@ def test_a_process_in_two_trees_counts_once(parent):
     assert list(alone) == list(pss_by_process([parent.pid, parent.pid]))
     assert f"{parent.pid} " in next(iter(alone))
     assert f"{parent.pid} " in " ".join(pss_by_process([os.getpid()]))
+
+
+def test_cpu_time_so_far_is_told_of_each_process(parent):
+    before = cpu_s_by_process([parent.pid])
+    ask(parent)
+    after = cpu_s_by_process([parent.pid])
+    assert list(after) == list(before)
+    assert next(iter(after)).startswith(f"{parent.pid} ")
+    assert 0.28 <= sum(after.values()) - sum(before.values()) < 0.6
 
 
 def test_a_process_that_is_gone_costs_nothing(parent):
