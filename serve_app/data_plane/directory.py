@@ -81,7 +81,7 @@ class Directory:
             self._wake.clear()
             try:
                 await self.refresh()
-            except Exception:  # Ray's, Serve's and gRPC's share no base; the last known routes hold on
+            except Exception:  # whatever ends this look, the next must come, or no release is ever heard of again
                 logger.exception("could not refresh the state of the releases")
             await asyncio.sleep(MIN_GAP_S)
             with contextlib.suppress(TimeoutError):

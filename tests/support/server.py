@@ -21,6 +21,7 @@ import yaml
 BIN = Path(sys.executable).parent
 DASHBOARD = "http://127.0.0.1:8265"
 MAX_BODY_BYTES = 2**20
+ALIVE = ("RUNNING", "UPDATING")  # states of a replica; UPDATING is a running one that is given another user_config
 
 
 def free_port() -> int:
@@ -184,7 +185,7 @@ class Server:
     def deployment_pids(self, application: str, deployment: str) -> list[int]:
         """Process ids of the running replicas of one deployment."""
         replicas = self.applications()[application]["deployments"][deployment]["replicas"]
-        return sorted(replica["pid"] for replica in replicas if replica["state"] == "RUNNING")
+        return sorted(replica["pid"] for replica in replicas if replica["state"] in ALIVE)
 
     def pids(self) -> dict[str, list[int]]:
         """Process ids of the running replicas, by application, without the controller of releases."""
@@ -193,7 +194,7 @@ class Server:
                 replica["pid"]
                 for deployment in application["deployments"].values()
                 for replica in deployment["replicas"]
-                if replica["state"] == "RUNNING" and deployment["name"] != "Releases"
+                if replica["state"] in ALIVE and deployment["name"] != "Releases"
             )
             for name, application in self.applications().items()
         }
