@@ -10,6 +10,10 @@ from typing import Protocol
 
 from serve_app.types import Block, BlockReply, ReleaseInfo, ReleaseStatistics
 
+ANSWERING = ("RUNNING", "UPDATING", "PENDING_MIGRATION")
+"""States of a replica, in Serve's words, in which it takes calls: also one that is given another `user_config`, and one
+whose machine is about to go."""
+
 
 class ReleaseState(StrEnum):
     """How far a release is, in the words of Triton's repository index."""
@@ -49,12 +53,12 @@ def status_of_application(
         deployments: Message and number of replicas by state of each of the application's deployments.
 
     Returns:
-        READY while the deployment that is called has a replica that passed its checks: an application that is growing,
-        shrinking or replacing a dead replica goes on serving with those it has. A graph's head passes them only with
-        the nodes that run on their own, and says itself which of these have died since.
+        READY while the deployment that is called has a replica that passed its checks: an application that is tuned,
+        growing, shrinking, moving or replacing a dead replica goes on serving with those it has. A graph's head passes
+        them only with the nodes that run on their own, and says itself which of these have died since.
     """
     _, states = deployments.get(head_of_application(application, deployments), ("", {}))
-    replicas, stopping = states.get("RUNNING", 0), states.get("STOPPING", 0)
+    replicas, stopping = sum(states.get(state, 0) for state in ANSWERING), states.get("STOPPING", 0)
     if status in ("DELETING", "NOT_STARTED"):
         reason = f"the application is {status.lower().replace('_', ' ')}"
         return ReleaseStatus(ReleaseState.UNAVAILABLE, reason, replicas, stopping)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from serve_app.config.scaling import is_row_aware
-from serve_app.data_plane.cluster import head_of_application
+from serve_app.data_plane.cluster import ANSWERING, head_of_application
 from serve_app.data_plane.direct_calls import socket_path
 
 
@@ -24,7 +24,7 @@ def sockets_of_application(application: str, deployments: Mapping[str, Mapping[s
         which one is the least busy, or if Serve counts calls to find out how many replicas there should be.
     """
     deployment = deployments.get(head_of_application(application, deployments), {})
-    running = [replica for replica in deployment.get("replicas", ()) if replica["state"] == "RUNNING"]
+    running = [replica for replica in deployment.get("replicas", ()) if replica["state"] in ANSWERING]
     if _is_scaled_by_calls(deployment) or any(replica["node_id"] != node for replica in running):
         return []
     return [socket_path(replica["pid"], replica["replica_id"]) for replica in running]

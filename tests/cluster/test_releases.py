@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import hashlib
 import os
 import pickle
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 from support.load import under_load
 from support.server import wait_for
@@ -44,6 +46,26 @@ async def test_a_changed_table_moves_all_traffic_within_two_seconds_and_loses_no
     late = {version for at, version in load.versions if at > deployed + 2}
     assert late == {"v2"}
     assert server.pids() == before
+
+
+async def test_a_model_with_one_replica_goes_on_answering_while_it_is_tuned(server, restored):
+    before = server.pids()
+    async with under_load(server.url, model="digits-ensemble") as load:
+        await asyncio.to_thread(wait_for, "traffic", lambda: len(load.statuses) > 100, 60)
+        for slo_ms in (1501, 1502, 1503, 1504):
+            await asyncio.to_thread(tune, server, "digits-ensemble", slo_ms)
+    assert load.failures == []
+    assert server.pids() == before
+
+
+def tune(server, model: str, slo_ms: int) -> None:
+    """Declare another objective of its version v1 and wait until its metadata have it."""
+    changed = copy.deepcopy(server.config)
+    release = next(one for one in changed["applications"] if one["name"] == f"{model}-v1")
+    release["deployments"] = [{"name": model, "user_config": {"slo_ms": slo_ms}}]
+    server.deploy(changed)
+    metadata = f"{server.url}/v2/models/{model}"
+    wait_for("the objective", lambda: httpx.get(metadata).json().get("parameters", {}).get("slo_ms") == slo_ms, 30)
 
 
 def spoiled(server, tmp_path: Path, version: str, **changes: Any) -> dict[str, Any]:

@@ -36,6 +36,12 @@ def test_all_running_replicas_of_the_head_on_the_gateways_own_machine():
     assert found(*states) == [socket_path(10, "id0"), socket_path(12, "id2")]
 
 
+def test_also_those_that_are_tuned_or_whose_machine_is_about_to_go():
+    states = [("UPDATING", HERE), ("PENDING_MIGRATION", HERE), ("RECOVERING", HERE)]
+    assert found(*states) == [socket_path(10, "id0"), socket_path(11, "id1")]
+    assert found(("RUNNING", HERE), ("UPDATING", ELSEWHERE)) == []
+
+
 def test_none_where_one_is_on_another_machine():
     assert found(("RUNNING", HERE), ("RUNNING", ELSEWHERE)) == []
 
