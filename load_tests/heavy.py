@@ -27,6 +27,7 @@ from rich.progress import Progress
 from rich.table import Table
 from tritonclient import grpc as triton
 
+from deployments.memory import keep_freed_pages
 from load_tests import generators, images
 from load_tests.arrivals import Phase
 from load_tests.http_wire import parse_answer
@@ -227,6 +228,7 @@ def main(
     express: Annotated[bool, typer.Option("--express", help="At the express door.")] = False,
 ) -> None:
     """Serve, send, and exit 1 if anything was neither served nor refused, or steady clients noticed too much."""
+    keep_freed_pages()  # the client's page faults would take as much of the server's cores as the server does
     with images.serving_images() as server, Progress(refresh_per_second=1) as progress:
         url = server.express_url if express else server.url
         target, all_attacks = digits_target(url, "v1"), attacks(server, url)
