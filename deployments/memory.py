@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 
 HEAP_BYTES = 2**25  # a longer buffer has pages of its own: the most that glibc lets one say
-KEPT_BYTES = 2**27  # free memory at the end of a heap, of which busy threads have one each, before it is given back
+KEPT_BYTES = 2**27  # free memory at the end of a heap, before it is given back; prod.yaml has one heap for all threads
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 

@@ -14,6 +14,8 @@ ANSWERING = ("RUNNING", "UPDATING", "PENDING_MIGRATION")
 """States of a replica, in Serve's words, in which it takes calls: also one that is given another `user_config`, and one
 whose machine is about to go."""
 
+_NOT_ASKED_YET = "RECOVERING"  # by a controller of Serve that was started again: it goes on answering as it did before
+
 
 class ReleaseState(StrEnum):
     """How far a release is, in the words of Triton's repository index."""
@@ -54,11 +56,13 @@ def status_of_application(
 
     Returns:
         READY while the deployment that is called has a replica that passed its checks: an application that is tuned,
-        growing, shrinking, moving or replacing a dead replica goes on serving with those it has. A graph's head passes
-        them only with the nodes that run on their own, and says itself which of these have died since.
+        growing, shrinking, moving or replacing a dead replica goes on serving with those it has, and so does each
+        while Serve's controller is started again. A graph's head passes them only with the nodes that run on their
+        own, and says itself which of these have died since.
     """
     _, states = deployments.get(head_of_application(application, deployments), ("", {}))
-    replicas, stopping = sum(states.get(state, 0) for state in ANSWERING), states.get("STOPPING", 0)
+    replicas = sum(states.get(state, 0) for state in (*ANSWERING, _NOT_ASKED_YET))
+    stopping = states.get("STOPPING", 0)
     if status in ("DELETING", "NOT_STARTED"):
         reason = f"the application is {status.lower().replace('_', ' ')}"
         return ReleaseStatus(ReleaseState.UNAVAILABLE, reason, replicas, stopping)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import yaml
 from support.load import under_load
 from support.server import wait_for
@@ -56,6 +57,28 @@ async def test_a_model_with_one_replica_goes_on_answering_while_it_is_tuned(serv
             await asyncio.to_thread(tune, server, "digits-ensemble", slo_ms)
     assert load.failures == []
     assert server.pids() == before
+
+
+async def test_nobody_notices_that_serves_controller_is_killed(server):
+    before = server.pids()
+    async with under_load(server.url) as load:
+        await asyncio.to_thread(wait_for, "traffic", lambda: len(load.statuses) > 100, 60)
+        killed = controller_of_serve()
+        assert killed
+        killed.kill()
+        seen = len(load.statuses)
+        await asyncio.to_thread(wait_for, "another controller", lambda: controller_of_serve() not in (None, killed), 60)
+        await asyncio.to_thread(wait_for, "its replicas", lambda: server.pids() == before, 60)
+        again = time.monotonic()
+        await asyncio.to_thread(wait_for, "a few looks of the gateway", lambda: time.monotonic() > again + 4, 30)
+    assert load.failures == []
+    assert len(load.statuses) > seen
+
+
+def controller_of_serve() -> psutil.Process | None:
+    """The process that decides which replicas there are."""
+    found = (one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"])
+    return next((one for one in found if " ".join(one.info["cmdline"]).startswith("ray::ServeController")), None)
 
 
 def tune(server, model: str, slo_ms: int) -> None:

@@ -21,6 +21,7 @@ serve_app.errors.CheckFailed: digits-v3: golden 0: label is 3, 4 is expected
         ("UNHEALTHY", "", {"digits": ("a replica died", {"RUNNING": 1})}, "READY", ""),
         ("DEPLOYING", "", {"digits": ("", {"UPDATING": 1})}, "READY", ""),
         ("RUNNING", "", {"digits": ("", {"PENDING_MIGRATION": 1, "STARTING": 1})}, "READY", ""),
+        ("DEPLOYING", "", {"digits": ("", {"RECOVERING": 1})}, "READY", ""),
         ("DEPLOYING", "", {"digits": ("", {"RUNNING": 2}), "scaler": ("", {"RUNNING": 1})}, "READY", ""),
         ("UNHEALTHY", "", {"digits": ("", {"RUNNING": 1}), "scaler": ("", {"RUNNING": 0})}, "READY", ""),
         ("DEPLOYING", "", {"digits": ("", {}), "scaler": ("", {"RUNNING": 1})}, "LOADING", "it is starting"),
@@ -48,9 +49,9 @@ def test_replicas_are_those_of_the_deployment_that_is_called(application, head):
     assert status_of_application(application, "RUNNING", "", deployments).replicas == 3
 
 
-def test_replicas_that_are_tuned_or_about_to_move_are_counted():
-    states = {"RUNNING": 2, "UPDATING": 1, "PENDING_MIGRATION": 1, "STARTING": 1, "RECOVERING": 1}
-    assert status_of_application("digits-v1", "DEPLOYING", "", {"digits": ("", states)}).replicas == 4
+def test_replicas_that_are_tuned_or_about_to_move_or_not_asked_again_yet_are_counted():
+    states = {"RUNNING": 2, "UPDATING": 1, "PENDING_MIGRATION": 1, "RECOVERING": 1, "STARTING": 1, "STOPPING": 1}
+    assert status_of_application("digits-v1", "DEPLOYING", "", {"digits": ("", states)}).replicas == 5
 
 
 def test_a_trace_gives_its_last_line_only_and_no_module():
