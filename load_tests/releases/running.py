@@ -25,6 +25,7 @@ from load_tests.servers.program import Program, Started, started, wait_until
 from load_tests.soak.production import is_ready
 from load_tests.target import HostUnavailable
 from serve_app.config.port_checks import DASHBOARD_PORT
+from serve_app.data_plane.cluster import ANSWERING
 
 RATE_PER_S = 80.0
 DASHBOARD = f"http://127.0.0.1:{DASHBOARD_PORT}"
@@ -189,7 +190,7 @@ class Running:
         """Process ids of the running replicas of a deployment."""
         deployments = self.applications().get(application, {}).get("deployments", {})
         replicas = deployments.get(deployment, {}).get("replicas", ())
-        return sorted(one["pid"] for one in replicas if one["state"] == "RUNNING")
+        return sorted(one["pid"] for one in replicas if one["state"] in ANSWERING)
 
     def kill(self, application: str, deployment: str) -> int:
         """End the first replica of a deployment with SIGKILL; gives its process id."""

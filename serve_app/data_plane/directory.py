@@ -81,7 +81,7 @@ class Directory:
             self._wake.clear()
             try:
                 await self.refresh()
-            except Exception:  # whatever ends this look, the next must come, or no release is ever heard of again
+            except Exception:  # Ray's errors have no base the core knows, and a watch that ends is deaf for ever
                 logger.exception("could not refresh the state of the releases")
             await asyncio.sleep(MIN_GAP_S)
             with contextlib.suppress(TimeoutError):

@@ -66,13 +66,11 @@ async def test_nobody_notices_that_serves_controller_is_killed(server):
         killed = controller_of_serve()
         assert killed
         killed.kill()
-        seen = len(load.statuses)
         await asyncio.to_thread(wait_for, "another controller", lambda: controller_of_serve() not in (None, killed), 60)
         await asyncio.to_thread(wait_for, "its replicas", lambda: server.pids() == before, 60)
-        again = time.monotonic()
-        await asyncio.to_thread(wait_for, "a few looks of the gateway", lambda: time.monotonic() > again + 4, 30)
+        seen = len(load.statuses)
+        await asyncio.to_thread(wait_for, "traffic with it", lambda: len(load.statuses) > seen + 300, 60)
     assert load.failures == []
-    assert len(load.statuses) > seen
 
 
 def controller_of_serve() -> psutil.Process | None:

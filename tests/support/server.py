@@ -18,10 +18,11 @@ import httpx
 import psutil
 import yaml
 
+from serve_app.data_plane.cluster import ANSWERING
+
 BIN = Path(sys.executable).parent
 DASHBOARD = "http://127.0.0.1:8265"
 MAX_BODY_BYTES = 2**20
-ALIVE = ("RUNNING", "UPDATING")  # states of a replica; UPDATING is a running one that is given another user_config
 
 
 def free_port() -> int:
@@ -39,7 +40,7 @@ def wait_for(what: str, claim: Callable[[], object], seconds: float) -> Any:
                 return found
         except httpx.TransportError:
             pass
-        time.sleep(0.1)  # a poll, not a synchronisation
+        time.sleep(0.1)  # between two looks at a server that tells nothing by itself; only the claim ends the wait
     raise AssertionError(f"{what} did not happen within {seconds:g} s")
 
 
@@ -185,7 +186,7 @@ class Server:
     def deployment_pids(self, application: str, deployment: str) -> list[int]:
         """Process ids of the running replicas of one deployment."""
         replicas = self.applications()[application]["deployments"][deployment]["replicas"]
-        return sorted(replica["pid"] for replica in replicas if replica["state"] in ALIVE)
+        return sorted(replica["pid"] for replica in replicas if replica["state"] in ANSWERING)
 
     def pids(self) -> dict[str, list[int]]:
         """Process ids of the running replicas, by application, without the controller of releases."""
@@ -194,7 +195,7 @@ class Server:
                 replica["pid"]
                 for deployment in application["deployments"].values()
                 for replica in deployment["replicas"]
-                if replica["state"] in ALIVE and deployment["name"] != "Releases"
+                if replica["state"] in ANSWERING and deployment["name"] != "Releases"
             )
             for name, application in self.applications().items()
         }
