@@ -72,9 +72,9 @@ def export_program(file: Path, side: int) -> None:
     torch.export.save(torch.export.export(conv_net.conv_net(), (example,), dynamic_shapes=axes), file)
 
 
-def images(rows: int, side: int) -> Array:
+def images(rows: int, side: int, seed: int = 0) -> Array:
     """Noise, FP32 [rows, 3, side, side]."""
-    return np.random.default_rng(rows).standard_normal((rows, conv_net.CHANNELS, side, side), np.float32)
+    return np.random.default_rng((rows, seed)).standard_normal((rows, conv_net.CHANNELS, side, side), np.float32)
 
 
 def repository_at(root: Path, formats: Sequence[str], sides: Sequence[int] = SIDES) -> dict[Way, Path]:

@@ -37,11 +37,11 @@ class Load:
 
 @contextlib.asynccontextmanager
 async def under_load(
-    url: str, connections: int = 4, *, keeps_alive: bool = True, model: str = "digits"
+    url: str, connections: int = 4, *, keeps_alive: bool = True, model: str = "digits", body: bytes = b""
 ) -> AsyncIterator[Load]:
-    """Sends one-row requests without a version until left, over kept connections or a new one each."""
+    """Sends `body`, or else a digit, without a version until left, over kept connections or a new one each."""
     load, stop = Load(), asyncio.Event()
-    body = v2_body("pixels", held_out("digits")[0][:1])
+    body = body or v2_body("pixels", held_out("digits")[0][:1])
 
     async def caller(client: httpx.AsyncClient) -> None:
         while not stop.is_set():
