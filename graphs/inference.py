@@ -13,6 +13,7 @@ from ray.serve import Application
 from deployments.model import Model
 from serve_app.config.gpu_request import gpus_of, smallest_mib
 from serve_app.config.release import ReleaseArgs
+from serve_app.dataflow.gpu_use import can_use_gpu
 from serve_app.dataflow.own_nodes import node_args
 
 MAX_ONGOING_REQUESTS = 64  # blocks, each of many rows; a gateway replica has few in flight
@@ -49,7 +50,8 @@ def _deployed(release: ReleaseArgs, name: str, nodes: Mapping[str, Application] 
 def _num_gpus(release: ReleaseArgs) -> float:
     """What a replica asks of Ray, by what the cluster has now; `num_gpus` in the YAML wins."""
     asking = ray.remote(num_gpus=0.01, num_cpus=0)(_gpu_memory_mib)  # on a machine that has one
-    return gpus_of(release, ray.cluster_resources().get("GPU", 0), lambda: int(ray.get(asking.remote())))
+    gpus = ray.cluster_resources().get("GPU", 0)
+    return gpus_of(release, gpus, lambda: int(ray.get(asking.remote())), lambda: can_use_gpu(release))
 
 
 def _gpu_memory_mib() -> int:

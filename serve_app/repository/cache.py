@@ -54,6 +54,10 @@ class _Remote:
         with self._errors(MANIFEST_NAME), self.store.open(f"{self.path}/{MANIFEST_NAME}", "rb") as source:
             return source.read(MAX_MANIFEST_BYTES + 1)
 
+    def parse(self, data: bytes) -> Manifest:
+        """What those bytes say."""
+        return parse_manifest(data, f"{self.url}/{MANIFEST_NAME}")
+
     @contextmanager
     def _errors(self, name: str) -> Iterator[None]:
         try:
@@ -80,7 +84,7 @@ def fetch(url: str, cache: Path) -> Path:
     """
     remote = _connect(url.rstrip("/"))
     data = remote.read_manifest()
-    manifest = parse_manifest(data, f"{remote.url}/{MANIFEST_NAME}")
+    manifest = remote.parse(data)
     final = cache / "versions" / hashlib.sha256(data).hexdigest()
     if _is_whole(final, manifest):
         return final
@@ -93,6 +97,17 @@ def fetch(url: str, cache: Path) -> Path:
         _publish(staged, final, manifest)
     check_files(final, manifest)
     return final
+
+
+def remote_manifest(url: str) -> Manifest:
+    """What the `model.yaml` of the version at `url` says, without its other files.
+
+    Raises:
+        ManifestError: There is none, or it is wrong.
+        ConfigError: The store's driver is not installed, or the store cannot be reached.
+    """
+    remote = _connect(url.rstrip("/"))
+    return remote.parse(remote.read_manifest())
 
 
 def _connect(url: str) -> _Remote:

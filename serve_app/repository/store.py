@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from serve_app.config.base import NAME_PATTERN
 from serve_app.config.manifest import Manifest
 from serve_app.errors import ConfigError, ManifestError
-from serve_app.repository.cache import DEFAULT_CACHE, fetch
+from serve_app.repository.cache import DEFAULT_CACHE, fetch, remote_manifest
 from serve_app.repository.files import check_files
 from serve_app.repository.manifest_file import MANIFEST_NAME, MAX_MANIFEST_BYTES, parse_manifest
 
@@ -55,20 +57,36 @@ def open_version(source: str, cache: Path | None = None) -> ModelVersion:
     if "://" in source:
         directory = fetch(source, (cache or DEFAULT_CACHE).expanduser().absolute())
         return ModelVersion(_read(directory), directory, source)
+    with _local(source) as directory:
+        manifest = _read(directory)
+        check_files(directory, manifest)
+        return ModelVersion(manifest, directory, source)
+
+
+def read_manifest(source: str) -> Manifest:
+    """What the `model.yaml` at `source` says, without its other files.
+
+    Raises:
+        ManifestError: There is none, or it is wrong.
+        ConfigError: A remote store's driver is not installed, or the store cannot be reached.
+    """
+    if "://" in source:
+        return remote_manifest(source)
+    with _local(source) as directory:
+        return _read(directory)
+
+
+@contextmanager
+def _local(source: str) -> Iterator[Path]:
+    """The directory at a local path; what the system has against it is about the source."""
     try:
-        return _open_local(source)
+        directory = Path(source).expanduser().absolute()
+        if not directory.is_dir():
+            raise ManifestError(source, "is not a directory")
+        yield directory
     except (OSError, RuntimeError) as error:  # RuntimeError: a user whose home is not known, links that go in circles
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ManifestError(source[:_SHOWN_LENGTH], f"cannot be opened: {reason}") from error
-
-
-def _open_local(source: str) -> ModelVersion:
-    directory = Path(source).expanduser().absolute()
-    if not directory.is_dir():
-        raise ManifestError(source, "is not a directory")
-    manifest = _read(directory)
-    check_files(directory, manifest)
-    return ModelVersion(manifest, directory, source)
 
 
 def list_versions(root: Path) -> tuple[VersionEntry, ...]:

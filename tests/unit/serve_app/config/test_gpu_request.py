@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from serve_app.config.gpu_request import SHARED_GPU, gpus_of, smallest_mib
 from serve_app.config.release import ReleaseArgs
@@ -10,9 +13,9 @@ from serve_app.dataflow.own_nodes import node_args
 from serve_app.errors import AcceleratorMissing, ConfigError
 
 
-def asked(gpus: float, total: int = 24000, **changes) -> float:
+def asked(gpus: float, total: int = 24000, can_use: bool = True, **changes) -> float:
     args = {"model": "m", "version": "v1", "source": "s", **changes}
-    return gpus_of(ReleaseArgs.model_validate(args), gpus, lambda: total)
+    return gpus_of(ReleaseArgs.model_validate(args), gpus, lambda: total, lambda: can_use)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +35,20 @@ def test_a_share_goes_by_the_memory_that_is_needed(gpus, changes, share):
     assert asked(gpus, **changes) == share
 
 
+def test_a_model_that_runs_on_cpus_only_takes_no_share_unless_the_release_says_so():
+    assert asked(2, can_use=False) == 0
+    assert asked(2, can_use=False, gpu_memory_mib=6000) == 0.25
+    assert asked(2, can_use=False, accelerator="gpu") == 1
+
+
+def test_one_gpu_has_room_for_the_sample_releases_their_second_replicas_and_a_new_version_of_each():
+    config = yaml.safe_load((Path(__file__).parents[4] / "configs/prod.yaml").read_text())
+    releases = [one for one in config["applications"] if one["name"] != "gateway" and one["name"] != "wine-v1"]
+    scaling = [one for one in releases if one.get("deployments")]
+    assert (len(releases), len(scaling)) == (4, 2)
+    assert (2 * len(releases) + len(scaling)) * SHARED_GPU <= 1
+
+
 def test_what_the_cluster_does_not_have_is_refused():
     with pytest.raises(AcceleratorMissing, match="m-v1"):
         asked(0, accelerator="gpu")
@@ -46,8 +63,8 @@ def test_a_head_without_models_of_its_own_asks_for_none_and_its_node_for_what_it
     x = {"name": "x", "datatype": "FP32", "shape": [-1]}
     graph = {"inputs": [x], "nodes": [node], "outputs": {"y": "a.y"}}
     args = ReleaseArgs.model_validate({"model": "m", "version": "v1", "graph": graph})
-    assert gpus_of(args, 1, lambda: 24000) == 0
-    assert gpus_of(node_args(args, args.graph.own[0]), 1, lambda: 24000) == 0.5
+    assert gpus_of(args, 1, lambda: 24000, lambda: True) == 0
+    assert gpus_of(node_args(args, args.graph.own[0]), 1, lambda: 24000, lambda: True) == 0.5
 
 
 def test_the_smallest_gpu_counts():

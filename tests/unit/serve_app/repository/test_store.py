@@ -3,7 +3,7 @@ from support.versions import doubling, write_version
 
 from serve_app.errors import ArtifactMismatch, ConfigError, ManifestError
 from serve_app.repository.add import staged_version
-from serve_app.repository.store import list_versions, open_version
+from serve_app.repository.store import list_versions, open_version, read_manifest
 
 
 def test_a_local_version_is_used_in_place(tmp_path):
@@ -24,6 +24,14 @@ def test_a_url_is_fetched_into_the_given_cache(tmp_path):
     version = open_version(f"file://{tmp_path}/remote", tmp_path / "cache")
     assert version.directory.is_relative_to(tmp_path / "cache")
     assert version.source == f"file://{tmp_path}/remote"
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_manifest_is_read_without_its_files(tmp_path, scheme):
+    (write_version(tmp_path / "m", doubling(), {}) / "model.onnx").unlink()
+    assert read_manifest(f"{scheme}{tmp_path}/m").inputs[0].name == "x"
+    with pytest.raises(ManifestError, match=r"is not a directory|has no model\.yaml"):
+        read_manifest(f"{scheme}{tmp_path}/nothing")
 
 
 def test_a_tampered_artifact_is_refused_with_both_digests(tmp_path):
