@@ -46,6 +46,8 @@ LOST = (
 )
 """What a call ends with when its replica, or what it held for the caller, is gone; they have no base of their own."""
 
+STATISTICS_PAUSE_S = 0.1
+
 
 class RayCluster:
     """Every Serve application of the cluster this process belongs to.
@@ -119,9 +121,14 @@ class HandleClient:
         return info
 
     async def statistics(self) -> ReleaseStatistics:
-        """What all its replicas have executed, added up."""
-        parts: list[ReleaseStatistics] = await self._handle.broadcast("statistics").results_async()
-        return reduce(add, parts)
+        """What all its replicas have executed, added up; it waits while Serve changes the only one's `user_config`."""
+        while True:
+            try:
+                parts: list[ReleaseStatistics] = await self._handle.broadcast("statistics").results_async()
+            except DeploymentUnavailableError:
+                await asyncio.sleep(STATISTICS_PAUSE_S)  # Serve tells nobody when it is back; the caller has a limit
+            else:
+                return reduce(add, parts)
 
     async def infer(self, blocks: tuple[Block, ...], reply_bytes: int) -> tuple[BlockReply, ...]:
         """Have a replica execute blocks.

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from serve_app.batching.coalescer import Bounds, Coalescer
 from serve_app.data_plane.cluster import Cluster, ReleaseState, ReleaseStatus
@@ -18,6 +19,10 @@ logger = logging.getLogger("serve_app.connections")
 STATUS_TIMEOUT_S = 10.0  # how long the cluster may take to say how its releases are
 CONNECT_TIMEOUT_S = 10.0  # how long a release may take to describe itself
 CONNECT_WAIT_S = 1.0  # how long a look at the cluster waits for releases that are new in it
+RENEW_S, RENEW_PAUSE_S = (
+    30.0,
+    0.2,
+)  # how long, and how often, a tuned release is asked until a replica with its news answers
 _UNKNOWN = ReleaseStatus(ReleaseState.UNAVAILABLE, "no application of that name is deployed")
 
 
@@ -37,6 +42,7 @@ class Connections:
         self._looked_for: set[str] = set()
         self._connecting: dict[str, asyncio.Task[None]] = {}
         self._renewing: dict[str, asyncio.Task[None]] = {}
+        self._revisions: dict[str, int] = {}
         self._faults: dict[str, str] = {}
         self._leaving: list[Route] = []
 
@@ -136,24 +142,38 @@ class Connections:
         if new:
             await asyncio.wait([self._connecting[release] for release in new], timeout=CONNECT_WAIT_S)
 
-    def _renew(self, release: str) -> None:
+    def _renew(self, release: str, revision: int) -> None:
         """Have a release that was tuned describe itself once more."""
-        self._renewing[release] = asyncio.get_running_loop().create_task(self._describe_again(release))
+        self._revisions[release] = revision
+        if release not in self._renewing or self._renewing[release].done():
+            self._renewing[release] = asyncio.get_running_loop().create_task(self._describe_again(release))
 
     async def _describe_again(self, release: str) -> None:
+        """Ask until the answer is from a replica that has the settings of the last reply: others may be tuned later."""
+        try:
+            async with asyncio.timeout(RENEW_S):
+                while True:
+                    if await self._is_renewed(release):
+                        return
+                    await asyncio.sleep(RENEW_PAUSE_S)  # the replicas tell nobody when they have been tuned
+        except TimeoutError:
+            logger.warning("%s was tuned but no replica describes the settings that one of them replied with", release)
+
+    async def _is_renewed(self, release: str) -> bool:
         route = self.routes.get(release)
         if route is None:
-            return
+            return True
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 info = await route.client.describe()
         except Exception as error:  # as in `_connect`; what is known serves on
             logger.warning("%s was tuned but does not describe itself: %r", release, error)
-            return
+            return False
         if self.routes.get(release) is route:
             route.coalescer.bounds = replace(route.coalescer.bounds, queue_rows=info.max_queue_rows)
             self.routes[release] = replace(route, info=info)
             logger.info("%s was tuned", release)
+        return info.revision == self._revisions[release]
 
     async def _connect(self, release: str) -> None:
         client, is_inline = self._cluster.client(release), self.status(release).is_inline
@@ -165,8 +185,9 @@ class Connections:
             logger.warning("%s: %s", release, self._faults[release])
             client.close()
             return
+        look = None if isinstance(client, LocalClient) else self._look
         coalescer = Coalescer(
-            Sender(client, info, None if isinstance(client, LocalClient) else self._look, lambda: self._renew(release)),
+            Sender(client, info, look, partial(self._renew, release)),
             release=release,
             bounds=Bounds(info.max_queue_rows, calls_ahead=1),  # one is executed while the next one travels
             ragged=any(-1 in spec.shape[1:] for spec in info.inputs),

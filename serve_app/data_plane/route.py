@@ -81,7 +81,7 @@ class Sender:
         client: ReleaseClient,
         info: ReleaseInfo,
         look: Callable[[], None] | None,
-        tuned: Callable[[], None] = lambda: None,
+        tuned: Callable[[int], None] = lambda revision: None,
     ) -> None:
         """Send to one release.
 
@@ -89,7 +89,7 @@ class Sender:
             client: The way to it.
             info: What it says about itself.
             look: Has the cluster looked at; None for a release in this process, which cannot be lost without it.
-            tuned: Called when a reply shows that the release's settings have changed.
+            tuned: Called with a reply's revision where it shows that the release's settings have changed.
         """
         self._client, self._look, self._tuned = client, look, tuned
         self._revision = info.revision
@@ -106,7 +106,7 @@ class Sender:
             replies = await self._client.infer(blocks, reply_bytes)
         if replies and replies[0].revision not in (0, self._revision):
             self._revision = replies[0].revision
-            self._tuned()
+            self._tuned(self._revision)
         return replies
 
     def _output_row_bytes(self, outputs: tuple[str, ...]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import hashlib
 import os
@@ -51,11 +52,13 @@ async def test_a_changed_table_moves_all_traffic_within_two_seconds_and_loses_no
 
 async def test_a_model_with_one_replica_goes_on_answering_while_it_is_tuned(server, restored):
     before = server.pids()
-    async with under_load(server.url, model="digits-ensemble") as load:
+    async with under_load(server.url, model="digits-ensemble") as load, polled_rows(server, "digits-ensemble") as rows:
         await asyncio.to_thread(wait_for, "traffic", lambda: len(load.statuses) > 100, 60)
         for slo_ms in (1501, 1502, 1503, 1504):
             await asyncio.to_thread(tune, server, "digits-ensemble", slo_ms)
     assert load.failures == []
+    assert rows == sorted(rows)
+    assert rows[-1] > rows[0]
     assert server.pids() == before
 
 
@@ -77,6 +80,25 @@ def controller_of_serve() -> psutil.Process | None:
     """The process that decides which replicas there are."""
     found = (one for one in psutil.process_iter(["cmdline"]) if one.info["cmdline"])
     return next((one for one in found if " ".join(one.info["cmdline"]).startswith("ray::ServeController")), None)
+
+
+@contextlib.asynccontextmanager
+async def polled_rows(server, model: str):
+    """How many rows a model's statistics tell, again and again until left; every answer has to be right."""
+    rows = list[int]()
+
+    async def poll() -> None:
+        async with httpx.AsyncClient(timeout=30) as client:
+            while True:
+                answer = (await client.get(f"{server.url}/v2/models/{model}/stats")).raise_for_status().json()
+                rows.append(answer["model_stats"][0]["inference_count"])
+
+    polling = asyncio.create_task(poll())
+    try:
+        yield rows
+    finally:
+        was_well = polling.cancel()
+    assert was_well, polling.result()
 
 
 def tune(server, model: str, slo_ms: int) -> None:

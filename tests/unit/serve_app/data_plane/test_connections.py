@@ -192,6 +192,45 @@ async def test_a_release_that_was_tuned_describes_itself_again_under_the_same_qu
     assert before.coalescer.bounds.queue_rows == 5
 
 
+@pytest.mark.parametrize("first", [ConnectionError(), "the settings of before"])
+async def test_a_replica_that_is_tuned_later_or_does_not_answer_is_not_the_last_word(monkeypatch, first):
+    monkeypatch.setattr("serve_app.data_plane.connections.RENEW_PAUSE_S", 0.01)
+    cluster, asked = Changing("v1"), list[int]()
+    subject = await connected(cluster)
+    before, executor = subject.routes[V1].info, cluster.ready[V1]
+    executor.info = replace(executor.info, max_rows=2)
+
+    async def describe():
+        asked.append(1)
+        if len(asked) > 2:
+            return executor.info
+        if isinstance(first, Exception):
+            raise first
+        return before
+
+    subject.routes[V1].client.describe = describe
+    await ask(subject, 1)
+    await until(lambda: subject.routes[V1].info.max_rows == 2)
+    assert len(asked) == 3
+
+
+async def test_a_release_is_not_asked_forever_for_settings_that_nobody_describes(monkeypatch, caplog):
+    monkeypatch.setattr("serve_app.data_plane.connections.RENEW_PAUSE_S", 0.001)
+    monkeypatch.setattr("serve_app.data_plane.connections.RENEW_S", 0.02)
+    cluster = Changing("v1")
+    subject = await connected(cluster)
+    before, executor = subject.routes[V1].info, cluster.ready[V1]
+    executor.info = replace(executor.info, max_rows=2)
+
+    async def describe():
+        return before
+
+    subject.routes[V1].client.describe = describe
+    await ask(subject, 1)
+    await until(lambda: "no replica describes the settings" in caplog.text)
+    assert subject.routes[V1].info == before
+
+
 async def test_the_client_of_a_route_that_was_left_is_closed_once_its_calls_have_landed():
     cluster, closed = Changing("v1"), list[str]()
     cluster.replicas = 1

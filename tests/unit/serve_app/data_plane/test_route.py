@@ -79,7 +79,7 @@ async def test_a_release_that_was_tuned_is_noticed_once():
             return tuple(replace(reply, revision=77) for reply in await super().infer(sent, reply_bytes))
 
     tuned: list[int] = []
-    send = Sender(Tuned(), INFO, lambda: None, lambda: tuned.append(1))
+    send = Sender(Tuned(), INFO, lambda: None, tuned.append)
     for _ in range(3):
         await send((block(rows(1)),))
-    assert tuned == [1]
+    assert tuned == [77]
