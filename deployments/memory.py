@@ -2,16 +2,16 @@
 
 By default a buffer of more than 128 kB may be pages of its own, given back when it is freed, and so is the free end of
 a heap. The kernel then clears and maps them anew for each body, which costs more than reading it, and ten times what a
-copy of 20 MB takes, in the event loop where a gRPC server makes it (figures are in docs/benchmarks.md).
+copy of 20 MB takes, in the event loop where a gRPC server makes it (figures are in docs/benchmarks.md). Bodies may be
+longer than the 32 MiB from which a buffer has such pages at the latest, so no buffer may have any.
 """
 
 from __future__ import annotations
 
 import ctypes
 
-HEAP_BYTES = 2**25  # a longer buffer has pages of its own: the most that glibc lets one say
-KEPT_BYTES = 2**27  # free memory at the end of a heap, before it is given back; prod.yaml has one heap for all threads
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
+KEPT_BYTES = 2**29  # free memory at the end of a heap, before it is given back; prod.yaml has one heap for all threads
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
 
 def keep_freed_pages() -> bool:
@@ -19,4 +19,4 @@ def keep_freed_pages() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # musl, macOS
         return False
-    return bool(mallopt(_M_MMAP_THRESHOLD, HEAP_BYTES) and mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES))
+    return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES))

@@ -116,7 +116,9 @@ def main(
             pids = server.started.root_pids()
             for one in track(releases, "nets"):
                 told = httpx.get(f"{server.url}/v2/models/{one.model}").raise_for_status().json()
-                Console().print(f"{one.model} is on {told['parameters']['device']}")
+                place = told["parameters"]["device"]
+                if not place.startswith("cuda" if device == "gpu" else "cpu"):
+                    raise typer.BadParameter(f"{one.model} runs on {place}, not on a {device}")
                 for door, url in (("Serve proxy", server.url), ("express", express)):
                     check_answers(target_of(url, one, side, BODIES), one, side, BODIES)
                     for load in LOADS:

@@ -19,10 +19,8 @@ logger = logging.getLogger("serve_app.connections")
 STATUS_TIMEOUT_S = 10.0  # how long the cluster may take to say how its releases are
 CONNECT_TIMEOUT_S = 10.0  # how long a release may take to describe itself
 CONNECT_WAIT_S = 1.0  # how long a look at the cluster waits for releases that are new in it
-RENEW_S, RENEW_PAUSE_S = (
-    30.0,
-    0.2,
-)  # how long, and how often, a tuned release is asked until a replica with its news answers
+RENEW_S = 30.0  # how long a tuned release is asked until a replica describes the settings of its last reply
+RENEW_PAUSE_S = 0.2  # between two times
 _UNKNOWN = ReleaseStatus(ReleaseState.UNAVAILABLE, "no application of that name is deployed")
 
 
@@ -150,18 +148,20 @@ class Connections:
 
     async def _describe_again(self, release: str) -> None:
         """Ask until the answer is from a replica that has the settings of the last reply: others may be tuned later."""
+        route = self.routes.get(release)
         try:
             async with asyncio.timeout(RENEW_S):
-                while True:
-                    if await self._is_renewed(release):
+                while route is not None:
+                    if await self._is_renewed(release, route.coalescer):
                         return
                     await asyncio.sleep(RENEW_PAUSE_S)  # the replicas tell nobody when they have been tuned
         except TimeoutError:
-            logger.warning("%s was tuned but no replica describes the settings that one of them replied with", release)
+            logger.warning("%s was tuned and no replica describes the settings of its last reply", release)
 
-    async def _is_renewed(self, release: str) -> bool:
+    async def _is_renewed(self, release: str, coalescer: Coalescer) -> bool:
+        """Whether the release has described the settings of its last reply, or has another route or none by now."""
         route = self.routes.get(release)
-        if route is None:
+        if route is None or route.coalescer is not coalescer:
             return True
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -169,8 +169,8 @@ class Connections:
         except Exception as error:  # as in `_connect`; what is known serves on
             logger.warning("%s was tuned but does not describe itself: %r", release, error)
             return False
-        if self.routes.get(release) is route:
-            route.coalescer.bounds = replace(route.coalescer.bounds, queue_rows=info.max_queue_rows)
+        if self.routes.get(release) is route and info.revision != route.info.revision:
+            coalescer.bounds = replace(coalescer.bounds, queue_rows=info.max_queue_rows)
             self.routes[release] = replace(route, info=info)
             logger.info("%s was tuned", release)
         return info.revision == self._revisions[release]

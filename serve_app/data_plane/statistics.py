@@ -13,7 +13,7 @@ from serve_app.types import ReleaseInfo, ReleaseStatistics
 
 logger = logging.getLogger("serve_app.data_plane")
 
-TIMEOUT_S = 2.0
+TIMEOUT_S = 5.0
 
 Counted = tuple[ReleaseInfo, ReleaseStatistics]
 

@@ -49,7 +49,7 @@ class _Remote:
         with self._errors(name), self.store.open(f"{self.path}/{name}", "rb") as source:
             return copy_hashed(source, target)
 
-    def read_manifest(self) -> bytes:
+    def manifest_bytes(self) -> bytes:
         """The bytes of `model.yaml`, cut behind the longest that is taken."""
         with self._errors(MANIFEST_NAME), self.store.open(f"{self.path}/{MANIFEST_NAME}", "rb") as source:
             return source.read(MAX_MANIFEST_BYTES + 1)
@@ -83,7 +83,7 @@ def fetch(url: str, cache: Path) -> Path:
         ConfigError: The store's driver is not installed, or the store cannot be reached.
     """
     remote = _connect(url.rstrip("/"))
-    data = remote.read_manifest()
+    data = remote.manifest_bytes()
     manifest = remote.parse(data)
     final = cache / "versions" / hashlib.sha256(data).hexdigest()
     if _is_whole(final, manifest):
@@ -107,7 +107,7 @@ def remote_manifest(url: str) -> Manifest:
         ConfigError: The store's driver is not installed, or the store cannot be reached.
     """
     remote = _connect(url.rstrip("/"))
-    return remote.parse(remote.read_manifest())
+    return remote.parse(remote.manifest_bytes())
 
 
 def _connect(url: str) -> _Remote:

@@ -92,12 +92,14 @@ async def polled_rows(server, model: str):
             while True:
                 answer = (await client.get(f"{server.url}/v2/models/{model}/stats")).raise_for_status().json()
                 rows.append(answer["model_stats"][0]["inference_count"])
+                await asyncio.sleep(0.05)  # as a monitor asks; other clients have these cores too
 
     polling = asyncio.create_task(poll())
     try:
         yield rows
     finally:
         was_well = polling.cancel()
+        await asyncio.wait([polling])
     assert was_well, polling.result()
 
 

@@ -74,5 +74,9 @@ def test_a_killed_replica_returns_to_the_gpu(server, releases):
     os.kill(killed, signal.SIGKILL)
     wait_for("another replica", lambda: server.deployment_pids(f"{MODEL}-v1", MODEL) not in ([], [killed]), 60)
     wait_for("readiness", lambda: server.readiness(MODEL, "v1")[0] == 200, 60)
+    url, body = f"{server.url}/v2/models/{MODEL}/versions/v1/infer", v2_body("input", images(1, SIDE))
+    wait_for(
+        "an answer", lambda: httpx.post(url, content=body).status_code == 200, 60
+    )  # the first may meet the dead one
     assert device(server, "v1") == "cuda:0"
     check_answers(target_of(server.url, releases[0], SIDE, BODIES), releases[0], SIDE, BODIES)

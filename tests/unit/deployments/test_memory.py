@@ -18,7 +18,7 @@ if sys.argv[1] == "kept" and not keep_freed_pages():
     sys.exit("the allocator cannot be told")
 
 def body():
-    return [bytes(size) + b"x" for size in (600_000, 600_000, 20_000_000)]
+    return [bytes(size) + b"x" for size in (600_000, 600_000, 20_000_000, 64_000_000)]
 
 for _ in range(20):
     body()
@@ -30,7 +30,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 def faults(how: str) -> int:
-    """Pages that a hundred bodies, of 0.6 and 20 MB, had to be given."""
+    """Pages that a hundred bodies, of 0.6, 20 and 64 MB, had to be given."""
     command = [sys.executable, "-c", SCRIPT, how]
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)  # noqa: S603 - ours
 

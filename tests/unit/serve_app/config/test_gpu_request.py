@@ -44,9 +44,10 @@ def test_a_model_that_runs_on_cpus_only_takes_no_share_unless_the_release_says_s
 def test_one_gpu_has_room_for_the_sample_releases_their_second_replicas_and_a_new_version_of_each():
     config = yaml.safe_load((Path(__file__).parents[4] / "configs/prod.yaml").read_text())
     releases = [one for one in config["applications"] if one["name"] != "gateway" and one["name"] != "wine-v1"]
-    scaling = [one for one in releases if one.get("deployments")]
-    assert (len(releases), len(scaling)) == (4, 2)
-    assert (2 * len(releases) + len(scaling)) * SHARED_GPU <= 1
+    scaled = [one["deployments"][0]["autoscaling_config"] for one in releases if "deployments" in one]
+    more = sum(one["max_replicas"] - one["min_replicas"] for one in scaled)
+    assert (len(releases), more) == (4, 2)
+    assert (2 * len(releases) + more) * SHARED_GPU <= 1
 
 
 def test_what_the_cluster_does_not_have_is_refused():

@@ -227,7 +227,7 @@ async def test_a_release_is_not_asked_forever_for_settings_that_nobody_describes
 
     subject.routes[V1].client.describe = describe
     await ask(subject, 1)
-    await until(lambda: "no replica describes the settings" in caplog.text)
+    await until(lambda: "no replica describes the settings of its last reply" in caplog.text)
     assert subject.routes[V1].info == before
 
 
