@@ -73,7 +73,7 @@ def export_program(file: Path, side: int) -> None:
 
 
 def images(rows: int, side: int, seed: int = 0) -> Array:
-    """Noise, FP32 [rows, 3, side, side]."""
+    """Noise, FP32 [rows, 3, side, side], another for each seed."""
     return np.random.default_rng((rows, seed)).standard_normal((rows, conv_net.CHANNELS, side, side), np.float32)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from load_tests.gpu_cost import Load, images, release, repository_at
 from load_tests.images import BINARY_LENGTH
 from load_tests.instruments import Instruments, RealInstruments
 from load_tests.models import RAW_CONTENT_TYPE, ROOT
+from load_tests.servers.ray_yaml import release_application
 from load_tests.soak.production import serving
 from load_tests.target import Target
 from load_tests.wrk import find_wrk
@@ -31,7 +33,7 @@ from serve_app.config.release import ReleaseArgs
 from serve_app.dataflow.model import load_model
 
 LOADS = (Load(1, 1), Load(64, 1), Load(256, 1), Load(64, 16))
-BODIES = 4
+BODIES, CHECKED_ROWS = 4, 4
 WARM_UP_S = 2.0
 
 
@@ -51,13 +53,9 @@ def config_of(production: Mapping[str, Any], releases: Sequence[ReleaseArgs], st
         traffic = models.setdefault(one.model, {"traffic": {}})["traffic"]
         traffic[one.version] = 0 if traffic else 100
     gateway["deployments"][0]["user_config"] = {"models": models}
-    config["applications"] = [gateway, *map(_application, releases)]
+    all_args = [one.model_dump(mode="json", exclude_unset=True) for one in releases]
+    config["applications"] = [gateway, *map(release_application, all_args)]
     return config
-
-
-def _application(one: ReleaseArgs) -> dict[str, Any]:
-    args = one.model_dump(mode="json", exclude_unset=True)
-    return {"name": one.release, "route_prefix": None, "import_path": "graphs.inference:build", "args": args}
 
 
 def target_of(url: str, one: ReleaseArgs, side: int, rows: int, pids: tuple[int, ...] = ()) -> Target:
@@ -71,16 +69,15 @@ def check_answers(target: Target, one: ReleaseArgs, side: int, rows: int) -> Non
     """Compare the answers of a release with those of its net on the CPU.
 
     Raises:
-        AssertionError: They are further apart than the two devices' rounding.
+        AssertionError: They are further apart than 1e-4 of a logit and 1e-5.
     """
-    alone = load_model(release(Path(one.source), "cpu", max_rows=rows))
-    for seed, body in enumerate(target.bodies):
-        headers = {"content-type": target.content_type, **dict(target.headers)}
-        answer = httpx.post(target.url, content=body, headers=headers, timeout=60).raise_for_status()
-        (expected,) = alone.predict({alone.info.inputs[0].name: images(rows, side, seed)}).values()
-        ours = np.frombuffer(answer.content[int(answer.headers[BINARY_LENGTH]) :], "<f4")
-        np.testing.assert_allclose(ours, expected.ravel(), rtol=1e-4, atol=1e-5)
-    alone.close()
+    with closing(load_model(release(Path(one.source), "cpu", max_rows=rows))) as alone:
+        for seed, body in enumerate(target.bodies):
+            headers = {"content-type": target.content_type, **dict(target.headers)}
+            answer = httpx.post(target.url, content=body, headers=headers, timeout=60).raise_for_status()
+            (expected,) = alone.predict({alone.info.inputs[0].name: images(rows, side, seed)}).values()
+            ours = np.frombuffer(answer.content[int(answer.headers[BINARY_LENGTH]) :], "<f4")
+            np.testing.assert_allclose(ours, expected.ravel(), rtol=1e-4, atol=1e-5)
 
 
 def measured(instruments: Instruments, target: Target, load: Load, seconds: float) -> Iterator[str]:
@@ -120,7 +117,7 @@ def main(
                 if not place.startswith("cuda" if device == "gpu" else "cpu"):
                     raise typer.BadParameter(f"{one.model} runs on {place}, not on a {device}")
                 for door, url in (("Serve proxy", server.url), ("express", express)):
-                    check_answers(target_of(url, one, side, BODIES), one, side, BODIES)
+                    check_answers(target_of(url, one, side, CHECKED_ROWS), one, side, CHECKED_ROWS)
                     for load in LOADS:
                         target = target_of(url, one, side, load.rows, pids)
                         table.add_row(one.model, door, *measured(instruments, target, load, seconds))

@@ -17,6 +17,7 @@ import yaml
 from onnx import TensorProto, helper
 
 from load_tests.models import BENCH, ROOT
+from load_tests.servers.ray_yaml import release_application
 from load_tests.soak.production import Production, serving
 from serve_app.dataflow.add import NewVersion, add_version
 from serve_app.types import Array
@@ -97,8 +98,7 @@ def config_with_images(config: Mapping[str, Any], source: Path) -> dict[str, Any
     gateway = changed["applications"][0]
     gateway["deployments"][0]["user_config"]["models"][NAME] = {"traffic": {VERSION: 100}}
     args = {"model": NAME, "version": VERSION, "source": str(source), "slo_ms": 20000}
-    release = {"name": f"{NAME}-{VERSION}", "route_prefix": None, "import_path": "graphs.inference:build", "args": args}
-    changed["applications"].append(release)
+    changed["applications"].append(release_application(args))
     return changed
 
 

@@ -71,6 +71,12 @@ def batching_behind_default_proxy(workloads: Sequence[Workload]) -> Config:
     }
 
 
+def release_application(args: Mapping[str, Any]) -> Config:
+    """A release as an application of a serve file; `args` as of `ReleaseArgs`."""
+    name = f"{args['model']}-{args['version']}"
+    return {"name": name, "route_prefix": None, "import_path": "graphs.inference:build", "args": dict(args)}
+
+
 def batch_route(workload: str, wait: str) -> str:
     """The route of Ray's own batching; `wait` is a key of `BATCH_WAITS_S`."""
     return f"/batch/{workload}{wait}"
@@ -89,19 +95,16 @@ def _gateway(production: Mapping[str, Any], workloads: Sequence[Workload]) -> Co
 
 
 def _release(workload: Workload) -> Config:
-    return {
-        "name": f"{workload.name}-v1",
-        "route_prefix": None,
-        "import_path": "graphs.inference:build",
-        "args": {
+    return release_application(
+        {
             "model": workload.name,
             "version": "v1",
             "source": str(workload.source),
             "accelerator": "cpu",
             "slo_ms": 2000,
             "batching": {"max_rows": MAX_BATCH_ROWS},
-        },
-    }
+        }
+    )
 
 
 def _batching(workload: str, wait: str) -> Config:

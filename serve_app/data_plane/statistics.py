@@ -13,7 +13,7 @@ from serve_app.types import ReleaseInfo, ReleaseStatistics
 
 logger = logging.getLogger("serve_app.data_plane")
 
-TIMEOUT_S = 5.0
+TIMEOUT_S = 5.0  # a replica that is given another user_config is away for about one
 
 Counted = tuple[ReleaseInfo, ReleaseStatistics]
 

@@ -15,7 +15,7 @@ from support.load import under_load
 from support.server import Server, v2_body, wait_for
 
 from load_tests.gpu_cost import images, release, repository_at
-from load_tests.gpu_serving import BODIES, check_answers, config_of, target_of
+from load_tests.gpu_serving import CHECKED_ROWS, check_answers, config_of, target_of
 
 pytestmark = pytest.mark.gpu
 
@@ -52,7 +52,7 @@ def test_ray_places_both_versions_on_the_gpu_and_both_doors_answer_as_the_cpu_do
     for one in releases:
         assert device(server, one.version) == "cuda:0"
         for url in (server.url, server.express_url):
-            check_answers(target_of(url, one, SIDE, BODIES), one, SIDE, BODIES)
+            check_answers(target_of(url, one, SIDE, CHECKED_ROWS), one, SIDE, CHECKED_ROWS)
 
 
 async def test_a_swap_of_two_versions_on_one_gpu_loses_nothing(server):
@@ -75,8 +75,7 @@ def test_a_killed_replica_returns_to_the_gpu(server, releases):
     wait_for("another replica", lambda: server.deployment_pids(f"{MODEL}-v1", MODEL) not in ([], [killed]), 60)
     wait_for("readiness", lambda: server.readiness(MODEL, "v1")[0] == 200, 60)
     url, body = f"{server.url}/v2/models/{MODEL}/versions/v1/infer", v2_body("input", images(1, SIDE))
-    wait_for(
-        "an answer", lambda: httpx.post(url, content=body).status_code == 200, 60
-    )  # the first may meet the dead one
+    # The first may still meet the dead one.
+    wait_for("an answer", lambda: httpx.post(url, content=body).status_code == 200, 60)
     assert device(server, "v1") == "cuda:0"
-    check_answers(target_of(server.url, releases[0], SIDE, BODIES), releases[0], SIDE, BODIES)
+    check_answers(target_of(server.url, releases[0], SIDE, CHECKED_ROWS), releases[0], SIDE, CHECKED_ROWS)

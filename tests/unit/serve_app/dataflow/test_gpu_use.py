@@ -43,7 +43,10 @@ def test_the_format_tells(tmp_path, document, can, url):
 
 def test_what_cannot_be_read_might_use_one(tmp_path):
     assert can_use_gpu(release(source=str(tmp_path / "nothing")))
-    assert can_use_gpu(release(source=str(tmp_path), python_class="some.module:Class"))
+
+
+def test_a_class_might_use_one_whatever_its_folder_says(tmp_path):
+    assert can_use_gpu(release(source=version(tmp_path, SKOPS), python_class="some.module:Class"))
 
 
 def test_a_graph_could_if_a_node_in_its_process_could(tmp_path):
