@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import psutil
 
+_REPLICA = "ray::ServeReplica:"  # Serve's title of a replica's process: this, its application, its deployment
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
@@ -33,19 +35,32 @@ class Account:
     The kernel adds the time of a child that ended to its parent's, so the sum over a tree, with each process's own
     ended children, loses nothing of what was waited for. A process whose parent ended leaves the tree; those seen at
     the start are therefore followed by themselves.
+
+    Args:
+        pids: Roots of the trees.
+        applications: Of Serve, whose replicas count; those of others, which idle beside them, do not. Empty: all do.
     """
 
-    def __init__(self, pids: Sequence[int]) -> None:
-        self._pids = pids
-        self._first = _tree(pids)
+    def __init__(self, pids: Sequence[int], applications: Sequence[str] = ()) -> None:
+        self._pids, self._applications = pids, applications
+        self._first = self._counted()
         self._started_s = sum(_cpu_s(process) for process in self._first)
 
     def close(self) -> Cost:
         """The cost since the account was opened."""
-        processes = {*self._first, *_tree(self._pids)}
+        processes = {*self._first, *self._counted()}
         cpu_s = sum(_cpu_s(process) for process in processes) - self._started_s
         sizes = [size for process in processes if (size := _pss_bytes(process))]
         return Cost(max(0.0, cpu_s), sum(sizes), len(sizes))
+
+    def _counted(self) -> set[psutil.Process]:
+        tree = _tree(self._pids)
+        return {process for process in tree if not self._is_neighbour(process)} if self._applications else tree
+
+    def _is_neighbour(self, process: psutil.Process) -> bool:
+        """Whether it is a replica of another application."""
+        _, is_replica, rest = _title(process).partition(_REPLICA)
+        return bool(is_replica) and rest.partition(":")[0] not in self._applications
 
 
 def pss_by_process(pids: Sequence[int]) -> dict[str, int]:

@@ -96,7 +96,7 @@ class Bench:
     def _closed(self, target: Target, into: TargetRound, connections: int) -> None:
         self.steps.step(f"{target.name}, {target.workload}: {connections} connections")
         point, cost = self.instruments.cost_of(
-            target.pids, lambda: self.instruments.closed(target, connections, self.plan.point_s)
+            target, lambda: self.instruments.closed(target, connections, self.plan.point_s)
         )
         into.closed.append(ClosedRun(point, cost))
 

@@ -83,7 +83,7 @@ def check_answers(target: Target, one: ReleaseArgs, side: int, rows: int) -> Non
 def measured(instruments: Instruments, target: Target, load: Load, seconds: float) -> Iterator[str]:
     """The cells of a closed loop."""
     instruments.closed(target, load.clients, WARM_UP_S)
-    point, cost = instruments.cost_of(target.pids, lambda: instruments.closed(target, load.clients, seconds))
+    point, cost = instruments.cost_of(target, lambda: instruments.closed(target, load.clients, seconds))
     yield f"{load.clients} x {load.rows}"
     yield f"{point.requests_per_s * load.rows:,.0f}"
     yield from (f"{ms:.1f}" for ms in (point.p50_ms, point.p99_ms))

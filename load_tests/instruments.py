@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -26,8 +26,8 @@ class Instruments(Protocol):
     def open(self, load: OpenLoad) -> OpenPoint:
         """An open loop."""
 
-    def cost_of(self, pids: Sequence[int], load: Callable[[], ClosedPoint]) -> tuple[ClosedPoint, Cost]:
-        """Run a load, and what it cost the processes."""
+    def cost_of(self, target: Target, load: Callable[[], ClosedPoint]) -> tuple[ClosedPoint, Cost]:
+        """Run a load, and what it cost the target's processes."""
 
     def tells_batches(self, target: Target) -> bool:
         """Whether the target's server has metrics of its batches."""
@@ -54,9 +54,9 @@ class RealInstruments:
         """An open loop."""
         return generators.run(load, self.processes).point(load)
 
-    def cost_of(self, pids: Sequence[int], load: Callable[[], ClosedPoint]) -> tuple[ClosedPoint, Cost]:
-        """Run a load, and what it cost the processes."""
-        account = Account(pids)
+    def cost_of(self, target: Target, load: Callable[[], ClosedPoint]) -> tuple[ClosedPoint, Cost]:
+        """Run a load, and what it cost the target's processes."""
+        account = Account(target.pids, target.applications)
         point = load()
         return point, account.close()
 

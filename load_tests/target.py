@@ -20,6 +20,7 @@ class Target:
         content_type: Of the bodies.
         headers: Further request headers.
         pids: Roots of the process trees that make up the server.
+        applications: Of Serve, whose replicas in these trees are the target's own; empty where all processes are.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Target:
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
     pids: tuple[int, ...] = ()
+    applications: tuple[str, ...] = ()
 
 
 class Host(Protocol):

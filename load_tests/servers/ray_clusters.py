@@ -90,11 +90,17 @@ def _offers(base: str, workloads: Sequence[Workload], *, quick: bool) -> list[Of
     for workload in workloads:
         for name, door in doors.items():
             ours = offer_of(name, workload, f"{door}/v2/models/{workload.name}/infer", RAW_TENSOR)
-            offers.append(replace(ours, is_optional=door != base))
+            offers.append(replace(_run_by(ours, "gateway", f"{workload.name}-v1"), is_optional=door != base))
         for name, wait in batching.items():
-            offers.append(offer_of(name, workload, base + batch_route(workload.name, wait)))
+            rival = offer_of(name, workload, base + batch_route(workload.name, wait))
+            offers.append(_run_by(rival, f"batch-{workload.name}{wait}"))
     no_op = [offer_of("no-op ingress", workload, f"{base}/noop") for workload in workloads if workload.name == "digits"]
-    return offers + [replace(offer, expected=None) for offer in no_op]
+    return offers + [replace(_run_by(offer, "noop"), expected=None) for offer in no_op]
+
+
+def _run_by(offer: Offer, *applications: str) -> Offer:
+    """The offer, which costs what the cluster and these of its applications do."""
+    return replace(offer, target=replace(offer.target, applications=applications))
 
 
 def _with_file(program: Program, config: Mapping[str, Any]) -> Program:

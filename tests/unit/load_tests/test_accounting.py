@@ -68,6 +68,20 @@ def test_a_process_that_is_gone_costs_nothing(parent):
     assert pss_by_process([parent.pid]) == {}
 
 
+def replica(application):
+    title = f"ray::ServeReplica:{application}:Deployment"
+    return subprocess.Popen([title, "-c", "read line"], executable="/bin/sh", stdin=subprocess.PIPE)  # noqa: S603 - our own
+
+
+@pytest.mark.parametrize(("applications", "counted"), [((), 3), (("ours", "gateway"), 2), (("gateway",), 1)])
+def test_replicas_of_other_applications_idle_at_nobodys_cost(parent, applications, counted):
+    ours, theirs = replica("ours"), replica("theirs")
+    account = Account([ours.pid, theirs.pid, parent.pid], applications)
+    assert account.close().processes == counted
+    for one in (ours, theirs):
+        one.communicate()
+
+
 def test_cpu_seconds_are_for_a_thousand_requests():
     assert Cost(3.0, 0, 1).cpu_s_per_1000(6000) == 0.5
     assert str(Cost(3.0, 0, 1).cpu_s_per_1000(0)) == "nan"

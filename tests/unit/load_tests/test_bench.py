@@ -75,8 +75,8 @@ class FakeInstruments:
         self.headers[load.target.name] = load.target.headers
         return open_point(rate, rate)
 
-    def cost_of(self, pids, load):
-        return load(), Cost(1.0, 0, len(pids))
+    def cost_of(self, target, load):
+        return load(), Cost(1.0, 0, len(target.pids))
 
     def tells_batches(self, target):
         return target.name in self.telling

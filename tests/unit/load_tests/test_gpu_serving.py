@@ -72,7 +72,7 @@ def test_rows_are_counted_not_requests(net):
         def closed(self, target, connections, seconds):
             return ClosedPoint(connections, seconds, 100, 50.0, 1.0, 2.0, 3.0, 7, "fake")
 
-        def cost_of(self, pids, load):
+        def cost_of(self, target, load):
             return load(), Cost(0.8, 0, 0)
 
     cells = list(measured(Instruments(), target_of("http://host", net, SIDE, rows=4), Load(64, 4), 2))

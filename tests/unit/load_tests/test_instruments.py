@@ -1,5 +1,6 @@
 import os
 import time
+from dataclasses import replace
 
 import pytest
 from support.bench_results import closed_point
@@ -21,14 +22,15 @@ def test_wrk_makes_the_closed_loop_where_it_is_installed(thread_server):
     assert RealInstruments(find_wrk()).closed(thread_server.target(), connections=1, seconds=1).tool == "wrk"
 
 
-def test_a_load_is_charged_to_the_processes():
+def test_a_load_is_charged_to_the_processes(thread_server):
     def load():
         until = time.process_time() + 0.1
         while time.process_time() < until:
             pass
         return closed_point(1, 100.0)
 
-    point, cost = RealInstruments(wrk=None).cost_of([os.getpid()], load)
+    target = replace(thread_server.target(), pids=(os.getpid(),))
+    point, cost = RealInstruments(wrk=None).cost_of(target, load)
     assert point == closed_point(1, 100.0)
     assert cost.cpu_s > 0.05  # the kernel counts in ticks of 0.01 s
     assert cost.pss_bytes > 1_000_000

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from load_tests.servers.ray_clusters import default_proxy_host, inline_host, serve_app_host
+from load_tests.servers.ray_yaml import serve_app_beside_rivals
 from load_tests.target import HostUnavailable
+
+PRODUCTION = yaml.safe_load((Path(__file__).parents[4] / "configs/prod.yaml").read_text())
 
 
 def offered(host) -> set[tuple[str, str]]:
@@ -16,6 +22,18 @@ def test_ours_and_the_rivals_are_offered_for_both_workloads(workloads):
     no_wait = {("@serve.batch, HAProxy, no wait", load) for load in ("digits", "cnn")}
     assert offered(serve_app_host(workloads, quick=True)) == both | no_op
     assert offered(serve_app_host(workloads, quick=False)) == both | no_op | no_wait
+
+
+def test_a_target_is_charged_for_its_own_applications_only(workloads):
+    charged = {
+        (offer.target.name, offer.target.workload): offer.target.applications
+        for offer in serve_app_host(workloads, quick=False).offers
+    }
+    assert charged[("serve-app, express door", "cnn")] == charged[("serve-app", "cnn")] == ("gateway", "cnn-v1")
+    assert charged[("@serve.batch, HAProxy, no wait", "digits")] == ("batch-digits-0",)
+    assert charged[("no-op ingress", "digits")] == ("noop",)
+    named = {one["name"] for one in serve_app_beside_rivals(PRODUCTION, workloads, quick=False)["applications"]}
+    assert {name for names in charged.values() for name in names} == named
 
 
 def test_only_the_express_door_may_be_missing(workloads):
