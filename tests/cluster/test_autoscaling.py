@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,7 +11,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-import yaml
 from support.server import Server, outputs_of, v2_body, wait_for
 from support.slow_model import ROW_S
 
@@ -41,17 +39,9 @@ MANIFEST = {
 
 @pytest.fixture
 def slow_release(server, tmp_path) -> Iterator[None]:
-    """Deploys the slow model beside what is there, and removes it again."""
-    before = copy.deepcopy(server.config)
-    (tmp_path / "model.yaml").write_text(yaml.safe_dump(MANIFEST))
-    changed = server.with_traffic(slow={"traffic": {"v1": 100}})
-    release = server.python_release("slow", tmp_path, "support.slow_model:Slow")
-    changed["applications"].append({**release, "deployments": [{"name": "slow", "autoscaling_config": AUTOSCALING}]})
-    server.deploy(changed)
-    wait_for("the slow model", lambda: server.readiness("slow", "v1")[0] == 200, 60)
-    yield
-    server.deploy(before)
-    wait_for("its removal", lambda: "slow-v1" not in server.applications(), 60)
+    deployments = [{"name": "slow", "autoscaling_config": AUTOSCALING}]
+    with server.beside("slow", tmp_path, "support.slow_model:Slow", MANIFEST, deployments=deployments):
+        yield
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,32 +10,21 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-import yaml
 from support.deadly_model import DEATHS, GATE
-from support.server import outputs_of, v2_body, wait_for
+from support.server import PATIENCE_S, outputs_of, v2_body, wait_for
 
 MANIFEST = {
     "format": "python",
     "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 1]}],
     "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 1]}],
 }
-PATIENCE_S = 120.0
 
 
 @pytest.fixture
 def deaths(server, tmp_path) -> Iterator[Path]:
-    """Deploys the deadly model beside what is there, gives the file of its deaths, and removes the model again."""
-    before = copy.deepcopy(server.config)
-    (tmp_path / "model.yaml").write_text(yaml.safe_dump(MANIFEST))
-    changed = server.with_traffic(deadly={"traffic": {"v1": 100}})
-    changed["applications"].append(server.python_release("deadly", tmp_path, "support.deadly_model:Deadly"))
-    server.deploy(changed)
-    try:
-        wait_for("the deadly model", lambda: server.readiness("deadly", "v1")[0] == 200, PATIENCE_S)
+    """The file of the deadly model's deaths."""
+    with server.beside("deadly", tmp_path, "support.deadly_model:Deadly", MANIFEST):
         yield tmp_path / DEATHS
-    finally:
-        server.deploy(before)
-        wait_for("its removal", lambda: "deadly-v1" not in server.applications(), PATIENCE_S)
 
 
 async def test_a_request_that_killed_two_replicas_is_not_tried_again_and_the_others_are_answered(server, deaths):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import queue
@@ -15,7 +14,6 @@ import httpx
 import numpy as np
 import pytest
 import tritonclient.grpc
-import yaml
 from support.server import wait_for
 
 MANIFEST = {
@@ -31,18 +29,8 @@ STREAM = "/v2/models/count/generate_stream"
 
 @pytest.fixture(scope="module")
 def counting(server, tmp_path_factory) -> Iterator[None]:
-    """Deploys the model beside what is there, and removes it again."""
-    before = copy.deepcopy(server.config)
-    folder = tmp_path_factory.mktemp("count")
-    (folder / "model.yaml").write_text(yaml.safe_dump(MANIFEST))
-    changed = server.with_traffic(count={"traffic": {"v1": 100}})
-    release = server.python_release("count", folder, "support.counting_model:Count")
-    changed["applications"].append(release)
-    server.deploy(changed)
-    wait_for("the model", lambda: server.readiness("count", "v1")[0] == 200, 60)
-    yield
-    server.deploy(before)
-    wait_for("its removal", lambda: "count-v1" not in server.applications(), 60)
+    with server.beside("count", tmp_path_factory.mktemp("count"), "support.counting_model:Count", MANIFEST):
+        yield
 
 
 def events(url: str, upto: int) -> list[dict[str, Any]]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 
 import pytest
-import yaml
 from support.datatype_values import VALUES
-from support.server import wait_for
 
 MANIFEST = {
     "format": "python",
@@ -104,17 +101,8 @@ asyncio.run(main())
 
 @pytest.fixture(scope="module")
 def same(server, tmp_path_factory) -> Iterator[None]:
-    """Deploys the model beside what is there, and removes it again."""
-    before = copy.deepcopy(server.config)
-    folder = tmp_path_factory.mktemp("same")
-    (folder / "model.yaml").write_text(yaml.safe_dump(MANIFEST))
-    changed = server.with_traffic(same={"traffic": {"v1": 100}})
-    changed["applications"].append(server.python_release("same", folder, "support.same_model:Same"))
-    server.deploy(changed)
-    wait_for("the model", lambda: server.readiness("same", "v1")[0] == 200, 60)
-    yield
-    server.deploy(before)
-    wait_for("its removal", lambda: "same-v1" not in server.applications(), 60)
+    with server.beside("same", tmp_path_factory.mktemp("same"), "support.same_model:Same", MANIFEST):
+        yield
 
 
 @pytest.mark.parametrize(

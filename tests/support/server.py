@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from serve_app.data_plane.cluster import ANSWERING
 BIN = Path(sys.executable).parent
 DASHBOARD = "http://127.0.0.1:8265"
 MAX_BODY_BYTES = 2**20
+PATIENCE_S = 120.0  # for a replica to come or to go
 
 
 def free_port() -> int:
@@ -155,6 +157,23 @@ class Server:
                 "batching": {"max_rows": 8},
             },
         }
+
+    @contextmanager
+    def beside(
+        self, model: str, folder: Path, python_class: str, manifest: Mapping[str, Any], **application: object
+    ) -> Iterator[None]:
+        """Deploys version v1 of a model whose class is in tests/ beside what is there, and removes it again."""
+        before = copy.deepcopy(self.config)
+        (folder / "model.yaml").write_text(yaml.safe_dump(manifest))
+        changed = self.with_traffic(**{model: {"traffic": {"v1": 100}}})
+        changed["applications"].append({**self.python_release(model, folder, python_class), **application})
+        self.deploy(changed)
+        try:
+            wait_for(f"model {model}", lambda: self.readiness(model, "v1")[0] == 200, PATIENCE_S)
+            yield
+        finally:
+            self.deploy(before)
+            wait_for(f"the removal of {model}", lambda: f"{model}-v1" not in self.applications(), PATIENCE_S)
 
     def index(self) -> dict[tuple[str, str], dict[str, Any]]:
         versions = httpx.post(f"{self.url}/v2/repository/index").json()
