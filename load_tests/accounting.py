@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psutil
 
-_REPLICA = "ray::ServeReplica:"  # Serve's title of a replica's process: this, its application, its deployment
+_RAY = "ray::"
+_REPLICA = f"{_RAY}ServeReplica:"  # Serve's title of a replica's process: this, its application, its deployment
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,16 @@ def cpu_s_by_process(pids: Sequence[int]) -> dict[str, float]:
     return {f"{process.pid} {_title(process)}": _cpu_s(process) for process in _tree(pids)}
 
 
+def cpu_s_by_thread(pids: Sequence[int]) -> dict[str, dict[int, float]]:
+    """CPU seconds so far of each thread, by its id, of each process in the trees of `pids`, as `cpu_s_by_process`."""
+    found = {}
+    for process in _tree(pids):
+        with suppress(psutil.NoSuchProcess):
+            threads = {one.id: one.user_time + one.system_time for one in process.threads()}
+            found[f"{process.pid} {_title(process)}"] = threads
+    return found
+
+
 def _tree(pids: Sequence[int]) -> set[psutil.Process]:
     """The processes and all their descendants; a pid may be in several trees."""
     found: set[psutil.Process] = set()
@@ -116,7 +128,9 @@ def _pss_bytes(process: psutil.Process) -> int:
 
 
 def _title(process: psutil.Process) -> str:
+    """Its command line, or what it calls itself; Ray adds to that what it does just now, which is left out."""
     try:
-        return " ".join(process.cmdline()).strip()[:60] or process.name()
+        line = " ".join(process.cmdline()).strip()
+        return (line.partition(".")[0] if line.startswith(_RAY) else line[:60]) or process.name()
     except psutil.NoSuchProcess:
         return "(ended)"

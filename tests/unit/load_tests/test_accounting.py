@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
-from load_tests.accounting import Account, Cost, cpu_s_by_process, pss_by_process
+from load_tests.accounting import Account, Cost, cpu_s_by_process, cpu_s_by_thread, pss_by_process
 
 # Burns 0.3 s of CPU time in a child for each line, waits for it, and answers.
 PARENT = """
@@ -68,18 +70,42 @@ def test_a_process_that_is_gone_costs_nothing(parent):
     assert pss_by_process([parent.pid]) == {}
 
 
-def replica(application):
-    title = f"ray::ServeReplica:{application}:Deployment"
-    return subprocess.Popen([title, "-c", "read line"], executable="/bin/sh", stdin=subprocess.PIPE)  # noqa: S603 - our own
+def titled(title):
+    return subprocess.Popen([title, "-c", "read line"], executable="/bin/sh", stdin=subprocess.PIPE)  # noqa: S603 - ours
 
 
 @pytest.mark.parametrize(("applications", "counted"), [((), 3), (("ours", "gateway"), 2), (("gateway",), 1)])
 def test_replicas_of_other_applications_idle_at_nobodys_cost(parent, applications, counted):
-    ours, theirs = replica("ours"), replica("theirs")
+    ours, theirs = (titled(f"ray::ServeReplica:{application}:Deployment") for application in ("ours", "theirs"))
     account = Account([ours.pid, theirs.pid, parent.pid], applications)
     assert account.close().processes == counted
     for one in (ours, theirs):
         one.communicate()
+
+
+def test_what_ray_adds_to_a_title_is_no_other_process():
+    process = titled("ray::Controller.method()")
+    assert list(cpu_s_by_process([process.pid])) == [f"{process.pid} ray::Controller"]
+    process.communicate()
+
+
+def test_cpu_time_so_far_is_told_of_each_thread():
+    started, end = threading.Event(), threading.Event()
+
+    def burn():
+        until = time.thread_time() + 0.2
+        while time.thread_time() < until:
+            pass
+        started.set()
+        end.wait()
+
+    thread = threading.Thread(target=burn)
+    thread.start()
+    started.wait()
+    (threads,) = (threads for name, threads in cpu_s_by_thread([os.getpid()]).items() if f"{os.getpid()} " in name)
+    end.set()
+    thread.join()
+    assert 0.18 <= threads[thread.native_id] < 0.3  # the kernel counts in ticks of 0.01 s
 
 
 def test_cpu_seconds_are_for_a_thousand_requests():
