@@ -13,13 +13,19 @@ from support.server import Server, v2_body, wait_for
 from serve_app.samples.data import held_out
 
 ROOT = Path(__file__).parents[2]
+LAST = "test_stop.py"  # of the cluster tests: it ends the server
 SPLIT = {"v1": 90, "v2": 10}  # of digits in configs/prod.yaml
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        if is_here(item):
             item.add_marker(pytest.mark.cluster)
+    items.sort(key=lambda item: (not is_here(item), item.path.name == LAST))
+
+
+def is_here(item: pytest.Item) -> bool:
+    return Path(__file__).parent in item.path.parents
 
 
 @pytest.fixture(scope="session")
