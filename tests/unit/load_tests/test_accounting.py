@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -70,23 +71,26 @@ def test_a_process_that_is_gone_costs_nothing(parent):
     assert pss_by_process([parent.pid]) == {}
 
 
+@contextmanager
 def titled(title):
-    return subprocess.Popen([title, "-c", "read line"], executable="/bin/sh", stdin=subprocess.PIPE)  # noqa: S603 - ours
+    """A process of that title, which waits for its end."""
+    command = [title, "-c", "echo up; read line"]
+    with subprocess.Popen(  # noqa: S603 - our own script
+        command, executable="/bin/sh", stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "up\n"
+        yield process.pid
 
 
 @pytest.mark.parametrize(("applications", "counted"), [((), 3), (("ours", "gateway"), 2), (("gateway",), 1)])
 def test_replicas_of_other_applications_idle_at_nobodys_cost(parent, applications, counted):
-    ours, theirs = (titled(f"ray::ServeReplica:{application}:Deployment") for application in ("ours", "theirs"))
-    account = Account([ours.pid, theirs.pid, parent.pid], applications)
-    assert account.close().processes == counted
-    for one in (ours, theirs):
-        one.communicate()
+    with titled("ray::ServeReplica:ours:Deployment") as ours, titled("ray::ServeReplica:theirs:Deployment") as theirs:
+        assert Account([ours, theirs, parent.pid], applications).close().processes == counted
 
 
 def test_what_ray_adds_to_a_title_is_no_other_process():
-    process = titled("ray::Controller.method()")
-    assert list(cpu_s_by_process([process.pid])) == [f"{process.pid} ray::Controller"]
-    process.communicate()
+    with titled("ray::Controller.method()") as pid:
+        assert list(cpu_s_by_process([pid])) == [f"{pid} ray::Controller"]
 
 
 def test_cpu_time_so_far_is_told_of_each_thread():
