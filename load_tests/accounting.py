@@ -131,6 +131,9 @@ def _title(process: psutil.Process) -> str:
     """Its command line, or what it calls itself; Ray adds to that what it does just now, which is left out."""
     try:
         line = " ".join(process.cmdline()).strip()
-        return (line.partition(".")[0] if line.startswith(_RAY) else line[:60]) or process.name()
+        if not line.startswith(_RAY):
+            return line[:60] or process.name()
+        head, colon, last = line.rpartition(":")  # names of applications may have dots
+        return head + colon + last.partition(".")[0]
     except psutil.NoSuchProcess:
         return "(ended)"

@@ -61,9 +61,7 @@ def main(
     connections: Annotated[int, typer.Option(min=1, help="How many send at a time.")] = 64,
 ) -> None:
     """Serve, put the loads on it, and tell what each took."""
-    program = wrk.find_wrk()
-    if program is None:
-        raise SystemExit(f"wrk is not installed: {wrk.INSTALL}")
+    program = wrk.needed_wrk()
     console = Console()
     with serve_app_host((digits(), cnn()), quick=True).running() as targets:
         for target in track([one for one in targets if one.name.startswith(OURS)], "loops"):

@@ -90,9 +90,7 @@ def main(
     rounds: Annotated[int, typer.Option(min=1, help="How often each is measured.")] = 3,
 ) -> None:
     """Serve, measure, and exit 1 if digits v1 inside the gateway is slower than it may be."""
-    program = wrk.find_wrk()
-    if program is None:
-        raise SystemExit(f"wrk is not installed: {wrk.INSTALL}")
+    program = wrk.needed_wrk()
     workloads = digits(), cnn()  # FastAPI's program has both
     with ExitStack() as stack:
         ours = stack.enter_context(inline_host(workloads[0]).running())

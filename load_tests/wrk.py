@@ -49,6 +49,18 @@ def find_wrk() -> str | None:
     return shutil.which("wrk")
 
 
+def needed_wrk() -> str:
+    """The path of `wrk`.
+
+    Raises:
+        SystemExit: It is not installed; the message says how it is.
+    """
+    found = find_wrk()
+    if found is None:
+        raise SystemExit(f"wrk is not installed: {INSTALL}")
+    return found
+
+
 def run(wrk: str, target: Target, connections: int, seconds: float) -> ClosedPoint:
     """Put a closed-loop load on a target with one thread of `wrk`.
 

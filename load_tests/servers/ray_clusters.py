@@ -77,7 +77,10 @@ def default_proxy_host(workloads: Sequence[Workload]) -> ProgramHost:
         "Ray Serve behind its default proxy",
         partial(_with_file, program, batching_behind_default_proxy(workloads)),
         [
-            offer_of("@serve.batch, default proxy", workload, base + batch_route(workload.name, ""))
+            _run_by(
+                offer_of("@serve.batch, default proxy", workload, base + batch_route(workload.name, "")),
+                f"batch-{workload.name}",
+            )
             for workload in workloads
         ],
     )

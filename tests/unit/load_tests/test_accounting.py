@@ -88,9 +88,10 @@ def test_replicas_of_other_applications_idle_at_nobodys_cost(parent, application
         assert Account([ours, theirs, parent.pid], applications).close().processes == counted
 
 
-def test_what_ray_adds_to_a_title_is_no_other_process():
-    with titled("ray::Controller.method()") as pid:
-        assert list(cpu_s_by_process([pid])) == [f"{pid} ray::Controller"]
+@pytest.mark.parametrize("title", ["ray::Controller", "ray::ServeReplica:digits-v1.2:digits"])
+def test_what_ray_adds_to_a_title_is_no_other_process(title):
+    with titled(f"{title}.method()") as pid:
+        assert list(cpu_s_by_process([pid])) == [f"{pid} {title}"]
 
 
 def test_cpu_time_so_far_is_told_of_each_thread():
@@ -106,9 +107,10 @@ def test_cpu_time_so_far_is_told_of_each_thread():
     thread = threading.Thread(target=burn)
     thread.start()
     started.wait()
-    (threads,) = (threads for name, threads in cpu_s_by_thread([os.getpid()]).items() if f"{os.getpid()} " in name)
+    processes = cpu_s_by_thread([os.getpid()])
     end.set()
     thread.join()
+    (threads,) = (threads for name, threads in processes.items() if name.startswith(f"{os.getpid()} "))
     assert 0.18 <= threads[thread.native_id] < 0.3  # the kernel counts in ticks of 0.01 s
 
 

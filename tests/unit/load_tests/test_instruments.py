@@ -1,14 +1,13 @@
+import json
 import os
 import time
 from dataclasses import replace
 
-import pytest
 from support.bench_results import closed_point
 
 from load_tests.arrivals import Phase
 from load_tests.instruments import RealInstruments
 from load_tests.open_loop import OpenLoad
-from load_tests.wrk import find_wrk
 
 
 def test_without_wrk_the_closed_loop_is_made_in_python(thread_server):
@@ -17,9 +16,13 @@ def test_without_wrk_the_closed_loop_is_made_in_python(thread_server):
     assert point.answers > 0
 
 
-@pytest.mark.skipif(find_wrk() is None, reason="wrk is not installed")
-def test_wrk_makes_the_closed_loop_where_it_is_installed(thread_server):
-    assert RealInstruments(find_wrk()).closed(thread_server.target(), connections=1, seconds=1).tool == "wrk"
+def test_wrk_makes_the_closed_loop_where_it_is_installed(thread_server, tmp_path):
+    wrk = tmp_path / "wrk"  # test_wrk has the program itself
+    result = {"requests": 40, "us": 2_000_000, "status": 0, "socket": 0, "p50": 1000, "p90": 2000, "p99": 3000}
+    wrk.write_text(f"#!/bin/sh\necho 'wrk-result {json.dumps(result)}'\n")
+    wrk.chmod(0o700)
+    point = RealInstruments(str(wrk)).closed(thread_server.target(), connections=1, seconds=1)
+    assert (point.tool, point.requests_per_s, point.failed) == ("wrk", 20.0, 0)
 
 
 def test_a_load_is_charged_to_the_processes(thread_server):

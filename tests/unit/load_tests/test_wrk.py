@@ -1,8 +1,10 @@
+import shutil
+
 import pytest
 
 from load_tests.points import LoadFailed
 from load_tests.target import Target
-from load_tests.wrk import find_wrk, parse, run, write_script
+from load_tests.wrk import find_wrk, needed_wrk, parse, run, write_script
 
 PRINTED = """Running 2s test @ http://127.0.0.1:1/infer
   1 threads and 16 connections
@@ -40,3 +42,11 @@ def test_wrk_sends_the_bodies_in_turn_and_counts_answers(thread_server):
     assert 0 < point.answers <= len(thread_server.bodies)
     assert point.failed == 0
     assert run(wrk, thread_server.target(path="/busy"), connections=2, seconds=1).requests_per_s == 0
+
+
+def test_a_command_that_needs_wrk_says_how_to_install_it(monkeypatch):
+    monkeypatch.setattr(shutil, "which", {"wrk": None}.get)
+    with pytest.raises(SystemExit, match="wrk is not installed: apt-get install wrk"):
+        needed_wrk()
+    monkeypatch.setattr(shutil, "which", {"wrk": "/bin/wrk"}.get)
+    assert needed_wrk() == "/bin/wrk"

@@ -32,6 +32,8 @@ def test_a_target_is_charged_for_its_own_applications_only(workloads):
     assert charged[("serve-app, express door", "cnn")] == charged[("serve-app", "cnn")] == ("gateway", "cnn-v1")
     assert charged[("@serve.batch, HAProxy, no wait", "digits")] == ("batch-digits-0",)
     assert charged[("no-op ingress", "digits")] == ("noop",)
+    (theirs, _) = (offer.target.applications for offer in default_proxy_host(workloads).offers)
+    assert theirs == ("batch-digits",)
     named = {one["name"] for one in serve_app_beside_rivals(PRODUCTION, workloads, quick=False)["applications"]}
     assert {name for names in charged.values() for name in names} == named
 
