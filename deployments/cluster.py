@@ -30,7 +30,7 @@ from serve_app.data_plane.cluster import ReleaseStatus, status_of_application
 from serve_app.data_plane.direct_calls import ConnectionLost, DirectCalls
 from serve_app.data_plane.files import sweep
 from serve_app.data_plane.nearby import sockets_of_application
-from serve_app.data_plane.parcel import Parcel, Post, goes_by_reference
+from serve_app.data_plane.parcel import Parcel, Post, Replies, goes_by_reference
 from serve_app.errors import ReplicaLost
 from serve_app.types import Block, BlockReply, ReleaseInfo, ReleaseStatistics
 
@@ -137,7 +137,7 @@ class HandleClient:
             ReplicaLost: The replica died before it answered.
         """
 
-        async def call(sent: Sequence[Block | Parcel]) -> tuple[BlockReply, ...]:
+        async def call(sent: Sequence[Block | Parcel]) -> Replies:
             """Call a replica; a big message goes through Ray's object store."""
             by_reference = goes_by_reference(sent, reply_bytes)
             if not by_reference and (answer := await self._direct.call(sent)) is not None:
@@ -145,14 +145,14 @@ class HandleClient:
             infer = self._infer.options(_by_reference=True) if by_reference else self._infer
             response = infer.remote(*sent)
             try:
-                replies: tuple[BlockReply, ...] = await response
+                replies: Replies = await response
             except asyncio.CancelledError:  # what waits in the replica's queue leaves it; Ray itself would go on
                 response.cancel()
                 raise
             return replies
 
         try:
-            return await self._post.deliver(blocks, call)
+            return await self._post.deliver(blocks, call, reply_bytes)
         except (*LOST, ConnectionLost):
             raise ReplicaLost(self.release) from None
 

@@ -1,9 +1,10 @@
-"""How glibc's allocator keeps what a gateway frees: the pages of one request's body are the next one's.
+"""How glibc's allocator keeps what a gateway or a release frees: the pages of one request are the next one's.
 
 By default a buffer of more than 128 kB may be pages of its own, given back when it is freed, and so is the free end of
 a heap. The kernel then clears and maps them anew for each body, which costs more than reading it, and ten times what a
-copy of 20 MB takes, in the event loop where a gRPC server makes it (figures are in docs/benchmarks.md). Bodies may be
-longer than the 32 MiB from which a buffer has such pages at the latest, so no buffer may have any.
+copy of 20 MB takes, in the event loop where a gRPC server makes it; and for each layer of a PyTorch model, which on a
+CPU takes as long as the layer (figures are in docs/benchmarks.md). Bodies may be longer than the 32 MiB from which a
+buffer has such pages at the latest, so no buffer may have any.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.logs import use_serve_log
+from deployments.memory import keep_freed_pages
 from deployments.metrics import RayMetrics
 from deployments.nodes import connect
 from deployments.starting import starting
@@ -42,9 +43,14 @@ class Model:
         with ExitStack() as start:
             start.enter_context(starting())
             elsewhere = await connect(args.release, nodes)
-            # In a thread, because the nodes are called in this loop, and the warm-up calls them. It is no longer
-            # starting once it is loaded: what is measured then would be of a replica that waits for others.
-            load = partial(BlockServer.load, args, RayMetrics(), cpus, elsewhere, loaded=start.close)
+
+            def loaded() -> None:
+                """What the warm-up measures is of a replica that waits for no others, and that has its pages."""
+                start.close()
+                keep_freed_pages()
+
+            # In a thread, because the nodes are called in this loop, and the warm-up calls them.
+            load = partial(BlockServer.load, args, RayMetrics(), cpus, elsewhere, loaded=loaded)
             self._server = await asyncio.to_thread(load)
         self._meter, self._inbox = Meter(), Inbox()
         own_id = serve.get_replica_context().replica_id.unique_id

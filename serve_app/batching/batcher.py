@@ -132,7 +132,7 @@ class Batcher:
         try:
             return await job.reply
         except asyncio.CancelledError:
-            for piece in job.pieces:
+            for piece in job.leave():
                 queue.remove(piece)
             raise
 

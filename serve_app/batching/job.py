@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -145,8 +145,15 @@ class Job:
         """Keep the outputs of the block's rows from `start` on."""
         self._parts.append((start, outputs))
 
+    def leave(self) -> Iterator[Piece]:
+        """Give up the pieces, one by one: as they know their job, it would keep its tensors until it is collected."""
+        while self.pieces:
+            yield self.pieces.pop()
+
     def _finish_piece(self) -> None:
         self._pending -= 1
+        if self._pending == 0:
+            self.pieces = []  # as `leave` says; whoever goes through them still has the list
         if self._pending == 0 and not self.reply.done():
             try:
                 self.reply.set_result(self._reply())

@@ -14,11 +14,10 @@ from pathlib import Path
 
 from serve_app.data_plane.files import DIRECTORY, name_of
 from serve_app.data_plane.frames import FrameProtocol, Unreadable
-from serve_app.data_plane.parcel import Parcel
-from serve_app.types import Block, BlockReply
+from serve_app.data_plane.parcel import Parcel, Replies
+from serve_app.types import Block
 
 Sent = Sequence[Block | Parcel]
-Replies = tuple[BlockReply, ...]
 
 
 class ConnectionLost(Exception):

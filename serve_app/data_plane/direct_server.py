@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
-from serve_app.data_plane.direct_calls import Replies
 from serve_app.data_plane.frames import FrameProtocol, Unreadable
+from serve_app.data_plane.parcel import Replies
 
 logger = logging.getLogger("serve_app.direct")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -186,6 +188,19 @@ async def test_cancelling_a_block_in_execution_disturbs_nobody():
     leaving.cancel()
     model.release()
     assert (await staying).outputs["total"].tolist() == [6]
+
+
+async def test_nothing_keeps_the_tensors_of_a_block_that_is_answered():
+    subject = batcher(predict, max_rows=2)
+    gc.disable()
+    try:
+        sent = block(rows(1), rows(2, 2, 2))
+        reply = await subject.submit(sent)
+        seen = [weakref.ref(array) for array in (sent.inputs["x"], *reply.outputs.values())]
+        del sent, reply
+        await until(lambda: not any(one() is not None for one in seen))
+    finally:
+        gc.enable()
 
 
 async def test_five_hundred_callers_get_exactly_their_own():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 from support.arithmetic import block, rows
 
@@ -111,3 +114,22 @@ async def test_a_piece_can_be_cut_again_while_it_waits():
         job.add_part(part.start, {"y": np.arange(part.start, part.stop)})
         job.executed(part, EntryResult())
     assert (await job.reply).outputs["y"].tolist() == [0, 1, 2, 3, 4]
+
+
+async def test_nothing_keeps_the_tensors_of_a_job_that_is_over():
+    gc.disable()
+    try:
+        for is_answered in (True, False):
+            job = Job(block(rows(1), rows(2)), now=0.0, max_rows=2)
+            if is_answered:
+                job.add_part(0, {"y": np.array([1, 2])})
+                for piece in job.pieces:
+                    job.executed(piece, EntryResult())
+            else:
+                assert [piece.entry for piece in job.leave()] == [1, 0]
+            inputs = weakref.ref(job.block.inputs["x"])
+            piece = None
+            del job
+            assert inputs() is None
+    finally:
+        gc.enable()

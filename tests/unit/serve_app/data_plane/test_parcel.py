@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+from dataclasses import replace
 
 import ml_dtypes
 import numpy as np
 import pytest
 
 from serve_app.batching.joined import joined, parts_of
-from serve_app.data_plane.parcel import BY_REFERENCE_BYTES, Inbox, Parcel, Post, goes_by_reference
+from serve_app.data_plane.parcel import (
+    BY_REFERENCE_BYTES,
+    MOST_FREE,
+    Inbox,
+    Parcel,
+    Post,
+    WrittenReply,
+    goes_by_reference,
+)
 from serve_app.types import Block, BlockEntry, BlockReply
 
 
@@ -19,10 +28,10 @@ def images(rows: int = 16, dtype=np.float32, value: float = 1) -> Block:
 
 
 class Release:
-    """Opens what it gets and answers with a copy of the rows; remembers how they came."""
+    """Opens what it gets and answers with a copy of the rows; remembers how they came, and how the answers went."""
 
     def __init__(self, directory) -> None:
-        self.inbox, self.came = Inbox(directory), []
+        self.inbox, self.came, self.went = Inbox(directory), [], []
 
     async def __call__(self, sent):
         sent = pickle.loads(pickle.dumps(sent))  # noqa: S301 - ours
@@ -31,20 +40,30 @@ class Release:
         if blocks is None:
             return ()
         self.last = blocks[0]
-        return tuple(BlockReply({name: array.copy() for name, array in block.inputs.items()}, ()) for block in blocks)
+        replies = [
+            BlockReply({name: self.output(array) for name, array in block.inputs.items()}, ()) for block in blocks
+        ]
+        answers = await self.inbox.answered(sent, replies)
+        self.went += [type(one).__name__ for one in answers]
+        return pickle.loads(pickle.dumps(answers))  # noqa: S301 - ours
+
+    def output(self, array):
+        return array.copy()
 
 
+@pytest.mark.parametrize("reply_bytes", [0, 2**20])
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16, np.bool_, np.int64])
-async def test_every_row_arrives_with_its_owner(tmp_path, dtype):
+async def test_every_row_arrives_with_its_owner(tmp_path, dtype, reply_bytes):
     release, post = Release(tmp_path), Post(tmp_path)
     for value in (1, 0):
         sent = images(dtype=dtype, value=value)
-        (reply,) = await post.deliver((sent,), release)
+        (reply,) = await post.deliver((sent,), release, reply_bytes)
         for name, array in sent.inputs.items():
             assert reply.outputs[name].dtype == array.dtype
             assert np.array_equal(reply.outputs[name], array)
     assert (release.last.entries, release.last.sender, release.last.backlog_rows) == (sent.entries, "g", 7)
     assert release.came == ["Parcel", "Parcel"]
+    assert release.went == ["WrittenReply" if reply_bytes else "BlockReply"] * 2
 
 
 async def test_a_file_is_used_again_and_gone_at_the_end(tmp_path):
@@ -56,6 +75,93 @@ async def test_a_file_is_used_again_and_gone_at_the_end(tmp_path):
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
     post.close()
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_file_is_not_used_again_while_somebody_has_rows_of_its_reply(tmp_path):
+    release, post = Release(tmp_path), Post(tmp_path)
+
+    async def answer(value):
+        (reply,) = await post.deliver((images(value=value),), release, 2**19)
+        return reply.outputs["x"][1:2]  # a request's own rows
+
+    kept = [await answer(value) for value in range(3)]
+    assert len(list(tmp_path.iterdir())) == 3
+    del kept[1]
+    kept += [await answer(3)]
+    assert len(list(tmp_path.iterdir())) == 3
+    assert [rows[0, 0, 0] for rows in kept] == [0, 2, 3]
+    with pytest.raises(ValueError, match="read-only"):
+        kept[0][:] = 7
+    post.close()
+    assert list(tmp_path.iterdir()) == []
+    assert [rows[0, 0, 0] for rows in kept] == [0, 2, 3]
+    del kept
+    (reply,) = await post.deliver((images(),), release, 2**19)  # not in a file that is gone
+    assert reply.outputs["x"][0, 0, 0] == 1
+    assert release.came[-1:] == ["Parcel"]
+
+
+async def test_a_reply_that_has_no_room_goes_inside_the_message(tmp_path):
+    class Other(Release):
+        def output(self, array):
+            return given
+
+    release, post = Other(tmp_path), Post(tmp_path)
+    long, short = np.arange(50_000.0), np.arange(3.0)
+    texts = np.array([b"x" * 50_000], dtype=object)
+    for given, expected_bytes in ((long, 0), (long, 100_000), (short, 400_000), (texts, 400_000)):
+        (reply,) = await post.deliver((images(),), release, expected_bytes)
+        assert np.array_equal(reply.outputs["x"], given)
+    assert release.went == ["BlockReply"] * 4
+    given = long
+    await post.deliver((images(),), release, 2 * long.nbytes)
+    assert release.went[-1] == "WrittenReply"
+
+
+async def test_a_short_block_whose_reply_is_long_has_room_for_it(tmp_path):
+    class Long(Release):
+        def output(self, array):
+            return np.full((1, 2_000_000), 3.0)
+
+    release, post = Long(tmp_path), Post(tmp_path)
+    sent = Block({"x": np.ones((1, 3))}, (BlockEntry(1),))
+    (reply,) = await post.deliver((sent,), release, 16_000_000)
+    assert (reply.outputs["x"].shape, reply.outputs["x"][0, -1]) == ((1, 2_000_000), 3.0)
+    assert release.went == ["WrittenReply"]
+
+
+async def test_every_block_of_a_call_has_its_own_room(tmp_path):
+    release, post = Release(tmp_path), Post(tmp_path)
+    blocks = tuple(images(rows, value=rows) for rows in (16, 4))
+    replies = await post.deliver(
+        blocks, release, sum(array.nbytes for block in blocks for array in block.inputs.values())
+    )
+    assert [reply.outputs["x"][0, 0, 0] for reply in replies] == [16, 4]
+    assert release.went == ["WrittenReply", "WrittenReply"]
+
+
+async def test_the_largest_files_are_kept(tmp_path):
+    release, post = Release(tmp_path), Post(tmp_path)
+    everybody = asyncio.Barrier(2 * MOST_FREE)
+
+    async def together(sent):
+        await everybody.wait()
+        return await release(sent)
+
+    calls = (post.deliver((images(4 + 16 * (count % 2)),), together) for count in range(2 * MOST_FREE))
+    await asyncio.gather(*calls)
+    await post.deliver((images(4),), release)
+    sizes = [file.stat().st_size for file in tmp_path.iterdir()]
+    assert len(sizes) <= MOST_FREE + 1
+    assert min(sizes, key=sizes.count) < 2**17 < max(sizes, key=sizes.count)
+
+
+async def test_nobody_answers_in_the_room_of_a_block_that_was_in_no_parcel(tmp_path):
+    async def confused(sent):
+        return (WrittenReply((), BlockReply({}, ())),)
+
+    with pytest.raises(TypeError, match="in no parcel"):
+        await Post(tmp_path).deliver((Block({"x": np.ones((1, 3))}, (BlockEntry(1),)),), confused)
 
 
 async def test_rows_of_several_requests_are_joined_in_the_file_itself(tmp_path):
@@ -120,6 +226,9 @@ def test_what_is_big_goes_by_reference_unless_it_is_in_a_parcel():
     parcel = Parcel("serve-app-1-1", (), Block({}, (BlockEntry(1),)))
     assert [goes_by_reference([one], 0) for one in (big, parcel, images(1))] == [True, False, False]
     assert goes_by_reference([parcel], BY_REFERENCE_BYTES + 1)
+    roomy = replace(parcel, room_bytes=BY_REFERENCE_BYTES)
+    assert not goes_by_reference([roomy], BY_REFERENCE_BYTES + 1)
+    assert goes_by_reference([roomy, parcel], BY_REFERENCE_BYTES + 1)
 
 
 async def test_large_blocks_are_written_in_threads_each_to_a_file_of_its_own(tmp_path):
