@@ -22,7 +22,7 @@ from serve_app.autoscaling.stats import Meter
 from serve_app.config.release import ReleaseArgs
 from serve_app.data_plane.direct_calls import socket_path
 from serve_app.data_plane.direct_server import DirectServer
-from serve_app.data_plane.parcel import Inbox, Parcel
+from serve_app.data_plane.parcel import Inbox, Parcel, Replies
 from serve_app.dataflow.block_server import BlockServer
 from serve_app.types import Block, BlockReply, ReleaseInfo, ReleaseStatistics
 
@@ -69,10 +69,10 @@ class Model:
         """What this replica has executed."""
         return self._server.statistics
 
-    async def infer(self, *sent: Block | Parcel) -> tuple[BlockReply, ...]:
+    async def infer(self, *sent: Block | Parcel) -> Replies:
         """Execute the rows of blocks; no reply at all tells the gateway to send them inside the message."""
         blocks = self._inbox.open_all(sent)
-        return () if blocks is None else await self._server.infer(*blocks)
+        return () if blocks is None else await self._inbox.answered(sent, await self._server.infer(*blocks))
 
     async def stream(self, block: Block) -> AsyncGenerator[BlockReply, None]:
         """Answer one request of a decoupled model, response by response."""

@@ -15,6 +15,7 @@ import math
 import mmap
 import os
 import re
+import secrets
 import threading
 import time
 import weakref
@@ -23,6 +24,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -36,6 +38,7 @@ MOST_FREE, MOST_MAPPED = 8, 64  # files kept for the next call, by a gateway for
 IN_LOOP_BYTES = 2**22  # written in the event loop, which a call of several requests never exceeds; more is in a thread
 SLACK_BYTES = 2**12  # of a reply's room, since each tensor begins at a multiple of `_ALIGNMENT`
 RETRY_S = 60.0  # until a release that has no such file is tried again
+_T = TypeVar("_T")
 _NAME = re.compile(rf"{PREFIX}\d+-\d+")
 _ALIGNMENT = 64
 
@@ -116,9 +119,9 @@ class Post:
         used: list[_Pages] = []
         replies: Replies = ()
         try:
-            in_loop = nbytes <= IN_LOOP_BYTES
+            in_loop = nbytes + reply_bytes <= IN_LOOP_BYTES
             sent = [
-                self._packed(block, room, used) if in_loop else await asyncio.to_thread(self._packed, block, room, used)
+                self._packed(block, room, used) if in_loop else await _in_thread(self._packed, block, room, used)
                 for block, room in zip(blocks, _rooms(blocks, reply_bytes), strict=True)
             ]
             replies = await call(sent)
@@ -131,7 +134,7 @@ class Post:
                 if not replies:  # after a call that failed the release may still be at work on them
                     self._remove(pages)
                 elif pages.reader is None:
-                    self._returned[pages.name] = pages
+                    self._give_back(pages)
         self._not_before = self._clock() + RETRY_S
         return _without_parcels(await call(blocks))
 
@@ -150,7 +153,7 @@ class Post:
 
         def returned(reader: weakref.ref[Array]) -> None:
             pages.reader = None
-            self._returned[pages.name] = pages
+            self._give_back(pages)
 
         pages.reader = weakref.ref(whole, returned)
         return replace(reply.reply, outputs=_views(whole, reply.tensors))
@@ -165,7 +168,13 @@ class Post:
         if any(arrays[0].dtype == object for arrays in parts.values()):
             return block
         size = sum(_aligned(sum(array.nbytes for array in arrays)) for arrays in parts.values())
-        pages = self._taken(size + room_bytes)
+        try:
+            pages = self._taken(size + room_bytes)
+        except OSError:
+            if not room_bytes:
+                raise
+            room_bytes = 0  # the inputs alone may fit
+            pages = self._taken(size)
         used.append(pages)
         whole = np.frombuffer(pages.memory, np.uint8)
         tensors: list[tuple[str, str, tuple[int, ...], int]] = []
@@ -194,16 +203,32 @@ class Post:
             found = next((pages for pages in self._free if len(pages) >= size), None)
             if found is not None:
                 self._free.remove(found)
-            while len(self._free) > MOST_FREE:
-                self._remove(self._free.pop(0))  # the smallest is of the least use
+            elif len(self._free) >= MOST_FREE:  # the smallest makes room for one that is of more use
+                self._remove(self._free.pop(0))
         if found is None:
-            found = _Pages(self._directory, _in_few_sizes(size))
+            found = _Pages(self._directory, _in_few_sizes(max(size, 1)))
             self._files[found.name] = found
         return found
+
+    def _give_back(self, pages: _Pages) -> None:
+        if len(self._free) + len(self._returned) < MOST_FREE:
+            self._returned[pages.name] = pages
+        else:
+            self._remove(pages)
 
     def _remove(self, pages: _Pages) -> None:
         self._files.pop(pages.name, None)
         pages.remove()
+
+
+async def _in_thread(work: Callable[..., _T], *arguments: object) -> _T:
+    """What `work` gives in a thread; a cancelled caller waits for its end, since it uses what is then removed."""
+    working = asyncio.ensure_future(asyncio.to_thread(work, *arguments))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        raise
 
 
 def _rooms(blocks: Sequence[Block], reply_bytes: int) -> list[int]:
@@ -309,7 +334,7 @@ def _write(reply: BlockReply, memory: Array, layout: Layout) -> None:
         np.copyto(view, array)
 
 
-_numbers = itertools.count(1)
+_numbers = itertools.count(secrets.randbits(48))  # a process of the same pid, on another machine or before, has others
 
 
 class _Pages:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import subprocess
+import sys
+import threading
 from dataclasses import replace
 
 import ml_dtypes
@@ -140,7 +143,7 @@ async def test_every_block_of_a_call_has_its_own_room(tmp_path):
     assert release.went == ["WrittenReply", "WrittenReply"]
 
 
-async def test_the_largest_files_are_kept(tmp_path):
+async def test_few_files_are_kept_and_a_larger_one_takes_the_place_of_the_smallest(tmp_path):
     release, post = Release(tmp_path), Post(tmp_path)
     everybody = asyncio.Barrier(2 * MOST_FREE)
 
@@ -150,10 +153,65 @@ async def test_the_largest_files_are_kept(tmp_path):
 
     calls = (post.deliver((images(4 + 16 * (count % 2)),), together) for count in range(2 * MOST_FREE))
     await asyncio.gather(*calls)
-    await post.deliver((images(4),), release)
-    sizes = [file.stat().st_size for file in tmp_path.iterdir()]
-    assert len(sizes) <= MOST_FREE + 1
-    assert min(sizes, key=sizes.count) < 2**17 < max(sizes, key=sizes.count)
+    assert len(list(tmp_path.iterdir())) == MOST_FREE
+    for _ in range(MOST_FREE):
+        await post.deliver((images(40),), release)
+    sizes = sorted(file.stat().st_size for file in tmp_path.iterdir())
+    assert len(sizes) == MOST_FREE
+    assert sizes[-1] >= images(40).inputs["x"].nbytes > sizes[-2]  # one, used again
+
+
+async def test_without_room_for_a_reply_its_block_goes_through_shared_memory_all_the_same(tmp_path, monkeypatch):
+    def at_most(file, offset, size):
+        if size > 2**20:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("serve_app.data_plane.parcel.os.posix_fallocate", at_most)
+    monkeypatch.setattr("serve_app.data_plane.parcel.mmap.mmap", lambda file, size: bytearray(size or 2**20))
+    release = Release(tmp_path / "elsewhere")
+    seen: list[Parcel] = []
+
+    async def call(sent):
+        seen.extend(sent)
+        return (BlockReply({}, ()),)
+
+    await Post(tmp_path).deliver((images(),), call, 2**22)
+    assert [one.room_bytes for one in seen] == [0]
+    assert release.came == []
+
+
+async def test_rows_without_elements_do_not_end_the_use_of_shared_memory(tmp_path):
+    release, post = Release(tmp_path), Post(tmp_path)
+    nothing = Block({"x": np.ones((1, 0), np.float32)}, (BlockEntry(1),))
+    for _ in range(2):
+        await post.deliver((nothing, images()), release)
+    assert release.came == ["Parcel"] * 4
+
+
+async def test_a_caller_that_leaves_while_its_block_is_written_leaves_no_file(tmp_path, monkeypatch):
+    begun, may_end = threading.Event(), threading.Event()
+    post, packed = Post(tmp_path), Post._packed
+
+    def slow(*arguments):
+        begun.set()
+        may_end.wait(10)
+        return packed(*arguments)
+
+    monkeypatch.setattr(Post, "_packed", slow)
+    call = asyncio.create_task(post.deliver((images(400),), Release(tmp_path)))
+    await asyncio.to_thread(begun.wait, 10)
+    call.cancel()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_are_not_those_of_another_process_with_the_same_pid():
+    code = "from serve_app.data_plane import parcel; print(next(parcel._numbers))"
+    command = [sys.executable, "-c", code]
+    names = {subprocess.run(command, check=True, capture_output=True).stdout for _ in range(2)}  # noqa: S603 - ours
+    assert len(names) == 2
 
 
 async def test_nobody_answers_in_the_room_of_a_block_that_was_in_no_parcel(tmp_path):
