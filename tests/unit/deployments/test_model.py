@@ -17,14 +17,18 @@ class Doubling:
         return tuple(BlockReply({"y": 2 * block.inputs["x"]}, ()) for block in blocks)
 
 
-def model(directory) -> Model:
-    made = Model.__new__(Model)  # its constructor needs a replica of Serve around it
-    made._inbox, made._server = Inbox(directory), Doubling()
-    return made
+class Alone(Model):
+    """Without the replica of Serve that its constructor and its end need around them."""
+
+    def __init__(self, directory) -> None:
+        self._inbox, self._server = Inbox(directory), Doubling()
+
+    def __del__(self) -> None:
+        """Nothing listens."""
 
 
 async def test_a_long_reply_is_written_where_its_block_came_from(tmp_path):
-    release, post, answers = model(tmp_path), Post(tmp_path), []
+    release, post, answers = Alone(tmp_path), Post(tmp_path), []
 
     async def call(sent):
         answers.append(await release.infer(*sent))
@@ -40,7 +44,7 @@ async def test_a_long_reply_is_written_where_its_block_came_from(tmp_path):
 
 async def test_a_file_that_is_not_on_this_machine_is_answered_with_nothing(tmp_path):
     (tmp_path / "elsewhere").mkdir()
-    release, answers = model(tmp_path / "elsewhere"), []
+    release, answers = Alone(tmp_path / "elsewhere"), []
 
     async def call(sent):
         answers.append(await release.infer(*sent))
