@@ -20,7 +20,6 @@ EXEMPT = {
     "deployments/gateway.py",
     "deployments/logs.py",
     "deployments/metrics.py",
-    "deployments/model.py",
     "deployments/releases.py",
     "graphs/gateway.py",
     "graphs/inference.py",
