@@ -152,9 +152,10 @@ class Job:
 
     def _finish_piece(self) -> None:
         self._pending -= 1
-        if self._pending == 0:
-            self.pieces = []  # as `leave` says; whoever goes through them still has the list
-        if self._pending == 0 and not self.reply.done():
+        if self._pending:
+            return
+        self.pieces = []  # as `leave` says; whoever goes through them still has the list
+        if not self.reply.done():
             try:
                 self.reply.set_result(self._reply())
             except ValueError:  # NumPy cannot join them: the model's outputs differ beyond axis 0 from batch to batch

@@ -42,9 +42,10 @@ _T = TypeVar("_T")
 _NAME = re.compile(rf"{PREFIX}\d+-\d+")
 _ALIGNMENT = 64
 
+Place = tuple[str, str, tuple[int, ...], int]
+"""Name, dtype, shape and offset in bytes of a tensor in a file."""
 
-Layout = tuple[tuple[str, str, tuple[int, ...], int], ...]
-"""Name, dtype, shape and offset in bytes of each tensor in a file."""
+Layout = tuple[Place, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +99,8 @@ class Post:
         self._files: dict[str, _Pages] = {}
         self._free: list[_Pages] = []
         self._taking = threading.Lock()
-        self._returned = dict[
-            str, _Pages
-        ]()  # any thread may be the last that has a reply, also while it holds the lock
+        # Any thread may be the last that has a reply, also one that holds the lock: so this is changed without it.
+        self._returned = dict[str, _Pages]()
 
     async def deliver(self, blocks: tuple[Block, ...], call: Call, reply_bytes: int = 0) -> tuple[BlockReply, ...]:
         """Have `call` carry the blocks, as parcels if they or the replies are big enough for it.
@@ -177,7 +177,7 @@ class Post:
             pages = self._taken(size)
         used.append(pages)
         whole = np.frombuffer(pages.memory, np.uint8)
-        tensors: list[tuple[str, str, tuple[int, ...], int]] = []
+        tensors: list[Place] = []
         offset = 0
         for name, arrays in parts.items():
             first = arrays[0]
@@ -322,7 +322,7 @@ def _layout(reply: BlockReply, at: int, room_bytes: int) -> Layout | None:
     """Where the outputs go; None if they are short, do not fit or are texts: then they travel inside the message."""
     if any(array.dtype == object for array in reply.outputs.values()) or nbytes_of(reply.outputs) < SHORTEST_BYTES:
         return None
-    layout, offset = list[tuple[str, str, tuple[int, ...], int]](), at
+    layout, offset = list[Place](), at
     for name, array in reply.outputs.items():
         layout.append((name, _dtype_name(array), array.shape, offset))
         offset += _aligned(array.nbytes)
