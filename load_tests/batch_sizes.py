@@ -1,12 +1,7 @@
-"""Rows per batch over time, from a server's own metrics.
-
-Ray's processes report theirs every `RAY_metrics_report_interval_ms`, each at times of its own; a sample therefore
-covers the time since the last change.
-"""
+"""Rows per batch over time, from a server's own statistics (Triton's extension of V2), which are always fresh."""
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +10,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-_SAMPLE = re.compile(r"^(?:ray_)?serve_app_batch_rows_(sum|count)(?:\{.*\})? (\S+)$", re.MULTILINE)
+from load_tests.target import Target
+
 _TIMEOUT_S = 5.0
 
 
@@ -23,8 +19,8 @@ _TIMEOUT_S = 5.0
 class Executed:
     """What all replicas have executed so far."""
 
-    rows: float
-    batches: float
+    rows: int
+    batches: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,45 +38,24 @@ class BatchSample:
     rows_per_s: float
 
 
-def metrics_url(url: str) -> str:
-    """Where the server that answers at `url` has its metrics."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}/metrics"
-
-
-def parse_executed(exposition: str) -> Executed | None:
-    """The totals over all models and replicas, or None where the text does not have them."""
-    totals = {"sum": 0.0, "count": 0.0}
-    found = _SAMPLE.findall(exposition)
-    for kind, value in found:
-        totals[kind] += float(value)
-    return Executed(totals["sum"], totals["count"]) if found else None
-
-
-def read_executed(url: str) -> Executed | None:
-    """What a server has executed; None where it does not tell."""
+def read_executed(target: Target) -> Executed | None:
+    """What all versions of a target's model have executed; None where its server does not tell."""
+    parts = urlsplit(target.url)
     try:
-        answer = httpx.get(url, timeout=_TIMEOUT_S)
-    except httpx.HTTPError:
+        answer = httpx.get(f"{parts.scheme}://{parts.netloc}/v2/models/{target.workload}/stats", timeout=_TIMEOUT_S)
+        versions = answer.raise_for_status().json()["model_stats"]
+        return Executed(
+            sum(version["inference_count"] for version in versions),
+            sum(version["execution_count"] for version in versions),
+        )
+    except (httpx.HTTPError, ValueError, LookupError, TypeError):
         return None
-    return parse_executed(answer.text) if answer.status_code == httpx.codes.OK else None
-
-
-def settled(read: Callable[[], Executed | None], interval_s: float = 1.0, tries: int = 15) -> bool:
-    """Wait until two readings are the same: what was executed before has been reported. False if that never was."""
-    last = read()
-    for _ in range(tries):
-        time.sleep(interval_s)  # a poll
-        if (executed := read()) == last:
-            return True
-        last = executed
-    return False
 
 
 def sampled(
     load: Callable[[], object], read: Callable[[], Executed | None], interval_s: float = 1.0
 ) -> tuple[BatchSample, ...]:
-    """Run a load, which blocks, and read the metrics in another thread meanwhile."""
+    """Run a load, which blocks, and read in another thread meanwhile."""
     readings: list[tuple[float, Executed]] = []
     is_over, started = threading.Event(), time.perf_counter()
 

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from load_tests import closed_loop, generators, wrk
 from load_tests.accounting import Account, Cost
-from load_tests.batch_sizes import BatchSample, metrics_url, read_executed, sampled, settled
+from load_tests.batch_sizes import BatchSample, read_executed, sampled
 from load_tests.open_loop import OpenLoad
 from load_tests.points import ClosedPoint, OpenPoint
 from load_tests.results import OURS
@@ -30,7 +30,7 @@ class Instruments(Protocol):
         """Run a load, and what it cost the target's processes."""
 
     def tells_batches(self, target: Target) -> bool:
-        """Whether the target's server has metrics of its batches."""
+        """Whether the target's server tells its batches."""
 
     def batch_sizes(self, load: OpenLoad) -> tuple[BatchSample, ...]:
         """Batches during an open loop."""
@@ -42,7 +42,7 @@ class RealInstruments:
 
     wrk: str | None
     processes: int = 1
-    metrics_interval_s: float = 1.0
+    statistics_interval_s: float = 1.0
 
     def closed(self, target: Target, connections: int, seconds: float) -> ClosedPoint:
         """A closed loop."""
@@ -61,11 +61,10 @@ class RealInstruments:
         return point, account.close()
 
     def tells_batches(self, target: Target) -> bool:
-        """Whether the target's server has metrics of its batches."""
-        return target.name.startswith(OURS) and read_executed(metrics_url(target.url)) is not None
+        """Whether the target's server tells its batches."""
+        return target.name.startswith(OURS) and read_executed(target) is not None
 
     def batch_sizes(self, load: OpenLoad) -> tuple[BatchSample, ...]:
         """Batches during an open loop."""
-        read = partial(read_executed, metrics_url(load.target.url))
-        settled(read, self.metrics_interval_s)
-        return sampled(partial(self.open, load), read, self.metrics_interval_s)
+        read = partial(read_executed, load.target)
+        return sampled(partial(self.open, load), read, self.statistics_interval_s)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from serve_app.cli.interpreter import interpreter_fault
+
 _PACKAGES = ("serve-app", "ray", "onnxruntime-gpu", "onnxruntime", "numpy")
 
 
@@ -44,7 +46,7 @@ def this_machine() -> Machine:
         processor=processor_of(_read("/proc/cpuinfo")) or platform.processor() or platform.machine(),
         memory_gb=psutil.virtual_memory().total / 2**30,
         system=system_of(_read("/etc/os-release")) or f"{platform.system()} {platform.release()}",
-        python=platform.python_version(),
+        python=platform.python_version() + (" built without optimisations" if interpreter_fault() else ""),
         packages=tuple((name, number) for name in _PACKAGES if (number := _version(name))),
     )
 

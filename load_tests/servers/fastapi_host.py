@@ -16,7 +16,7 @@ PORT = 8110
 def fastapi_host(workloads: Sequence[Workload]) -> ProgramHost:
     """It runs in our own environment, which has FastAPI and uvicorn through Ray Serve."""
     command = [sys.executable, str(APPS / "fastapi_app.py"), str(PORT)]
-    program = Program("fastapi", command, [PORT], app_environment(workloads))
+    program = Program("fastapi", command, [PORT], app_environment(workloads, threads=2))
     offers = [
         offer_of("FastAPI by hand", workload, f"http://127.0.0.1:{PORT}/{workload.name}") for workload in workloads
     ]

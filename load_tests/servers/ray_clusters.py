@@ -32,7 +32,6 @@ from serve_app.cli.output import CommandError
 from serve_app.cli.ray_cluster import running_cluster
 from serve_app.config.port_checks import DASHBOARD_PORT, HAPROXY_METRICS_PORT, HAPROXY_STATS_PORT
 
-_FRESH_METRICS = {"RAY_metrics_report_interval_ms": "1000"}  # 10 s by default: too seldom for batch sizes over time
 _STOP_S = 60.0  # `serve-app serve` bounds its own end by 45 s
 
 
@@ -63,8 +62,7 @@ def _ours(workloads: Sequence[Workload]) -> tuple[Mapping[str, Any], str, Progra
     production = yaml.safe_load((ROOT / "configs/prod.yaml").read_text())
     port = int(production["http_options"]["port"])
     ports = [port, EXPRESS_PORT, DASHBOARD_PORT, HAPROXY_STATS_PORT, HAPROXY_METRICS_PORT]
-    environment = {**app_environment(workloads), **_FRESH_METRICS}
-    program = Program("serve-app", [_script("serve-app"), "serve"], ports, environment, _STOP_S)
+    program = Program("serve-app", [_script("serve-app"), "serve"], ports, app_environment(workloads), _STOP_S)
     return production, f"http://127.0.0.1:{port}", program
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from serve_app.cli.interpreter import interpreter_fault
 from serve_app.cli.launcher import Launcher
 from serve_app.cli.output import CommandError, errors_reported, say, say_error
 from serve_app.cli.ports import ports_of, taken_ports
@@ -43,11 +44,13 @@ def serve_command(extra_checks: Sequence[ExtraCheck]) -> Callable[..., None]:
 
 
 def _check_machine(file: ServeFile, environment: Mapping[str, str]) -> None:
-    """Refuse to start where a port is taken; a cluster that is there already holds its ports rightly."""
+    """Refuse to start where a port is taken, and say what slows it; a cluster that is there holds its ports rightly."""
     if cluster := running_cluster(environment):
         say(f"attaching to the Ray cluster at {cluster.address} (from {cluster.found_in}), which goes on after us")
     elif taken := taken_ports(ports_of(file)):
         raise CommandError("; ".join(taken))
+    if fault := interpreter_fault():
+        say(fault)
 
 
 def _serve_script() -> str:

@@ -40,9 +40,10 @@ def test_a_load_is_charged_to_the_processes(thread_server):
 
 
 def test_batches_are_read_during_an_open_loop(thread_server):
-    instruments = RealInstruments(wrk=None, metrics_interval_s=0.01)
+    instruments = RealInstruments(wrk=None, statistics_interval_s=0.01)
     assert not instruments.tells_batches(thread_server.target("serve-app"))
-    thread_server.pages["/metrics"] = b"serve_app_batch_rows_sum 3.0\nserve_app_batch_rows_count 1.0\n"
+    page = f"/v2/models/{thread_server.target().workload}/stats"
+    thread_server.pages[page] = b'{"model_stats": [{"inference_count": 3, "execution_count": 1}]}'
     assert instruments.tells_batches(thread_server.target("serve-app, express door"))
     assert not instruments.tells_batches(thread_server.target("another behind the same proxy"))
     assert instruments.batch_sizes(OpenLoad(thread_server.target(), (Phase(50, 0.1),))) == ()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 
-from load_tests.servers.offers import APPS, RAW_TENSOR, app_environment, json_offer, offer_of
+from load_tests.servers.offers import APPS, CNN_THREADS, RAW_TENSOR, app_environment, cnn_threads, json_offer, offer_of
 
 
 def test_digits_are_json_and_images_are_bytes(workloads):
@@ -19,7 +19,15 @@ def test_an_image_can_go_as_json(workloads):
 
 
 def test_programs_find_each_other_and_the_models(workloads):
-    environment = app_environment(workloads)
+    environment = app_environment(workloads, threads=2)
     assert environment["PYTHONPATH"].split(os.pathsep)[0] == str(APPS)
     assert environment["BENCH_CNN_ONNX"] == str(workloads[1].artifact)
+    assert environment["BENCH_CNN_THREADS"] == "2"
     assert (APPS / "onnx_model.py").is_file()
+
+
+def test_a_server_has_the_threads_that_are_best_for_it_unless_all_get_the_same(monkeypatch):
+    monkeypatch.delenv(CNN_THREADS, raising=False)
+    assert (cnn_threads(1), cnn_threads(2)) == (1, 2)
+    monkeypatch.setenv(CNN_THREADS, "1")
+    assert cnn_threads(2) == 1

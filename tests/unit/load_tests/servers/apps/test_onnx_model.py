@@ -45,6 +45,11 @@ def test_an_answer_is_v2_json_or_bytes(shared):
     assert shared.answer_of("cnn", {"logits": np.array([[1.0]], np.float32)}) == b"\x00\x00\x80\x3f"
 
 
+def test_only_the_conv_net_may_have_more_than_one_thread(shared, monkeypatch):
+    monkeypatch.setenv("BENCH_CNN_THREADS", "2")
+    assert (shared.threads("digits"), shared.threads("cnn")) == (1, 2)
+
+
 def test_requests_that_run_together_get_their_own_rows(shared, workloads, tmp_path, monkeypatch):
     graph = helper.make_graph(
         [helper.make_node("Neg", ["x"], ["y"])],
