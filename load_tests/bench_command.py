@@ -23,6 +23,7 @@ from load_tests.progress import Bars
 from load_tests.report import write_report
 from load_tests.results import OURS, BenchResults
 from load_tests.servers import hosts, limits
+from load_tests.servers.offers import threads_note
 from load_tests.wrk import INSTALL, find_wrk
 
 QUICK_NOTE = (
@@ -49,7 +50,7 @@ def bench(  # noqa: PLR0913 - a command's parameters are its options
     """Measure servers on the same models in one run and write a report with tables and plots."""
     wrk, plan = find_wrk(), plan_of(quick=quick, rounds=rounds, seconds=seconds, minutes=minutes)
     results = BenchResults(command_line(sys.argv[1:]), f"{datetime.now(UTC):%Y-%m-%d}", this_machine(), plan)
-    results.notes += [QUICK_NOTE] * quick + [NO_WRK_NOTE] * (wrk is None)
+    results.notes += [threads_note(), *[QUICK_NOTE] * quick, *[NO_WRK_NOTE] * (wrk is None)]
     todo = hosts(quick=quick, peers=peers)
     console = Console()
     try:

@@ -24,6 +24,7 @@ from rich.progress import track
 from rich.table import Table
 
 from load_tests.models import Workload, cnn
+from serve_app.runtimes.onnx_session import ONLY_IN_EXECUTIONS
 
 WARM_UP_EXECUTIONS = 10
 START_LIMIT_S = 60
@@ -36,17 +37,18 @@ class Setting:
 
     Attributes:
         threads: Of one execution; 0 is ONNX Runtime's default, one a core.
-        spins: Whether a thread without work spins for a while before it sleeps; ONNX Runtime's default.
+        session: What it is configured with; by default a thread without work spins for a while before it sleeps.
     """
 
     threads: int
-    spins: bool
+    session: Mapping[str, str]
 
 
 SETTINGS: Mapping[str, Setting] = {
-    "a thread each (ours)": Setting(1, spins=False),
-    "a thread a core, spinning (ONNX Runtime's default)": Setting(0, spins=True),
-    "a thread a core, asleep when idle": Setting(0, spins=False),
+    "a thread each (ours)": Setting(1, {}),
+    "a thread a core (ONNX Runtime's default)": Setting(0, {}),
+    "a thread a core, spinning in an execution (ours with runtime.threads)": Setting(0, ONLY_IN_EXECUTIONS),
+    "a thread a core, asleep when idle": Setting(0, {"session.intra_op.allow_spinning": "0"}),
 }
 OURS, *OTHERS = SETTINGS
 
@@ -143,7 +145,8 @@ def _run(task: _Task, setting: Setting, processes: int) -> list[Share]:
 def _work(task: _Task, setting: Setting, ready: Barrier, shares: Queue[Share]) -> None:
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = setting.threads, 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(setting.spins)))
+    for key, value in setting.session.items():
+        options.add_session_config_entry(key, value)
     session = ort.InferenceSession(str(task.workload.artifact), options, providers=["CPUExecutionProvider"])
     feed = {task.workload.input_name: np.resize(task.workload.rows, (task.batch_rows, *task.workload.rows.shape[1:]))}
     for _ in range(WARM_UP_EXECUTIONS):

@@ -13,7 +13,11 @@ from load_tests.target import Target
 APPS = Path(__file__).parent / "apps"
 """Programs that run in other interpreters and clusters; a folder on their path, not a package."""
 
-CNN_THREADS = "BENCH_CNN_THREADS"
+SAME_THREADS = "BENCH_CNN_THREADS"
+"""Of the environment: how many threads an execution of `cnn` has with every server."""
+
+CNN_THREADS = {"serve-app": 2, "FastAPI by hand": 2, "mosec": 2, "PyTriton": 2}
+"""The same where that is not set: what a server is fastest with on two cores, found by setting it to 1 and to 2."""
 
 RAW_TENSOR = (("Inference-Header-Content-Length", "0"),)
 """The header of V2's binary extension that says: the body is the only input, nothing else."""
@@ -32,22 +36,20 @@ def json_offer(name: str, workload: Workload, url: str) -> Offer:
     return Offer(Target(name, workload.name, url, workload.json_bodies()), workload.expected)
 
 
-def app_environment(workloads: Sequence[Workload], threads: int = 1) -> dict[str, str]:
-    """Where the programs of `apps/` find each other and the models, and the threads of an execution of `cnn`.
-
-    Args:
-        workloads: Both models.
-        threads: As of `cnn_threads`.
-    """
+def app_environment(workloads: Sequence[Workload], server: str) -> dict[str, str]:
+    """Where a server's programs of `apps/` find each other and the models, and the threads of an execution of `cnn`."""
     path = os.pathsep.join(filter(None, [str(APPS), os.environ.get("PYTHONPATH")]))
     models = {f"BENCH_{workload.name.upper()}_ONNX": str(workload.artifact) for workload in workloads}
-    return {"PYTHONPATH": path, CNN_THREADS: str(cnn_threads(threads)), **models}
+    return {"PYTHONPATH": path, SAME_THREADS: str(cnn_threads(server)), **models}
 
 
-def cnn_threads(best: int) -> int:
-    """Threads of an execution of `cnn`: those a server is fastest with, unless the environment has the same for all.
+def cnn_threads(server: str) -> int:
+    """Threads of an execution of `cnn`."""
+    return int(os.environ.get(SAME_THREADS) or CNN_THREADS.get(server, 1))
 
-    Args:
-        best: Found by runs with `BENCH_CNN_THREADS=1` and `=2`.
-    """
-    return int(os.environ.get(CNN_THREADS, best))
+
+def threads_note() -> str:
+    """What a report says about them."""
+    same = os.environ.get(SAME_THREADS)
+    told = f"{same} with every server" if same else f"2 with {', '.join(CNN_THREADS)}, 1 with the others"
+    return f"Threads of an execution of cnn: {told} ({SAME_THREADS} sets the same for all)."

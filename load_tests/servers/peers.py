@@ -38,7 +38,6 @@ class Peer:
         command: The arguments of `executable`; called at every start, so it may write files.
         executable: In the environment's `bin`.
         interpreter: Gives the Python that the environment is made with.
-        threads: As of `cnn_threads`.
     """
 
     name: str
@@ -47,7 +46,6 @@ class Peer:
     command: Callable[[], Sequence[str]]
     executable: str = "python"
     interpreter: Callable[[], str] = lambda: sys.executable
-    threads: int = 1
 
     @property
     def url(self) -> str:
@@ -62,7 +60,7 @@ class Peer:
             requirements = (*self.requirements, *_NUMERICS)
             home = Venv(self.name.lower(), requirements, self.interpreter()).ready()
             path = os.pathsep.join([str(home), os.environ.get("PATH", os.defpath)])
-            environment = {**app_environment(workloads, self.threads), "PATH": path}
+            environment = {**app_environment(workloads, self.name), "PATH": path}
             command = [str(home / self.executable), *self.command()]
             return Program(self.name.lower(), command, self.ports, environment)
 
@@ -79,7 +77,7 @@ def peer_hosts(workloads: Sequence[Workload]) -> list[ProgramHost]:
 
 def mosec_host(workloads: Sequence[Workload]) -> ProgramHost:
     """A Rust front, one Python process a model."""
-    peer = Peer("mosec", ["mosec==0.9.8"], [8120], lambda: _app("mosec_app.py", "--port", "8120"), threads=2)
+    peer = Peer("mosec", ["mosec==0.9.8"], [8120], lambda: _app("mosec_app.py", "--port", "8120"))
     return peer.host(workloads, [offer_of("mosec", workload, f"{peer.url}/{workload.name}") for workload in workloads])
 
 
@@ -120,7 +118,6 @@ def pytriton_host(workloads: Sequence[Workload]) -> ProgramHost:
         ports,
         lambda: _app("pytriton_app.py", *map(str, ports)),
         interpreter=old_enough_python,
-        threads=2,
     )
     url = f"{peer.url}/v2/models"
     offers = [offer_of(peer.name, workload, f"{url}/{workload.name}/infer", RAW_TENSOR) for workload in workloads]

@@ -62,7 +62,9 @@ def _ours(workloads: Sequence[Workload]) -> tuple[Mapping[str, Any], str, Progra
     production = yaml.safe_load((ROOT / "configs/prod.yaml").read_text())
     port = int(production["http_options"]["port"])
     ports = [port, EXPRESS_PORT, DASHBOARD_PORT, HAPROXY_STATS_PORT, HAPROXY_METRICS_PORT]
-    program = Program("serve-app", [_script("serve-app"), "serve"], ports, app_environment(workloads), _STOP_S)
+    program = Program(
+        "serve-app", [_script("serve-app"), "serve"], ports, app_environment(workloads, "@serve.batch"), _STOP_S
+    )
     return production, f"http://127.0.0.1:{port}", program
 
 
@@ -70,7 +72,9 @@ def default_proxy_host(workloads: Sequence[Workload]) -> ProgramHost:
     """Ray's own batching in a cluster without any switch."""
     base = f"http://127.0.0.1:{DEFAULT_PROXY_PORT}"
     ports = [DEFAULT_PROXY_PORT, DASHBOARD_PORT]
-    program = Program("ray-default", [_script("serve"), "run"], ports, app_environment(workloads), _STOP_S)
+    program = Program(
+        "ray-default", [_script("serve"), "run"], ports, app_environment(workloads, "@serve.batch"), _STOP_S
+    )
     return ProgramHost(
         "Ray Serve behind its default proxy",
         partial(_with_file, program, batching_behind_default_proxy(workloads)),

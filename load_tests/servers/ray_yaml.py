@@ -12,8 +12,6 @@ EXPRESS_PORT = 8001
 APART, BY_HANDLE = "apart", "handle"
 DEFAULT_PROXY_PORT = 8002
 MAX_BATCH_ROWS = 32  # as for every other server here
-CNN_THREADS = 2
-"""Of an execution of our release of `cnn`: the most requests/s at 64 connections on two cores."""
 BATCH_WAITS_S = {"": 0.002, "-0": 0.0}
 """How long Ray's own batching waits for more requests, by the end of the route."""
 
@@ -107,7 +105,7 @@ def _release(workload: Workload) -> Config:
         "batching": {"max_rows": MAX_BATCH_ROWS},
     }
     if workload.name == "cnn":
-        args["runtime"] = {"threads": cnn_threads(CNN_THREADS)}
+        args["runtime"] = {"threads": cnn_threads("serve-app")}
     return release_application(args)
 
 

@@ -5,24 +5,23 @@ from __future__ import annotations
 import sys
 import sysconfig
 
-_SYSTEM = "/usr"  # distributions optimise theirs by other means than configure's option
+_BY_DISTRIBUTION = "'--prefix=/usr'"  # they optimise theirs, some by other means than configure's option
 
 
-def is_optimised(configure: str | None, prefix: str) -> bool:
+def is_optimised(configure: str | None) -> bool:
     """Whether an interpreter was compiled with the profile of a run of its own, as far as it tells.
 
     Args:
-        configure: The options of its `configure`; None or empty where it does not tell.
-        prefix: Where it is installed.
+        configure: The options of its `configure`; None where that did not make it.
     """
-    return not configure or "--enable-optimizations" in configure or prefix == _SYSTEM
+    return configure is None or "--enable-optimizations" in configure or _BY_DISTRIBUTION in configure
 
 
 def interpreter_fault() -> str:
     """What to know about the running one; empty if there is nothing."""
-    if is_optimised(sysconfig.get_config_var("CONFIG_ARGS"), sys.base_prefix):
+    if is_optimised(sysconfig.get_config_var("CONFIG_ARGS")):
         return ""
     return (
-        f"the Python in {sys.base_prefix} was built without --enable-optimizations, which costs a fifth of the speed "
-        "(pyenv: PYTHON_CONFIGURE_OPTS='--enable-optimizations --with-lto' pyenv install)"
+        f"the Python in {sys.base_prefix} was built without --enable-optimizations, so every request takes longer "
+        "(pyenv builds so unless PYTHON_CONFIGURE_OPTS says otherwise)"
     )

@@ -44,12 +44,12 @@ def serve_command(extra_checks: Sequence[ExtraCheck]) -> Callable[..., None]:
 
 
 def _check_machine(file: ServeFile, environment: Mapping[str, str]) -> None:
-    """Refuse to start where a port is taken, and say what slows it; a cluster that is there holds its ports rightly."""
+    """Refuse to start where a port is taken, and say what slows it; of a cluster that is there neither is ours."""
     if cluster := running_cluster(environment):
         say(f"attaching to the Ray cluster at {cluster.address} (from {cluster.found_in}), which goes on after us")
     elif taken := taken_ports(ports_of(file)):
         raise CommandError("; ".join(taken))
-    if fault := interpreter_fault():
+    elif fault := interpreter_fault():
         say(fault)
 
 

@@ -13,6 +13,10 @@ from serve_app.errors import AcceleratorMissing, ManifestError
 Shapes = tuple[tuple[int, ...], ...]
 """Of all inputs of one execution."""
 
+ONLY_IN_EXECUTIONS = {"session.force_spinning_stop": "1"}
+"""Threads of a session that wait for each other spin within an execution, where to sleep and be woken takes longer than
+most operators, and sleep once it is over. By default they spin on for milliseconds, on other replicas' CPUs."""
+
 _CONVOLUTIONS = ("Conv", "ConvTranspose", "FusedConv", "NhwcConv")
 
 
@@ -32,8 +36,8 @@ def open_session(path: Path, device: str, threads: int, precision: str = "fp32")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # A waiting thread sleeps: by default it spins for milliseconds after every execution, on other replicas' CPUs.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    for key, value in ONLY_IN_EXECUTIONS.items():
+        options.add_session_config_entry(key, value)
     options.log_severity_level = 3  # errors: what fails is raised too
     providers: list[object] = ["CPUExecutionProvider"]
     if device == "cuda":

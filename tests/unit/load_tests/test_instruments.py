@@ -1,3 +1,4 @@
+import itertools
 import json
 import os
 import time
@@ -6,6 +7,7 @@ from dataclasses import replace
 from support.bench_results import closed_point
 
 from load_tests.arrivals import Phase
+from load_tests.batch_sizes import Executed
 from load_tests.instruments import RealInstruments
 from load_tests.open_loop import OpenLoad
 
@@ -39,12 +41,25 @@ def test_a_load_is_charged_to_the_processes(thread_server):
     assert cost.pss_bytes > 1_000_000
 
 
-def test_batches_are_read_during_an_open_loop(thread_server):
-    instruments = RealInstruments(wrk=None, statistics_interval_s=0.01)
+def test_only_our_own_targets_tell_their_batches(thread_server):
+    instruments = RealInstruments(wrk=None)
     assert not instruments.tells_batches(thread_server.target("serve-app"))
     page = f"/v2/models/{thread_server.target().workload}/stats"
     thread_server.pages[page] = b'{"model_stats": [{"inference_count": 3, "execution_count": 1}]}'
     assert instruments.tells_batches(thread_server.target("serve-app, express door"))
     assert not instruments.tells_batches(thread_server.target("another behind the same proxy"))
-    assert instruments.batch_sizes(OpenLoad(thread_server.target(), (Phase(50, 0.1),))) == ()
+
+
+def test_batches_are_read_during_an_open_loop(thread_server, monkeypatch):
+    batches, asked = itertools.count(), set()
+
+    def read(target):
+        asked.add(target)
+        return Executed(rows=3 * (done := next(batches)), batches=done)
+
+    monkeypatch.setattr("load_tests.instruments.read_executed", read)
+    load = OpenLoad(thread_server.target(), (Phase(50, 0.1),))
+    samples = RealInstruments(wrk=None, statistics_interval_s=0.01).batch_sizes(load)
+    assert {sample.rows_per_batch for sample in samples} == {3}
+    assert asked == {load.target}
     assert thread_server.bodies

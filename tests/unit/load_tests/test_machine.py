@@ -1,3 +1,5 @@
+import platform
+
 from load_tests.machine import Machine, processor_of, system_of, this_machine
 
 
@@ -7,8 +9,10 @@ def test_the_files_of_linux_are_read():
     assert (processor_of(""), system_of("")) == ("", "")
 
 
-def test_this_machine_is_told_in_one_line():
+def test_this_machine_is_told_in_one_line(monkeypatch):
+    monkeypatch.setattr("load_tests.machine.interpreter_fault", lambda: "slow")
     here = this_machine()
+    assert here.python == f"{platform.python_version()} built without optimisations"
     assert here.cores >= 1
     assert dict(here.packages)["serve-app"]
     told = str(Machine(2, "Xeon", 23.5, "Debian 12", "3.11.2", (("ray", "2.60.0"),)))

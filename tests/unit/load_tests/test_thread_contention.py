@@ -28,5 +28,5 @@ def test_ratios_are_medians_of_rounds():
 
 def test_ours_is_compared_with_the_default():
     assert SETTINGS[OURS].threads == 1
-    assert [SETTINGS[name].threads for name in OTHERS] == [0, 0]
-    assert SETTINGS[OTHERS[0]].spins
+    assert [SETTINGS[name].threads for name in OTHERS] == [0, 0, 0]
+    assert SETTINGS[OTHERS[0]].session == {}

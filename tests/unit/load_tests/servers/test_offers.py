@@ -2,7 +2,16 @@ from __future__ import annotations
 
 import os
 
-from load_tests.servers.offers import APPS, CNN_THREADS, RAW_TENSOR, app_environment, cnn_threads, json_offer, offer_of
+from load_tests.servers.offers import (
+    APPS,
+    RAW_TENSOR,
+    SAME_THREADS,
+    app_environment,
+    cnn_threads,
+    json_offer,
+    offer_of,
+    threads_note,
+)
 
 
 def test_digits_are_json_and_images_are_bytes(workloads):
@@ -18,8 +27,9 @@ def test_an_image_can_go_as_json(workloads):
     assert b'"shape":[1,3,64,64]' in json_offer("a", workloads[1], "http://u").target.bodies[0]
 
 
-def test_programs_find_each_other_and_the_models(workloads):
-    environment = app_environment(workloads, threads=2)
+def test_programs_find_each_other_and_the_models(workloads, monkeypatch):
+    monkeypatch.delenv(SAME_THREADS, raising=False)
+    environment = app_environment(workloads, "mosec")
     assert environment["PYTHONPATH"].split(os.pathsep)[0] == str(APPS)
     assert environment["BENCH_CNN_ONNX"] == str(workloads[1].artifact)
     assert environment["BENCH_CNN_THREADS"] == "2"
@@ -27,7 +37,9 @@ def test_programs_find_each_other_and_the_models(workloads):
 
 
 def test_a_server_has_the_threads_that_are_best_for_it_unless_all_get_the_same(monkeypatch):
-    monkeypatch.delenv(CNN_THREADS, raising=False)
-    assert (cnn_threads(1), cnn_threads(2)) == (1, 2)
-    monkeypatch.setenv(CNN_THREADS, "1")
-    assert cnn_threads(2) == 1
+    monkeypatch.delenv(SAME_THREADS, raising=False)
+    assert (cnn_threads("LitServe"), cnn_threads("FastAPI by hand")) == (1, 2)
+    assert "2 with serve-app, FastAPI by hand, mosec, PyTriton, 1 with the others" in threads_note()
+    monkeypatch.setenv(SAME_THREADS, "1")
+    assert cnn_threads("FastAPI by hand") == 1
+    assert "1 with every server" in threads_note()

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from load_tests.servers.offers import SAME_THREADS
 from load_tests.servers.ray_yaml import batching_behind_default_proxy, inline_beside_noop, serve_app_beside_rivals
 from serve_app.config.serve_file import check_serve_file
 
@@ -33,6 +34,13 @@ def test_rivals_stand_beside_our_applications_in_the_same_mode(workloads):
         "batch-digits": "/batch/digits",
         "batch-cnn": "/batch/cnn",
     }
+
+
+def test_only_the_conv_net_has_more_than_a_thread(workloads, monkeypatch):
+    monkeypatch.delenv(SAME_THREADS, raising=False)
+    config = serve_app_beside_rivals(PRODUCTION, workloads, quick=True)
+    runtimes = {a["name"]: a["args"].get("runtime") for a in config["applications"]}
+    assert (runtimes["digits-v1"], runtimes["cnn-v1"]) == (None, {"threads": 2})
 
 
 def test_a_full_run_has_batching_that_does_not_wait_too(workloads):

@@ -82,6 +82,14 @@ def test_a_bad_file_is_not_started(run, tmp_path):
     assert err.splitlines()[0].startswith(f"{file}:{line}: http_options.host: 0.0.0.0 is reachable")
 
 
+def test_a_slow_python_is_named_at_the_start(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("serve_app.cli.serve.interpreter_fault", lambda: "slow")
+    monkeypatch.setattr("serve_app.cli.serve._serve_script", lambda: "/bin/false")
+    code, out, _ = run("serve", good_file(tmp_path, free_port()))
+    assert code == 1
+    assert out.splitlines()[0] == "slow"
+
+
 def test_a_taken_port_is_named_at_once(run, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -195,7 +195,7 @@ def test_threads_reach_the_session(tmp_path):
     runtime = OnnxRuntime(RuntimeSource(cpu.manifest, cpu.directory, config=RuntimeConfig(threads=2)))
     options = runtime._session.get_session_options()
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (2, 1)
-    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
     runtime = OnnxRuntime(RuntimeSource(cpu.manifest, cpu.directory, cpus=3.5))
     assert runtime._session.get_session_options().intra_op_num_threads == 3
 
