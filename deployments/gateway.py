@@ -16,7 +16,7 @@ from deployments.control import HandleControl
 from deployments.grpc import GrpcMethods
 from deployments.hot_routes import HotRoutes
 from deployments.logs import use_request_log, use_serve_log
-from deployments.memory import keep_freed_pages
+from deployments.memory import keep_freed_pages, leave_start_alone
 from deployments.metrics import RayMetrics
 from deployments.starting import go_first
 from serve_app.config.gateway import ExpressConfig, GatewayArgs
@@ -46,6 +46,7 @@ class Gateway(GrpcMethods):
     """
 
     _door: ExpressDoor | None = None
+    _is_started = False
 
     def __init__(self, args: GatewayArgs, releases: DeploymentHandle) -> None:
         use_serve_log()
@@ -79,6 +80,9 @@ class Gateway(GrpcMethods):
         """
         self._plane.configure(user_config)
         await asyncio.gather(self._plane.inline.first_loaded(), self._plane.informed())
+        if not self._is_started:
+            self._is_started = True
+            leave_start_alone()
         if self._door:
             await self._door.opened()
 

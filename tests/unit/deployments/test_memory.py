@@ -46,3 +46,31 @@ def test_the_pages_of_a_body_that_is_gone_are_the_next_ones_where_the_allocator_
 def test_another_allocator_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: object())
     assert not memory.keep_freed_pages()
+
+
+START = """
+import gc, weakref
+from deployments.memory import YOUNG_OBJECTS, leave_start_alone
+
+class Node:
+    def __init__(self):
+        self.itself = self
+
+gc.disable()
+garbage, alive, young = weakref.ref(Node()), Node(), []
+leave_start_alone()
+assert garbage() is None
+assert gc.get_freeze_count() > 1_000
+assert not any(one is alive for one in gc.get_objects())
+assert gc.get_threshold()[0] == YOUNG_OBJECTS
+gc.enable()
+later = weakref.ref(Node())
+while later() is not None and len(young) <= YOUNG_OBJECTS:
+    young.append([])
+print(len(young))
+"""
+
+
+def test_what_is_there_at_the_end_of_a_start_is_not_searched_for_cycles_and_what_comes_later_is() -> None:
+    done = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    assert 1_000 < int(done.stdout) <= memory.YOUNG_OBJECTS
