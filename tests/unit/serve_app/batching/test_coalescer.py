@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -423,3 +426,26 @@ async def test_the_time_on_the_way_is_not_the_releases_to_use():
         await subject.submit(request(1), 10.0)
     assert timeouts[0] == pytest.approx(10.0, abs=0.005)
     assert 0.008 < 10.0 - timeouts[-1] < 0.05
+
+
+@pytest.mark.parametrize("error", [InvalidInput, DeadlineExceeded])
+async def test_nothing_keeps_the_tensors_of_a_request_that_ended_with_an_error(error):
+    async def send(blocks):
+        if error is DeadlineExceeded:
+            await asyncio.Event().wait()
+        return (BlockReply({}, (EntryResult(error=InvalidInput("input 'x'", "is not one of this model's")),)),)
+
+    subject, sent = Coalescer(send), request(1)
+    inputs, is_answered = weakref.ref(sent.inputs["x"]), False
+    gc.disable()
+    try:
+        with contextlib.suppress(error):
+            await subject.submit(sent, 0.01 if error is DeadlineExceeded else 20)
+            is_answered = True
+        del sent
+        subject.abandon_flights(ReplicaLost("arithmetic-v1"))
+        await until(lambda: subject.is_idle)
+        assert not is_answered
+        assert inputs() is None
+    finally:
+        gc.enable()
