@@ -13,7 +13,7 @@ import ctypes
 import gc
 
 KEPT_BYTES = 2**29  # free memory at the end of a heap, before it is given back; prod.yaml has one heap for all threads
-YOUNG_OBJECTS = 10_000  # so many more since the last search start the next; 700 by default, which one block may have
+YOUNG_OBJECTS = 10_000  # so many more since the last search start a gateway's next; 700 by default, as a block may have
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
 
@@ -25,11 +25,16 @@ def keep_freed_pages() -> bool:
     return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES))
 
 
-def leave_start_alone() -> None:
+def leave_start_alone(young_objects: int | None = None) -> None:
     """Take what is alive out of Python's searches for cycles: all that was imported and loaded, once, at the end of it.
 
     A search of all objects of a gateway stops it for 80 ms and more, every few thousand requests.
+
+    Args:
+        young_objects: How many new ones start a search; None for as many as before, where what is executed may leave
+            cycles that hold tensors.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
+    if young_objects is not None:
+        gc.set_threshold(young_objects, *gc.get_threshold()[1:])
