@@ -16,7 +16,7 @@ from deployments.control import HandleControl
 from deployments.grpc import GrpcMethods
 from deployments.hot_routes import HotRoutes
 from deployments.logs import use_request_log, use_serve_log
-from deployments.memory import YOUNG_OBJECTS, keep_freed_pages, leave_start_alone
+from deployments.memory import GATEWAY_GC_THRESHOLD, freeze_heap, keep_freed_pages
 from deployments.metrics import RayMetrics
 from deployments.starting import go_first
 from serve_app.config.gateway import ExpressConfig, GatewayArgs
@@ -82,7 +82,7 @@ class Gateway(GrpcMethods):
         await asyncio.gather(self._plane.inline.first_loaded(), self._plane.informed())
         if not self._is_started:
             self._is_started = True
-            leave_start_alone(YOUNG_OBJECTS)
+            freeze_heap(GATEWAY_GC_THRESHOLD)
         if self._door:
             await self._door.opened()
 

@@ -1,4 +1,4 @@
-"""Memory of a gateway or a release: freed pages are kept, and Python searches only what is new for cycles.
+"""Memory of a gateway or a release: freed pages are kept, and the garbage collector looks at what is new only.
 
 The pages of one request are the next one's. By default a buffer of more than 128 kB may be pages of its own, given
 back when it is freed, and so is the free end of a heap. The kernel then clears and maps them anew for each body, which
@@ -13,7 +13,7 @@ import ctypes
 import gc
 
 KEPT_BYTES = 2**29  # free memory at the end of a heap, before it is given back; prod.yaml has one heap for all threads
-YOUNG_OBJECTS = 10_000  # so many more since the last search start a gateway's next; 700 by default, as a block may have
+GATEWAY_GC_THRESHOLD = 10_000  # new objects that start a collection in a gateway; 700 by default, as one block may have
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
 
@@ -25,16 +25,16 @@ def keep_freed_pages() -> bool:
     return bool(mallopt(_M_MMAP_MAX, 0) and mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES))
 
 
-def leave_start_alone(young_objects: int | None = None) -> None:
-    """Take what is alive out of Python's searches for cycles: all that was imported and loaded, once, at the end of it.
+def freeze_heap(gc_threshold: int | None = None) -> None:
+    """Keep Python's garbage collector from what is alive at the end of a start: all that was imported and loaded.
 
-    A search of all objects of a gateway stops it for 80 ms and more, every few thousand requests.
+    A full collection stops a gateway for 80 ms and more, and comes every few thousand requests.
 
     Args:
-        young_objects: How many new ones start a search; None for as many as before, where what is executed may leave
+        gc_threshold: New objects that start a collection; None for as many as before, where what is executed may leave
             cycles that hold tensors.
     """
     gc.collect()
     gc.freeze()
-    if young_objects is not None:
-        gc.set_threshold(young_objects, *gc.get_threshold()[1:])
+    if gc_threshold is not None:
+        gc.set_threshold(gc_threshold, *gc.get_threshold()[1:])

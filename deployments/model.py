@@ -14,7 +14,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.logs import use_serve_log
-from deployments.memory import keep_freed_pages, leave_start_alone
+from deployments.memory import freeze_heap, keep_freed_pages
 from deployments.metrics import RayMetrics
 from deployments.nodes import connect
 from deployments.starting import starting
@@ -56,7 +56,7 @@ class Model:
         own_id = serve.get_replica_context().replica_id.unique_id
         self._direct = DirectServer(socket_path(os.getpid(), own_id), self.infer)
         await self._direct.listen()
-        leave_start_alone()
+        freeze_heap()
 
     async def reconfigure(self, user_config: Mapping[str, object]) -> None:
         """Take other batching limits into use; nothing restarts, not even for those that are wrong."""

@@ -24,7 +24,7 @@ from rich.progress import track
 from rich.table import Table
 
 from load_tests.models import Workload, cnn
-from serve_app.runtimes.onnx_session import ONLY_IN_EXECUTIONS
+from serve_app.runtimes.onnx_session import SPIN_IN_RUNS_ONLY
 
 WARM_UP_EXECUTIONS = 10
 START_LIMIT_S = 60
@@ -47,7 +47,7 @@ class Setting:
 SETTINGS: Mapping[str, Setting] = {
     "a thread each (ours)": Setting(1, {}),
     "a thread a core (ONNX Runtime's default)": Setting(0, {}),
-    "a thread a core, spinning in an execution (ours with runtime.threads)": Setting(0, ONLY_IN_EXECUTIONS),
+    "a thread a core, spinning in an execution (ours with runtime.threads)": Setting(0, SPIN_IN_RUNS_ONLY),
     "a thread a core, asleep when idle": Setting(0, {"session.intra_op.allow_spinning": "0"}),
 }
 OURS, *OTHERS = SETTINGS

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from load_tests.models import RAW_CONTENT_TYPE, Workload
+from load_tests.results import OURS
 from load_tests.servers.answers import Offer
 from load_tests.target import Target
 
@@ -16,7 +17,7 @@ APPS = Path(__file__).parent / "apps"
 SAME_THREADS = "BENCH_CNN_THREADS"
 """Of the environment: how many threads an execution of `cnn` has with every server."""
 
-CNN_THREADS = {"serve-app": 2, "FastAPI by hand": 2, "mosec": 2, "PyTriton": 2}
+CNN_THREADS = {OURS: 2, "FastAPI by hand": 2, "mosec": 2, "PyTriton": 2}
 """The same where that is not set: what a server is fastest with on two cores, found by setting it to 1 and to 2."""
 
 RAW_TENSOR = (("Inference-Header-Content-Length", "0"),)
@@ -51,5 +52,6 @@ def cnn_threads(server: str) -> int:
 def threads_note() -> str:
     """What a report says about them."""
     same = os.environ.get(SAME_THREADS)
-    told = f"{same} with every server" if same else f"2 with {', '.join(CNN_THREADS)}, 1 with the others"
+    own = ", ".join(f"{server} {threads}" for server, threads in CNN_THREADS.items())
+    told = f"{same} with every server" if same else f"{own}, the others 1"
     return f"Threads of an execution of cnn: {told} ({SAME_THREADS} sets the same for all)."

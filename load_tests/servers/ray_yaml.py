@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from load_tests.models import Workload
+from load_tests.results import OURS
 from load_tests.servers.offers import cnn_threads
 
 EXPRESS_PORT = 8001
@@ -105,7 +106,7 @@ def _release(workload: Workload) -> Config:
         "batching": {"max_rows": MAX_BATCH_ROWS},
     }
     if workload.name == "cnn":
-        args["runtime"] = {"threads": cnn_threads("serve-app")}
+        args["runtime"] = {"threads": cnn_threads(OURS)}
     return release_application(args)
 
 

@@ -161,7 +161,7 @@ class Coalescer:
             return await waiting.answer
         finally:
             self._forget(waiting)
-            del waiting  # with the answer's error, which knows this frame, it would stay until Python looks for cycles
+            del waiting  # its answer's error knows this frame: both would stay until the next garbage collection
 
     async def submit_all(self, requests: Iterable[InferenceRequest], timeout_s: float) -> list[Coalesced | Exception]:
         """Answer validated requests of one caller, in as few calls as they fit in.

@@ -13,7 +13,7 @@ from serve_app.errors import AcceleratorMissing, ManifestError
 Shapes = tuple[tuple[int, ...], ...]
 """Of all inputs of one execution."""
 
-ONLY_IN_EXECUTIONS = {"session.force_spinning_stop": "1"}
+SPIN_IN_RUNS_ONLY = {"session.force_spinning_stop": "1"}
 """Threads of a session that wait for each other spin within an execution, where to sleep and be woken takes longer than
 most operators, and sleep once it is over. By default they spin on for milliseconds, on other replicas' CPUs."""
 
@@ -36,7 +36,7 @@ def open_session(path: Path, device: str, threads: int, precision: str = "fp32")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    for key, value in ONLY_IN_EXECUTIONS.items():
+    for key, value in SPIN_IN_RUNS_ONLY.items():
         options.add_session_config_entry(key, value)
     options.log_severity_level = 3  # errors: what fails is raised too
     providers: list[object] = ["CPUExecutionProvider"]

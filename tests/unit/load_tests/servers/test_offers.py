@@ -39,7 +39,7 @@ def test_programs_find_each_other_and_the_models(workloads, monkeypatch):
 def test_a_server_has_the_threads_that_are_best_for_it_unless_all_get_the_same(monkeypatch):
     monkeypatch.delenv(SAME_THREADS, raising=False)
     assert (cnn_threads("LitServe"), cnn_threads("FastAPI by hand")) == (1, 2)
-    assert "2 with serve-app, FastAPI by hand, mosec, PyTriton, 1 with the others" in threads_note()
+    assert "serve-app 2, FastAPI by hand 2, mosec 2, PyTriton 2, the others 1" in threads_note()
     monkeypatch.setenv(SAME_THREADS, "1")
     assert cnn_threads("FastAPI by hand") == 1
     assert "1 with every server" in threads_note()

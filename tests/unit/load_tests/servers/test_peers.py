@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from load_tests.results import OURS
+from load_tests.servers.fastapi_host import fastapi_host
+from load_tests.servers.offers import CNN_THREADS
 from load_tests.servers.peers import old_enough_python, peer_hosts
 from load_tests.target import HostUnavailable
 
@@ -22,6 +25,11 @@ def test_every_peer_offers_both_workloads_on_ports_of_its_own(workloads):
         assert [offer.target.workload for offer in host.offers] == ["digits", "cnn"]
         ports += {offer.target.url.split("/")[2] for offer in host.offers}
     assert len(set(ports)) == len(ports) == 6
+
+
+def test_only_servers_that_there_are_have_threads_of_their_own(workloads):
+    others = {fastapi_host(workloads).name, *(host.name for host in peer_hosts(workloads))}
+    assert {*CNN_THREADS} <= {OURS, *others}
 
 
 def test_images_go_as_bytes_where_the_peer_takes_them(workloads):
