@@ -14,8 +14,8 @@ from load_tests.open_loop import OpenLoad, with_deadline
 from load_tests.plan import Plan
 from load_tests.points import LoadFailed, OpenPoint
 from load_tests.progress import Steps
-from load_tests.results import OURS, BenchResults, ClosedRun, TargetRound, Unavailable
-from load_tests.target import Host, HostUnavailable, Target
+from load_tests.results import BenchResults, ClosedRun, TargetRound, Unavailable
+from load_tests.target import OURS, Host, HostUnavailable, Target
 
 _WARM_UP_CONNECTIONS = 8
 _FIRST_GUESS = 0.6  # of the closed loop's best

@@ -21,9 +21,10 @@ from load_tests.models import BENCH
 from load_tests.plan import FULL, QUICK, Plan
 from load_tests.progress import Bars
 from load_tests.report import write_report
-from load_tests.results import OURS, BenchResults
+from load_tests.results import BenchResults
 from load_tests.servers import hosts, limits
 from load_tests.servers.offers import threads_note
+from load_tests.target import OURS
 from load_tests.wrk import INSTALL, find_wrk
 
 QUICK_NOTE = (

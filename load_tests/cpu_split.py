@@ -17,8 +17,8 @@ from rich.table import Table
 from load_tests import wrk
 from load_tests.accounting import cpu_s_by_thread
 from load_tests.models import cnn, digits
-from load_tests.results import OURS
 from load_tests.servers.ray_clusters import serve_app_host
+from load_tests.target import OURS
 
 LEAST_US = 2.0  # of a request; a process that takes less has no row of its own
 SHOWN = 3  # threads of a process

@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from load_tests.servers import conv_net
+from load_tests import conv_net
 from serve_app.config.release import BatchingConfig, ReleaseArgs, RuntimeConfig
 from serve_app.dataflow.add import NewVersion, add_version
 from serve_app.dataflow.block_server import BlockServer

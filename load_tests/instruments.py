@@ -13,8 +13,7 @@ from load_tests.accounting import Account, Cost
 from load_tests.batch_sizes import BatchSample, read_executed, sampled
 from load_tests.open_loop import OpenLoad
 from load_tests.points import ClosedPoint, OpenPoint
-from load_tests.results import OURS
-from load_tests.target import Target
+from load_tests.target import OURS, Target
 
 
 class Instruments(Protocol):

@@ -93,7 +93,7 @@ def main(
 def _work(seconds: float, is_kept: bool, measured: Queue[Costs]) -> None:
     import torch  # noqa: PLC0415 - 3 s, in the processes that execute
 
-    from load_tests.servers.conv_net import CHANNELS, SIDE, conv_net  # noqa: PLC0415 - imports torch
+    from load_tests.conv_net import CHANNELS, SIDE, conv_net  # noqa: PLC0415 - imports torch
 
     torch.set_num_threads(1)
     net = conv_net().eval()

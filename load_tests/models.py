@@ -86,7 +86,7 @@ def cnn(models: Path = BENCH / "models") -> Workload:
     source = models / "cnn/v1"
     artifact = source / "model.onnx"
     if not source.is_dir():
-        from load_tests.servers.conv_net import add_version  # noqa: PLC0415 - PyTorch takes seconds, and is needed once
+        from load_tests.conv_net import add_version  # noqa: PLC0415 - PyTorch takes seconds, and is needed once
 
         add_version(models)
     random = np.random.default_rng(_SEED)

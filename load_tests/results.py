@@ -14,9 +14,6 @@ from load_tests.plan import Plan
 from load_tests.points import ClosedPoint
 from load_tests.servers.limits import Limit
 
-OURS = "serve-app"
-"""How the names of our own targets begin."""
-
 
 @dataclass(frozen=True, slots=True)
 class ClosedRun:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from load_tests.document import Table
 from load_tests.open_loop import TIMEOUT_HEADER
 from load_tests.points import OpenPoint
-from load_tests.results import OURS, BenchResults, ClosedRun, TargetRound
+from load_tests.results import BenchResults, ClosedRun, TargetRound
 from load_tests.summary import (
     Figure,
     Spread,
@@ -18,6 +18,7 @@ from load_tests.summary import (
     spread,
     targets_of,
 )
+from load_tests.target import OURS
 
 _EMPTY = "-"
 

@@ -7,6 +7,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+OURS = "serve-app"
+"""How the names of our own targets begin."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from load_tests.models import RAW_CONTENT_TYPE, Workload
-from load_tests.results import OURS
 from load_tests.servers.answers import Offer
-from load_tests.target import Target
+from load_tests.target import OURS, Target
 
 APPS = Path(__file__).parent / "apps"
 """Programs that run in other interpreters and clusters; a folder on their path, not a package."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from load_tests.models import Workload
-from load_tests.results import OURS
 from load_tests.servers.offers import cnn_threads
+from load_tests.target import OURS
 
 EXPRESS_PORT = 8001
 APART, BY_HANDLE = "apart", "handle"

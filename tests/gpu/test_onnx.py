@@ -13,7 +13,7 @@ from onnx import TensorProto
 from support.instances import TURNS, check_answers_in_threads
 from support.versions import identity, onnx_document, write_version
 
-from load_tests.servers import conv_net
+from load_tests import conv_net
 from serve_app.config.manifest import Manifest
 from serve_app.config.release import ReleaseArgs, RuntimeConfig
 from serve_app.dataflow.model import load_model

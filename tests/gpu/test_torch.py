@@ -19,8 +19,8 @@ from support.torch_models import (
     tensors,
 )
 
+from load_tests.conv_net import conv_net
 from load_tests.gpu_cost import export_program
-from load_tests.servers.conv_net import conv_net
 from serve_app.datatypes import Datatype
 from serve_app.runtimes import torch_export, torch_script
 from serve_app.runtimes.torch_base import DATATYPES, LEAST_PINNED_BYTES, TorchRuntime

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from load_tests.results import OURS
 from load_tests.servers.fastapi_host import fastapi_host
 from load_tests.servers.offers import CNN_THREADS
 from load_tests.servers.peers import old_enough_python, peer_hosts
-from load_tests.target import HostUnavailable
+from load_tests.target import OURS, HostUnavailable
 
 
 def interpreter(folder: Path, version: str) -> None:

@@ -5,7 +5,7 @@ import onnxruntime as ort
 import torch
 from torch import nn
 
-from load_tests.servers.conv_net import conv_net, export
+from load_tests.conv_net import conv_net, export
 
 
 def multiplications(net: nn.Module) -> int:
