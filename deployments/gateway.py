@@ -18,7 +18,7 @@ from deployments.hot_routes import HotRoutes
 from deployments.logs import use_request_log, use_serve_log
 from deployments.memory import GATEWAY_GC_THRESHOLD, freeze_heap, keep_freed_pages
 from deployments.metrics import RayMetrics
-from deployments.starting import go_first
+from deployments.starting import lead
 from serve_app.config.gateway import ExpressConfig, GatewayArgs
 from serve_app.data_plane.inline import InlineReleases
 from serve_app.data_plane.plane import DataPlane, Options
@@ -63,7 +63,7 @@ class Gateway(GrpcMethods):
         self._grpc = GrpcHandler(self._plane, admin)
         self._health = HealthHandler(self._plane.directory, self._cluster.stopping)
         self._door = self._express(args.express) if args.express else None
-        go_first()
+        lead()
 
     def __serve_build_asgi_app__(self) -> GatewayAsgi:
         """The ASGI application; Serve calls this once the constructor is done."""
@@ -88,6 +88,7 @@ class Gateway(GrpcMethods):
 
     async def check_health(self) -> None:
         """Have Serve replace the replica if its express door was shut by a fault."""
+        lead()  # of the threads that were begun since
         if self._door:
             self._door.check()
 

@@ -65,6 +65,52 @@ def test_who_could_not_rise_again_does_not_wait_either() -> None:
     assert seen(as_nobody) == [[given], [given] * 2, [given] * 2, 4, False, True, True]
 
 
+LEADING_BODY = """
+over = threading.Event()
+def niceness_of_new_thread(look):
+    found = []
+    thread = threading.Thread(target=lambda: (found.append(threading.get_native_id()), over.wait()))
+    thread.start()
+    while not found: pass
+    look()
+    return os.getpriority(os.PRIO_PROCESS, found[0])
+
+looks = (starting.lead, lambda: None, starting.lead)
+found = [niceness_of_new_thread(look) for look in looks]
+print(json.dumps([*found, os.getpriority(os.PRIO_PROCESS, threading.get_native_id())]))
+over.set()
+"""
+
+LIMITED = """
+real = os.setpriority
+def limited(which, who, niceness):
+    if niceness < LIMIT:
+        raise PermissionError
+    real(which, who, niceness)
+os.setpriority = limited
+"""
+
+
+def leading(prelude: str = "") -> list[int]:
+    """Niceness of threads begun before a thread leads, behind it, and before it does so again; then its own."""
+    script = f"{IMPORTS}\n{prelude}\n{LEADING_BODY}"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    found: list[int] = json.loads(done.stdout)
+    return found
+
+
+def test_the_thread_that_leads_goes_before_the_others_of_its_process_where_it_may() -> None:
+    given = os.getpriority(os.PRIO_PROCESS, 0)
+    others, own = (given + starting.SERVING, given + starting.LEADING) if _may_rise() else (given, given)
+    assert leading() == [others, own, others, own]
+
+
+def test_a_thread_that_may_not_lead_goes_first_all_the_same() -> None:
+    given = os.getpriority(os.PRIO_PROCESS, 0)
+    each = given + starting.SERVING if _may_rise() else given
+    assert leading(f"LIMIT = {given + starting.SERVING}\n{LIMITED}") == [each] * 4
+
+
 def test_where_the_system_has_no_such_list_of_threads_nothing_changes(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
