@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
+from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -15,8 +18,10 @@ import pytest
 import tritonclient.http
 import yaml
 from support.bad_requests import BAD_REQUESTS
+from support.niceness import may_rise
 from support.server import outputs_of, v2_body, wait_for
 
+from deployments.starting import LEADING, SERVING
 from serve_app.config.release import ReleaseArgs
 from serve_app.data_plane.files import DIRECTORY, PREFIX
 from serve_app.dataflow.model import load_model
@@ -35,6 +40,13 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 def http(server):
     with httpx.Client(base_url=server.url, timeout=30) as client:
         yield client
+
+
+def replica(name: str) -> int:
+    """The process of the only replica of an application's deployment."""
+    titles = {process.pid: " ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])}
+    (pid,) = (pid for pid, title in titles.items() if f"ServeReplica:{name}" in title)
+    return pid
 
 
 def infer(http: httpx.Client, model: str, body: bytes, version: str = "") -> httpx.Response:
@@ -231,10 +243,28 @@ def test_another_ray_job_calls_models_by_handle(server, tmp_path):
 
 def test_the_gateway_calls_releases_of_its_machine_over_their_sockets(http, digits):
     infer(http, "digits", v2_body("pixels", digits[0][:1]), "v1")
-    titles = {process.pid: " ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])}
-    (pid,) = (pid for pid, title in titles.items() if "ServeReplica:digits-v1:digits" in title)
+    pid = replica("digits-v1:digits")
     ends = [end for end in psutil.net_connections("unix") if str(end.laddr).startswith(f"{SOCKETS}{pid}-")]
     assert len(ends) >= 2, "beside the socket that listens, there is a gateway's connection"
+
+
+@pytest.mark.skipif(not may_rise(), reason="a process may not lower its niceness here")
+def test_the_event_loop_of_the_gateway_goes_before_its_other_threads():
+    gateway = psutil.Process(replica("gateway:Gateway"))
+
+    def levels() -> Counter[int]:
+        found = Counter[int]()
+        for thread in gateway.threads():
+            with suppress(ProcessLookupError):  # it has just ended
+                found[os.getpriority(os.PRIO_PROCESS, thread.id)] += 1
+        return found
+
+    def one_leads() -> bool:
+        found = levels()
+        first = min(found)
+        return found[first] == 1 and set(found) == {first, first - LEADING + SERVING}
+
+    assert wait_for("the gateway's next health check", one_leads, 30), levels()
 
 
 def test_metrics_show_the_whole_cluster(http, digits):

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.niceness import may_rise
 
 from deployments import starting
 
@@ -48,14 +49,9 @@ def seen(prelude: str = "") -> list[object]:
     return found
 
 
-def _may_rise() -> bool:
-    code = "import os; os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) - 1)"
-    return subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0  # noqa: S603 - ours
-
-
 def test_all_of_it_waits_while_it_starts_and_goes_first_once_it_serves_where_it_may() -> None:
     given = os.getpriority(os.PRIO_PROCESS, 0)
-    loading, serving = (given + starting.LOADING, given + starting.SERVING) if _may_rise() else (given, given)
+    loading, serving = (given + starting.LOADING, given + starting.SERVING) if may_rise() else (given, given)
     assert seen() == [[given], [loading] * 2, [serving] * 2, 4, False, True, True]
 
 
@@ -101,13 +97,13 @@ def leading(prelude: str = "") -> list[int]:
 
 def test_the_thread_that_leads_goes_before_the_others_of_its_process_where_it_may() -> None:
     given = os.getpriority(os.PRIO_PROCESS, 0)
-    others, own = (given + starting.SERVING, given + starting.LEADING) if _may_rise() else (given, given)
+    others, own = (given + starting.SERVING, given + starting.LEADING) if may_rise() else (given, given)
     assert leading() == [others, own, others, own]
 
 
 def test_a_thread_that_may_not_lead_goes_first_all_the_same() -> None:
     given = os.getpriority(os.PRIO_PROCESS, 0)
-    each = given + starting.SERVING if _may_rise() else given
+    each = given + starting.SERVING if may_rise() else given
     assert leading(f"LIMIT = {given + starting.SERVING}\n{LIMITED}") == [each] * 4
 
 
