@@ -15,7 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-LOADING, SERVING, LEADING = 5, -5, -15  # beside the niceness Ray has given; 0.1 of a serving one's share; 3; 9 times
+LOADING, SERVING, LEADING = 5, -5, -15
+"""Added to the niceness that Ray has given: a tenth of the CPU of what serves, three times of what is as given, nine
+times of what serves."""
+
 _GIVEN = os.getpriority(os.PRIO_PROCESS, 0)
 _PROCESSES = Path("/proc")
 

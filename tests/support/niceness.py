@@ -1,4 +1,4 @@
-"""Whether this machine lets a process go before others."""
+"""How far this machine lets a process go before others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 
-def may_rise() -> bool:
-    """Whether a process may lower its niceness."""
-    code = "import os; os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) - 1)"
+def may_rise(by: int) -> bool:
+    """Whether a process may lower its niceness by so much."""
+    code = f"import os; os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) - {by})"
     return subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0  # noqa: S603 - ours

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.niceness import may_rise
@@ -43,15 +44,22 @@ def seen(prelude: str = "") -> list[object]:
         Niceness of its threads at first; while it starts, and its child's; once it serves, and its child's; how many
         threads; whether garbage is looked for while it starts, and then; whether what it has loaded is left out.
     """
-    script = f"{IMPORTS}\n{prelude}\n{BODY}"
+    return printed(prelude, BODY)
+
+
+def printed(prelude: str, body: str) -> list[Any]:
+    """The JSON that a process of its own prints."""
+    script = f"{IMPORTS}\n{prelude}\n{body}"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)  # noqa: S603 - ours
-    found: list[object] = json.loads(done.stdout)
+    found: list[Any] = json.loads(done.stdout)
     return found
 
 
 def test_all_of_it_waits_while_it_starts_and_goes_first_once_it_serves_where_it_may() -> None:
     given = os.getpriority(os.PRIO_PROCESS, 0)
-    loading, serving = (given + starting.LOADING, given + starting.SERVING) if may_rise() else (given, given)
+    loading, serving = (
+        (given + starting.LOADING, given + starting.SERVING) if may_rise(-starting.SERVING) else (given, given)
+    )
     assert seen() == [[given], [loading] * 2, [serving] * 2, 4, False, True, True]
 
 
@@ -64,12 +72,10 @@ def test_who_could_not_rise_again_does_not_wait_either() -> None:
 LEADING_BODY = """
 over = threading.Event()
 def niceness_of_new_thread(look):
-    found = []
-    thread = threading.Thread(target=lambda: (found.append(threading.get_native_id()), over.wait()))
+    thread = threading.Thread(target=over.wait)
     thread.start()
-    while not found: pass
     look()
-    return os.getpriority(os.PRIO_PROCESS, found[0])
+    return os.getpriority(os.PRIO_PROCESS, thread.native_id)
 
 looks = (starting.lead, lambda: None, starting.lead)
 found = [niceness_of_new_thread(look) for look in looks]
@@ -89,21 +95,19 @@ os.setpriority = limited
 
 def leading(prelude: str = "") -> list[int]:
     """Niceness of threads begun before a thread leads, behind it, and before it does so again; then its own."""
-    script = f"{IMPORTS}\n{prelude}\n{LEADING_BODY}"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)  # noqa: S603 - ours
-    found: list[int] = json.loads(done.stdout)
-    return found
+    return printed(prelude, LEADING_BODY)
 
 
 def test_the_thread_that_leads_goes_before_the_others_of_its_process_where_it_may() -> None:
     given = os.getpriority(os.PRIO_PROCESS, 0)
-    others, own = (given + starting.SERVING, given + starting.LEADING) if may_rise() else (given, given)
+    others = given + starting.SERVING if may_rise(-starting.SERVING) else given
+    own = given + starting.LEADING if may_rise(-starting.LEADING) else others
     assert leading() == [others, own, others, own]
 
 
 def test_a_thread_that_may_not_lead_goes_first_all_the_same() -> None:
     given = os.getpriority(os.PRIO_PROCESS, 0)
-    each = given + starting.SERVING if may_rise() else given
+    each = given + starting.SERVING if may_rise(-starting.SERVING) else given
     assert leading(f"LIMIT = {given + starting.SERVING}\n{LIMITED}") == [each] * 4
 
 
