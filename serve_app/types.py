@@ -79,6 +79,7 @@ class ReleaseInfo:
         nodes: Of a graph: median milliseconds of each node by the rows that it was given, measured at load.
         is_ragged: Whether inputs may have any length along axis 1; the release itself then makes their mask.
         idempotent: Whether a request may be executed again: nobody can tell, except by the time it took.
+        instances: Batches that a replica executes at a time.
     """
 
     model: str
@@ -100,6 +101,7 @@ class ReleaseInfo:
     nodes: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     is_ragged: bool = False
     idempotent: bool = True
+    instances: int = 1
 
     @property
     def revision(self) -> int:

@@ -11,25 +11,21 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import secrets
-import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from serve_app.batching.expiry import Expiry
 from serve_app.batching.fairness import crowding_out, in_turns
+from serve_app.batching.flights import Flight, Flights
 from serve_app.batching.job import Shapes, shapes_of
 from serve_app.batching.joined import joined, outputs_wanted
-from serve_app.batching.latency import LatencyModel
 from serve_app.errors import DeadlineExceeded, DeadlineUnreachable, Overloaded, ReplicaLost
 from serve_app.types import Block, BlockEntry, BlockReply, EntryResult, InferenceRequest, Tensors, nbytes_of
 
 Send = Callable[[tuple[Block, ...]], Awaitable[tuple[BlockReply, ...]]]
 """Carries blocks to a replica of the release and their replies back; raises `ReplicaLost` if the replica died."""
 
-TRAVELS = (
-    8  # calls whose shortest way counts: a longer one was held up, and what is told too little time is not executed
-)
 HEADROOM = 0.6  # of the time a request allows, for a forecast that is right half of the time
 SENDER = secrets.token_hex(4)  # this gateway replica, for the backlog that a release adds up
 
@@ -40,11 +36,13 @@ class Bounds:
 
     Attributes:
         queue_rows: Most rows that wait; more is refused with `Overloaded`.
-        call_bytes: A call takes no further request that would make it bigger; a larger request travels alone.
+        call_rows: A call takes no further request that would make it longer; a larger request travels alone.
+        call_bytes: The same, of the bytes of its tensors.
         calls_ahead: Calls for each slot that may leave before those in flight are answered, if they are as big.
     """
 
     queue_rows: int = 4096
+    call_rows: int = 4096
     call_bytes: int = 2**22
     calls_ahead: int = 0
 
@@ -76,15 +74,6 @@ class _Waiting:
     tick: int = 0
 
 
-@dataclass(slots=True)
-class _Flight:
-    """A call under way: whose it is, and when it is expected back."""
-
-    members: list[_Waiting]
-    rows: int
-    ends_at: float
-
-
 class Coalescer:
     """The queue of one release in one gateway.
 
@@ -93,7 +82,7 @@ class Coalescer:
         release: Name for errors.
         bounds: Of the queue and of a call.
         ragged: Whether requests may differ in axes beyond 0, so that a call has a block for each shape.
-        slots: Calls in flight at a time.
+        flights: Holds the calls under way, and the clock; None for one slot, with nothing known of what a call takes.
         on_lost: Told the release's name when a call lost its replica, before the next call starts.
     """
 
@@ -104,18 +93,17 @@ class Coalescer:
         release: str = "model",
         bounds: Bounds = DEFAULT_BOUNDS,
         ragged: bool = True,
-        slots: int = 1,
+        flights: Flights[_Waiting] | None = None,
         on_lost: Callable[[str], None] = lambda release: None,
     ) -> None:
         self._send, self._release = send, release
         self.bounds, self._ragged = bounds, ragged
-        self._slots, self._on_lost = slots, on_lost
+        self._flights, self._on_lost = Flights() if flights is None else flights, on_lost
+        self._clock = self._flights.clock
         self._queue: dict[_Waiting, None] = {}  # a set with an order: any member leaves in O(1)
         self._rows_by_level = Counter[int]()
         self._rows = self._bytes = self._refused = 0
         self._expiry = Expiry[_Waiting](self._expire)
-        self._latency, self._travels_s = LatencyModel(), deque([0.0], TRAVELS)
-        self._flights: dict[asyncio.Task[None], _Flight] = {}
         self._pump_is_due = False
         # A block serves many requests, so it must not run in the context (trace, request id) of the one that woke it.
         self._context = contextvars.copy_context()
@@ -123,12 +111,12 @@ class Coalescer:
     @property
     def slots(self) -> int:
         """Calls in flight at a time, beside those that travel ahead."""
-        return self._slots
+        return self._flights.slots
 
     @slots.setter
     def slots(self, slots: int) -> None:
         """Change it; more slots send at once what waits."""
-        self._slots = slots
+        self._flights.slots = slots
         self._pump_soon()
 
     @property
@@ -190,13 +178,13 @@ class Coalescer:
 
     def forecast_s(self, rows: int, priority: int) -> float:
         """Seconds until an answer to `rows` that arrive now, usually; 0 where a slot is free."""
-        if not self._queue and len(self._flights) < self._slots:
+        flights, bounds = self._flights, self.bounds
+        if not self._queue and len(flights) < flights.slots:
             return 0.0
         ahead = rows + sum([waiting for level, waiting in self._rows_by_level.items() if level <= priority])
-        now = time.perf_counter()
-        next_slot_s = min([abs(flight.ends_at - now) for flight in self._flights.values()], default=0.0)
-        calls = 1 + self._bytes // self.bounds.call_bytes // self._slots
-        return next_slot_s + calls * self._latency.usual_s(max(1, ahead // calls))
+        calls = max(-(-ahead // bounds.call_rows), 1 + self._bytes // bounds.call_bytes)
+        # Until its own call leaves others may join it, as they joined those under way.
+        return flights.forecast_s(max(ahead, calls * flights.rows // max(1, len(flights))), calls)
 
     def admit(self, rows: int, priority: int, timeout_s: float) -> None:
         """Refuse a request for which there is no hope.
@@ -228,7 +216,7 @@ class Coalescer:
         return waiting
 
     def _waiting(self, request: InferenceRequest, timeout_s: float) -> _Waiting:
-        now, answer = time.perf_counter(), asyncio.get_running_loop().create_future()
+        now, answer = self._clock(), asyncio.get_running_loop().create_future()
         rows, nbytes = request.rows, nbytes_of(request.inputs)
         waiting = _Waiting(request, rows, nbytes, request.tenant, request.priority, now, now + timeout_s, answer)
         waiting.tick = self._expiry.add(waiting, timeout_s)
@@ -253,9 +241,8 @@ class Coalescer:
 
     def abandon_flights(self, error: Exception) -> None:
         """Tell every request in flight `error` and stop waiting for its answer."""
-        for flight in self._flights.values():
+        for task, flight in self._flights:
             _fail(flight.members, error)
-        for task in list(self._flights):
             task.cancel()
 
     def refuse_waiting(self, error: Exception) -> None:
@@ -284,11 +271,11 @@ class Coalescer:
             asyncio.get_running_loop().call_soon(self._pump, context=self._context)
 
     def _may_send(self) -> bool:
-        flights = len(self._flights)
-        if flights < self._slots:
+        flights = self._flights
+        if len(flights) < flights.slots:
             return True
-        rows_in_flight = sum(flight.rows for flight in self._flights.values())
-        return flights < (1 + self.bounds.calls_ahead) * self._slots and self._rows * flights >= rows_in_flight
+        rows = min(self._rows, self.bounds.call_rows)
+        return len(flights) < (1 + self.bounds.calls_ahead) * flights.slots and rows * len(flights) >= flights.rows
 
     def _pump(self) -> None:
         self._pump_is_due = False
@@ -296,56 +283,48 @@ class Coalescer:
             self._start(members)
 
     def _start(self, members: list[_Waiting]) -> None:
-        rows = sum(waiting.rows for waiting in members)
-        ends_at = time.perf_counter() + self._latency.usual_s(rows)
-        flight = asyncio.get_running_loop().create_task(self._fly(members, rows))
-        self._flights[flight] = _Flight(members, rows, ends_at)
-        flight.add_done_callback(self._landed)
+        flight = Flight(members, sum(waiting.rows for waiting in members))
+        task = asyncio.get_running_loop().create_task(self._fly(flight))
+        self._flights.start(task, flight)
+        task.add_done_callback(self._landed)
 
-    def _landed(self, flight: asyncio.Task[None]) -> None:
-        del self._flights[flight]
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._flights.land(task)
         self._pump()
 
     def _take(self) -> list[_Waiting]:
         """Remove the next call's requests: all that wait, or the most urgent of each tenant in turn."""
         members = sorted(self._queue, key=_urgency)
-        if self._bytes <= self.bounds.call_bytes:
+        bounds = self.bounds
+        if self._rows <= bounds.call_rows and self._bytes <= bounds.call_bytes:
             self._queue.clear()
             self._rows_by_level.clear()
             self._rows = self._bytes = 0
             return members
         taken: list[_Waiting] = []
-        nbytes = 0
+        rows = nbytes = 0
         for waiting in in_turns(members):
-            nbytes += waiting.nbytes
-            if taken and nbytes > self.bounds.call_bytes:
+            rows, nbytes = rows + waiting.rows, nbytes + waiting.nbytes
+            if taken and (rows > bounds.call_rows or nbytes > bounds.call_bytes):
                 break
             taken.append(waiting)
         for waiting in taken:
             self._leave_queue(waiting)
         return taken
 
-    async def _fly(self, members: list[_Waiting], rows: int) -> None:
-        sent = time.perf_counter()
+    async def _fly(self, flight: Flight[_Waiting]) -> None:
+        sent = self._clock()
         try:
-            groups = self._by_shape(members)
+            groups = self._by_shape(flight.members)
             blocks = tuple(self._block(group) for group in groups)
             replies = await self._send(blocks)
-            self._learn(rows, time.perf_counter() - sent, replies)
+            self._flights.answered(flight, self._clock() - sent, blocks, replies)
             for group, block, reply in zip(groups, blocks, replies, strict=True):
                 self._hand_out(group, block, reply, sent)
         except Exception as error:  # every request of the call must hear what happened to it
-            _fail(members, error)
+            _fail(flight.members, error)
             if isinstance(error, ReplicaLost):
                 self._on_lost(self._release)
-
-    def _learn(self, rows: int, took_s: float, replies: tuple[BlockReply, ...]) -> None:
-        """Take a call into account: how long it took, and how much of that not in the release but on the way."""
-        self._latency.observe(rows, took_s)
-        # What was refused has no timings: all of such a call was its way. So this is learned whatever the answers are.
-        timings = [result.timings for reply in replies for result in reply.results]
-        inside_s = max((times.queue_s + times.batch_s + times.compute_s for times in timings), default=0.0)
-        self._travels_s.append(max(0.0, took_s - inside_s))
 
     def _hand_out(self, members: list[_Waiting], block: Block, reply: BlockReply, sent: float) -> None:
         for waiting, (outputs, result) in zip(members, reply.per_entry(block), strict=True):
@@ -365,7 +344,7 @@ class Coalescer:
         return list(groups.values())
 
     def _block(self, members: list[_Waiting]) -> Block:
-        answer_by = time.perf_counter() + min(self._travels_s)  # what the way takes is not the release's to use
+        answer_by = self._clock() + self._flights.way_s  # what the way takes is not the release's to use
         entries = tuple(
             BlockEntry(
                 waiting.rows,

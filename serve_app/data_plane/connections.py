@@ -9,10 +9,13 @@ from dataclasses import replace
 from functools import partial
 
 from serve_app.batching.coalescer import Bounds, Coalescer
+from serve_app.batching.flights import Flights
+from serve_app.batching.latency import LatencyModel
 from serve_app.data_plane.cluster import Cluster, ReleaseState, ReleaseStatus
 from serve_app.data_plane.local import LocalClient
 from serve_app.data_plane.route import Route, Sender
 from serve_app.errors import ReplicaLost
+from serve_app.types import ReleaseInfo
 
 logger = logging.getLogger("serve_app.connections")
 
@@ -21,6 +24,7 @@ CONNECT_TIMEOUT_S = 10.0  # how long a release may take to describe itself
 CONNECT_WAIT_S = 1.0  # how long a look at the cluster waits for releases that are new in it
 RENEW_S = 30.0  # how long a tuned release is asked until a replica describes the settings of its last reply
 RENEW_PAUSE_S = 0.2  # between two times
+SHAPES_IN_A_CALL = 4  # full batches in it where only rows of about one length share one
 _UNKNOWN = ReleaseStatus(ReleaseState.UNAVAILABLE, "no application of that name is deployed")
 
 
@@ -170,7 +174,7 @@ class Connections:
             logger.warning("%s was tuned but does not describe itself: %r", release, error)
             return False
         if self.routes.get(release) is route and info.revision != route.info.revision:
-            coalescer.bounds = replace(coalescer.bounds, queue_rows=info.max_queue_rows)
+            coalescer.bounds = _bounds(info)
             self.routes[release] = replace(route, info=info)
             logger.info("%s was tuned", release)
         return info.revision == self._revisions[release]
@@ -189,9 +193,12 @@ class Connections:
         coalescer = Coalescer(
             Sender(client, info, look, partial(self._renew, release)),
             release=release,
-            bounds=Bounds(info.max_queue_rows, calls_ahead=1),  # one is executed while the next one travels
-            ragged=any(-1 in spec.shape[1:] for spec in info.inputs),
-            slots=max(1, self.status(release).replicas),
+            bounds=_bounds(info),
+            ragged=_has_many_shapes(info),
+            flights=Flights(
+                max(1, self.status(release).replicas),
+                LatencyModel({rows: ms / 1000 for rows, ms in info.profile.items()}),
+            ),
             on_lost=self.lost,
         )
         if (before := self.routes.get(release)) is not None:  # it has moved; what waits there goes on here
@@ -200,3 +207,13 @@ class Connections:
         self.routes[release] = Route(info, coalescer, client, is_inline)
         self._changed()
         logger.info("%s is taken into use on %s", release, info.device)
+
+
+def _bounds(info: ReleaseInfo) -> Bounds:
+    """A call is what a replica executes at once: all of it is answered together, so more would wait for each other."""
+    rows = info.max_rows * info.instances * (SHAPES_IN_A_CALL if _has_many_shapes(info) else 1)
+    return Bounds(info.max_queue_rows, rows, calls_ahead=1)  # one is executed while the next one travels
+
+
+def _has_many_shapes(info: ReleaseInfo) -> bool:
+    return any(-1 in spec.shape[1:] for spec in info.inputs)

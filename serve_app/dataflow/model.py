@@ -131,7 +131,7 @@ def _rehearsed(args: ReleaseArgs, parts: Parts, clock: Clock) -> LoadedModel:
     ms = {rows: round(1000 * time_s.median_s, 4) for rows, time_s in profile.items()}
     logger.info("%s runs on %s with format %s", args.release, info.device, info.platform)
     return LoadedModel(
-        info=replace(info, profile=ms, nodes=node_times(measured.visits)),
+        info=replace(info, profile=ms, nodes=node_times(measured.visits), instances=len(predicts)),
         predicts=predicts,
         batching=batching,
         profile=profile,

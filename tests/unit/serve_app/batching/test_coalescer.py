@@ -13,6 +13,7 @@ from support.arithmetic import Executor, rows
 from support.waiting import until
 
 from serve_app.batching.coalescer import Bounds, Coalescer
+from serve_app.batching.flights import Flights
 from serve_app.batching.latency import LatencyModel
 from serve_app.errors import DeadlineExceeded, DeadlineUnreachable, InvalidInput, Overloaded, ReplicaLost
 from serve_app.types import BlockReply, EntryResult, InferenceRequest, Timings
@@ -112,7 +113,7 @@ async def test_requests_of_one_caller_that_leaves_are_not_sent():
 
 async def test_two_slots_carry_two_calls():
     link = Link(held=True)
-    subject = Coalescer(link, slots=2)
+    subject = Coalescer(link, flights=Flights(slots=2))
     tasks = [asyncio.create_task(ask(subject, 1))]
     await until(lambda: len(link.blocks) == 1)
     tasks.append(asyncio.create_task(ask(subject, 2)))
@@ -244,6 +245,27 @@ async def test_a_call_stops_growing_at_its_bytes():
     assert [len(block) for block in link.blocks] == [3, 3, 1]
 
 
+async def test_a_call_stops_growing_at_its_rows_and_a_longer_request_travels_alone():
+    link = Link(held=True)
+    subject = Coalescer(link, bounds=Bounds(call_rows=3))
+    tasks = [asyncio.create_task(ask(subject, *values)) for values in ([1], [2, 2], [3, 3], [4] * 5, [5])]
+    link.gate.set()
+    await asyncio.gather(*tasks)
+    assert link.blocks == [[1, 2, 2], [3, 3], [4] * 5, [5]]
+
+
+async def test_what_fills_calls_ahead_is_waited_for_call_by_call():
+    link = Link(held=True)
+    subject = Coalescer(link, bounds=Bounds(call_rows=4), flights=Flights(latency=LatencyModel({1: 0.1, 4: 0.4})))
+    tasks = [asyncio.create_task(ask(subject, *[float(i)] * 4)) for i in range(3)]
+    await until(lambda: subject.queued_rows == 8)
+    assert subject.forecast_s(1, 5) == pytest.approx(
+        0.4 + 3 * 0.4, abs=0.05
+    )  # others will have joined the third by then
+    link.gate.set()
+    await asyncio.gather(*tasks)
+
+
 async def test_other_shapes_go_in_the_same_call_as_a_block_of_their_own():
     seen = []
 
@@ -296,9 +318,7 @@ async def test_the_most_urgent_of_what_waits_comes_first_in_the_block():
 
 async def test_a_request_that_what_is_ahead_makes_late_is_refused_at_once():
     link = Link(held=True)
-    subject = Coalescer(link)
-    for _ in range(10):
-        subject._latency.observe(1, 0.5)  # calls were seen to take half a second
+    subject = Coalescer(link, flights=Flights(latency=LatencyModel({1: 0.5})))  # calls take half a second
     flying = asyncio.create_task(ask(subject, 1))
     await until(lambda: link.blocks == [[1]])
     with pytest.raises(DeadlineUnreachable, match=r"work ahead for about \d+ ms, the request allows 400 ms") as caught:
@@ -312,18 +332,15 @@ async def test_a_request_that_what_is_ahead_makes_late_is_refused_at_once():
 
 
 async def test_an_idle_release_is_asked_whatever_the_forecast_says():
-    subject = Coalescer(Link())
-    for _ in range(10):
-        subject._latency.observe(1, 5.0)
+    subject = Coalescer(Link(), flights=Flights(latency=LatencyModel({1: 5.0})))
     assert subject.forecast_s(1, 5) == 0.0
     assert (await subject.submit(request(2), 1.0)).outputs["total"].tolist() == [6]
 
 
 async def test_what_is_less_urgent_does_not_count_as_ahead():
     link = Link(held=True)
-    subject = Coalescer(link)
-    for rows_ in (1, 2, 4, 8):
-        subject._latency.observe(rows_, 0.1 * rows_)
+    latency = LatencyModel({rows_: 0.1 * rows_ for rows_ in (1, 2, 4, 8)})
+    subject = Coalescer(link, flights=Flights(latency=latency))
     tasks = [asyncio.create_task(ask(subject, 1))]
     await until(lambda: link.blocks == [[1]])
     tasks.append(asyncio.create_task(subject.submit(request(*range(7), priority=9), 20)))
@@ -396,7 +413,8 @@ async def test_a_way_that_was_slow_for_a_while_does_not_leave_requests_without_t
     for _ in range(9):
         await ask(subject, 1)
     link.way_s = 0.0
-    subject._latency = LatencyModel()  # admission is another matter
+    await until(lambda: subject.is_idle)
+    subject._flights._latency = LatencyModel()  # admission is another matter
     with pytest.raises(DeadlineExceeded):
         await ask(subject, 1, timeout_s=0.03)
     assert await ask(subject, 1, timeout_s=0.03) == [3]

@@ -39,6 +39,16 @@ async def test_slots_follow_the_replicas():
     assert subject.routes[V1].coalescer.slots == 5
 
 
+async def test_a_call_is_what_a_replica_executes_at_once():
+    cluster = Changing("v1", "v2")
+    v1, v2 = (cluster.ready[name] for name in (V1, V2))
+    v1.info = replace(v1.info, max_rows=16, instances=2)
+    v2.info = replace(v2.info, max_rows=16, inputs=(replace(v2.info.inputs[0], shape=(-1, -1)),))
+    subject = await connected(cluster)
+    assert subject.routes[V1].coalescer.bounds.call_rows == 32
+    assert subject.routes[V2].coalescer.bounds.call_rows == 4 * 16  # of several lengths, which share no batch
+
+
 async def test_a_release_that_lost_its_only_replica_is_left_at_once_and_comes_back():
     calls: list[str] = []
     cluster = Changing("v1", "v2")
@@ -189,7 +199,7 @@ async def test_a_release_that_was_tuned_describes_itself_again_under_the_same_qu
     await ask(subject, 1)
     await until(lambda: subject.routes[V1].info.max_rows == 2)
     assert subject.routes[V1].coalescer is before.coalescer
-    assert before.coalescer.bounds.queue_rows == 5
+    assert (before.coalescer.bounds.queue_rows, before.coalescer.bounds.call_rows) == (5, 2)
 
 
 @pytest.mark.parametrize("first", [ConnectionError(), "the settings of before"])

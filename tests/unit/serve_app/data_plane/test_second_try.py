@@ -68,7 +68,7 @@ async def answers(plane, *values: float, **more) -> list[object]:
 
 
 async def test_of_a_poison_request_among_30_others_it_alone_is_lost_and_executed_exactly_twice():
-    release = Fragile()
+    release = Fragile(max_rows=64)
     async with gateway(release) as plane:
         told = await answers(plane, *range(15), POISON, *range(15, 30))
     assert isinstance(told.pop(15), ReplicaLost)
@@ -86,7 +86,7 @@ async def test_two_poison_requests_in_one_block_do_not_take_anybody_along():
 
 
 async def test_requests_of_the_only_replica_go_to_the_other_ready_version_when_it_is_killed():
-    v1, v2 = Fragile("v1", deaths=1), Fragile("v2")
+    v1, v2 = Fragile("v1", deaths=1, max_rows=64), Fragile("v2")
     async with gateway(v1, v2, v1=90, v2=10) as plane:
         told = await answers(plane, *range(20))
     assert told == [3 * value for value in range(20)]

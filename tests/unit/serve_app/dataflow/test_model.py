@@ -122,6 +122,7 @@ def predict(self, inputs):
 def test_every_instance_is_a_model_of_its_own(own_class):
     release = own_class(COUNTING.format(1)).model_copy(update={"runtime": RuntimeConfig(instances=2)})
     model = load_model(release, clock=ticking())
+    assert model.info.instances == 2
     first, second = sys.modules["release_code"].Model.made
     assert second.executions == 3  # its own warm-up; only the first is measured
     before = first.executions
