@@ -26,6 +26,7 @@ from serve_app.types import Block, BlockEntry, BlockReply, EntryResult, Inferenc
 Send = Callable[[tuple[Block, ...]], Awaitable[tuple[BlockReply, ...]]]
 """Carries blocks to a replica of the release and their replies back; raises `ReplicaLost` if the replica died."""
 
+QUICK_S = 0.005  # a call may take so long with more rows than a replica executes at once: fewer of them would cost more
 HEADROOM = 0.6  # of the time a request allows, for a forecast that is right half of the time
 SENDER = secrets.token_hex(4)  # this gateway replica, for the backlog that a release adds up
 
@@ -36,7 +37,8 @@ class Bounds:
 
     Attributes:
         queue_rows: Most rows that wait; more is refused with `Overloaded`.
-        call_rows: A call takes no further request that would make it longer; a larger request travels alone.
+        call_rows: A call that is not quick takes no further request that would make it longer; a larger request travels
+            alone.
         call_bytes: The same, of the bytes of its tensors.
         calls_ahead: Calls for each slot that may leave before those in flight are answered, if they are as big.
     """
@@ -182,7 +184,7 @@ class Coalescer:
         if not self._queue and len(flights) < flights.slots:
             return 0.0
         ahead = rows + sum([waiting for level, waiting in self._rows_by_level.items() if level <= priority])
-        calls = max(-(-ahead // bounds.call_rows), 1 + self._bytes // bounds.call_bytes)
+        calls = max(-(-ahead // self._rows_of_call(ahead)), 1 + self._bytes // bounds.call_bytes)
         # Until its own call leaves others may join it, as they joined those under way.
         return flights.forecast_s(max(ahead, calls * flights.rows // max(1, len(flights))), calls)
 
@@ -274,7 +276,7 @@ class Coalescer:
         flights = self._flights
         if len(flights) < flights.slots:
             return True
-        rows = min(self._rows, self.bounds.call_rows)
+        rows = self._rows_of_call(self._rows)
         return len(flights) < (1 + self.bounds.calls_ahead) * flights.slots and rows * len(flights) >= flights.rows
 
     def _pump(self) -> None:
@@ -295,8 +297,8 @@ class Coalescer:
     def _take(self) -> list[_Waiting]:
         """Remove the next call's requests: all that wait, or the most urgent of each tenant in turn."""
         members = sorted(self._queue, key=_urgency)
-        bounds = self.bounds
-        if self._rows <= bounds.call_rows and self._bytes <= bounds.call_bytes:
+        most_rows, most_bytes = self._rows_of_call(self._rows), self.bounds.call_bytes
+        if self._rows <= most_rows and self._bytes <= most_bytes:
             self._queue.clear()
             self._rows_by_level.clear()
             self._rows = self._bytes = 0
@@ -305,12 +307,19 @@ class Coalescer:
         rows = nbytes = 0
         for waiting in in_turns(members):
             rows, nbytes = rows + waiting.rows, nbytes + waiting.nbytes
-            if taken and (rows > bounds.call_rows or nbytes > bounds.call_bytes):
+            if taken and (rows > most_rows or nbytes > most_bytes):
                 break
             taken.append(waiting)
         for waiting in taken:
             self._leave_queue(waiting)
         return taken
+
+    def _rows_of_call(self, rows: int) -> int:
+        """How many of so many rows that wait go in a call."""
+        most = self.bounds.call_rows
+        if rows <= most:
+            return rows
+        return min(rows, max(most, int(rows * QUICK_S / max(QUICK_S, self._flights.usual_s(rows)))))
 
     async def _fly(self, flight: Flight[_Waiting]) -> None:
         sent = self._clock()

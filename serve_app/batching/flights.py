@@ -114,7 +114,11 @@ class Flights(Generic[Member]):
     def forecast_s(self, rows: int, calls: int) -> float:
         """Seconds until calls with so many rows in all are answered that leave next, usually."""
         waits_s = 0.0 if len(self) < self._slots else abs(self._free_at - self.clock())
-        return waits_s + -(-calls // self._slots) * self._latency.usual_s(-(-rows // calls))
+        return waits_s + -(-calls // self._slots) * self.usual_s(-(-rows // calls))
+
+    def usual_s(self, rows: int) -> float:
+        """Seconds that a call of so many rows adds to the wait of those behind it, usually; 0 if nothing is known."""
+        return self._latency.usual_s(rows)
 
     def _look_ahead(self) -> None:
         """Which calls are executed by now, and when the next one could be."""
@@ -123,8 +127,8 @@ class Flights(Generic[Member]):
         for flight in islice(flights, self._slots):
             if flight.begun is None:
                 flight.begun = self.clock()
-            ends.append(flight.begun + self._latency.usual_s(flight.rows))
+            ends.append(flight.begun + self.usual_s(flight.rows))
         heapify(ends)
         for flight in islice(flights, self._slots, None):
-            heapreplace(ends, ends[0] + self._latency.usual_s(flight.rows))
+            heapreplace(ends, ends[0] + self.usual_s(flight.rows))
         self._free_at = ends[0] if ends else 0.0

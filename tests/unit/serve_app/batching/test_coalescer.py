@@ -246,12 +246,21 @@ async def test_a_call_stops_growing_at_its_bytes():
 
 
 async def test_a_call_stops_growing_at_its_rows_and_a_longer_request_travels_alone():
-    link = Link(held=True)
-    subject = Coalescer(link, bounds=Bounds(call_rows=3))
+    link = SlowWay()
+    link.way_s = 0.02
+    subject = Coalescer(link, bounds=Bounds(call_rows=3), flights=Flights(latency=LatencyModel({1: 0.02, 10: 0.2})))
     tasks = [asyncio.create_task(ask(subject, *values)) for values in ([1], [2, 2], [3, 3], [4] * 5, [5])]
-    link.gate.set()
     await asyncio.gather(*tasks)
     assert link.blocks == [[1, 2, 2], [3, 3], [4] * 5, [5]]
+
+
+async def test_a_quick_call_has_more_rows_than_a_replica_executes_at_once():
+    link = Link(held=True)
+    subject = Coalescer(link, bounds=Bounds(call_rows=1), flights=Flights(latency=LatencyModel({1: 0.001, 20: 0.02})))
+    tasks = [asyncio.create_task(ask(subject, float(i))) for i in range(13)]
+    await until(lambda: link.blocks == [[0, 1, 2, 3, 4]])
+    link.gate.set()
+    assert await asyncio.gather(*tasks) == [[3 * i] for i in range(13)]
 
 
 async def test_what_fills_calls_ahead_is_waited_for_call_by_call():
