@@ -1,8 +1,9 @@
 """Turns single requests into blocks, so that many of them cost one call to a release replica.
 
-While as many calls are in flight as there are slots, requests collect; when a slot is free, all that wait go in one
-call. Another one may travel ahead, so that the release has work while an answer is on its way, but only once it carries
-as many rows as those in flight: smaller ones cost more than they gain (figures are in docs/benchmarks.md). There is no
+While as many calls are in flight as there are slots, requests collect; when one is free, what waits goes in one call,
+no more of it than the release executes at once. Another one may travel ahead, so that the release has work while an
+answer is on its way, but only once it carries as many rows as those in flight: smaller ones cost more than they gain
+(figures are in docs/benchmarks.md). There is no
 timer: on an idle system a request leaves in the same turn of the event loop.
 """
 
@@ -16,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from serve_app.batching.expiry import Expiry
-from serve_app.batching.fairness import crowding_out, in_turns
+from serve_app.batching.fairness import Turns, crowding_out
 from serve_app.batching.flights import Flight, Flights
 from serve_app.batching.job import Shapes, shapes_of
 from serve_app.batching.joined import joined, outputs_wanted
@@ -26,7 +27,6 @@ from serve_app.types import Block, BlockEntry, BlockReply, EntryResult, Inferenc
 Send = Callable[[tuple[Block, ...]], Awaitable[tuple[BlockReply, ...]]]
 """Carries blocks to a replica of the release and their replies back; raises `ReplicaLost` if the replica died."""
 
-QUICK_S = 0.005  # a call may take so long with more rows than a replica executes at once: fewer of them would cost more
 HEADROOM = 0.6  # of the time a request allows, for a forecast that is right half of the time
 SENDER = secrets.token_hex(4)  # this gateway replica, for the backlog that a release adds up
 
@@ -103,6 +103,7 @@ class Coalescer:
         self._flights, self._on_lost = Flights() if flights is None else flights, on_lost
         self._clock = self._flights.clock
         self._queue: dict[_Waiting, None] = {}  # a set with an order: any member leaves in O(1)
+        self._turns: Turns[_Waiting] | None = None  # once not all of it went in a call
         self._rows_by_level = Counter[int]()
         self._rows = self._bytes = self._refused = 0
         self._expiry = Expiry[_Waiting](self._expire)
@@ -179,14 +180,19 @@ class Coalescer:
             return error
 
     def forecast_s(self, rows: int, priority: int) -> float:
-        """Seconds until an answer to `rows` that arrive now, usually; 0 where a slot is free."""
+        """Seconds until an answer to `rows` that arrive now, usually; 0 where they would leave at once."""
         flights, bounds = self._flights, self.bounds
         if not self._queue and len(flights) < flights.slots:
             return 0.0
-        ahead = rows + sum([waiting for level, waiting in self._rows_by_level.items() if level <= priority])
-        calls = max(-(-ahead // self._rows_of_call(ahead)), 1 + self._bytes // bounds.call_bytes)
+        ahead = sum([waiting for level, waiting in self._rows_by_level.items() if level <= priority])
+        if rows > bounds.call_rows:  # it travels alone
+            each = self._rows_of_call(ahead)
+            return flights.forecast_s(rows, -(-ahead // each) if each else 0, each)
+        calls = max(-(-(ahead + rows) // self._rows_of_call(ahead + rows)), 1 + self._bytes // bounds.call_bytes)
         # Until its own call leaves others may join it, as they joined those under way.
-        return flights.forecast_s(max(ahead, calls * flights.rows // max(1, len(flights))), calls)
+        joined_by = self._rows_of_call(flights.rows // max(1, len(flights)))
+        each = max(-(-(ahead + rows) // calls), joined_by)
+        return flights.forecast_s(each, calls - 1, each)
 
     def admit(self, rows: int, priority: int, timeout_s: float) -> None:
         """Refuse a request for which there is no hope.
@@ -206,6 +212,8 @@ class Coalescer:
             self._make_room(request.tenant, rows)
         waiting = self._waiting(request, timeout_s)
         self._queue[waiting] = None
+        if self._turns is not None:
+            self._turns.add(waiting)
         self._rows_by_level[priority] += rows
         self._rows += rows
         self._bytes += waiting.nbytes
@@ -265,6 +273,8 @@ class Coalescer:
             self._rows_by_level[waiting.priority] -= waiting.rows
             self._rows -= waiting.rows
             self._bytes -= waiting.nbytes
+            if not self._queue:
+                self._turns = None
 
     def _pump_soon(self) -> None:
         """Send in the next turn of the loop, so that requests of this turn share a block."""
@@ -273,11 +283,13 @@ class Coalescer:
             asyncio.get_running_loop().call_soon(self._pump, context=self._context)
 
     def _may_send(self) -> bool:
-        flights = self._flights
-        if len(flights) < flights.slots:
+        flights, bounds = self._flights, self.bounds
+        number = len(flights)
+        if number < flights.slots:
             return True
-        rows = self._rows_of_call(self._rows)
-        return len(flights) < (1 + self.bounds.calls_ahead) * flights.slots and rows * len(flights) >= flights.rows
+        if number >= (1 + bounds.calls_ahead) * flights.slots:
+            return False
+        return self._rows_of_call(self._rows) * number >= min(flights.rows, number * bounds.call_rows)
 
     def _pump(self) -> None:
         self._pump_is_due = False
@@ -296,30 +308,29 @@ class Coalescer:
 
     def _take(self) -> list[_Waiting]:
         """Remove the next call's requests: all that wait, or the most urgent of each tenant in turn."""
-        members = sorted(self._queue, key=_urgency)
         most_rows, most_bytes = self._rows_of_call(self._rows), self.bounds.call_bytes
         if self._rows <= most_rows and self._bytes <= most_bytes:
+            members = sorted(self._queue, key=_urgency)
             self._queue.clear()
             self._rows_by_level.clear()
             self._rows = self._bytes = 0
+            self._turns = None
             return members
+        turns = self._turns = self._turns or Turns(self._queue, lambda waiting: waiting not in self._queue)
         taken: list[_Waiting] = []
         rows = nbytes = 0
-        for waiting in in_turns(members):
+        while (waiting := turns.head()) is not None:
             rows, nbytes = rows + waiting.rows, nbytes + waiting.nbytes
             if taken and (rows > most_rows or nbytes > most_bytes):
                 break
+            turns.goes(waiting)
             taken.append(waiting)
-        for waiting in taken:
             self._leave_queue(waiting)
         return taken
 
     def _rows_of_call(self, rows: int) -> int:
         """How many of so many rows that wait go in a call."""
-        most = self.bounds.call_rows
-        if rows <= most:
-            return rows
-        return min(rows, max(most, int(rows * QUICK_S / max(QUICK_S, self._flights.usual_s(rows)))))
+        return self._flights.rows_of_call(rows, self.bounds.call_rows)
 
     async def _fly(self, flight: Flight[_Waiting]) -> None:
         sent = self._clock()

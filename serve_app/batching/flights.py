@@ -21,6 +21,10 @@ TRAVELS = (
 )
 
 
+QUICK_S = 0.005  # a call that takes no longer may be several times what a replica executes at once
+STUCK = 4  # times what it usually takes, after which a call says nothing about when the next ones are answered
+
+
 @dataclass(slots=True, eq=False)
 class Flight(Generic[Member]):
     """A call under way.
@@ -29,12 +33,16 @@ class Flight(Generic[Member]):
         members: Whose rows it carries.
         begun: Clock reading from which on it is executed; None while those before it are.
         executed: Rows that were, once it is answered.
+        batch_rows: Rows of the largest batch that they were in, with those of other calls.
+        computed_s: Seconds that the longest of its batches took.
     """
 
     members: list[Member]
     rows: int
     begun: float | None = None
     executed: int = 0
+    batch_rows: int = 0
+    computed_s: float = 0.0
 
 
 class Flights(Generic[Member]):
@@ -56,7 +64,9 @@ class Flights(Generic[Member]):
         self, slots: int = 1, latency: LatencyModel | None = None, clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self._latency, self.clock = latency or LatencyModel(), clock
-        self._slots, self._free_at = slots, 0.0
+        self._slots = slots
+        self._ends: list[tuple[float, float]] = []  # of what is executed: from when, and until when usually
+        self._behind: list[float] = []  # what those take that wait for that
         self._under_way: dict[asyncio.Task[None], Flight[Member]] = {}
         self._travels_s = deque([0.0], TRAVELS)
         self.rows = 0
@@ -90,6 +100,8 @@ class Flights(Generic[Member]):
         self._under_way[task] = flight
         self.rows += flight.rows
         self._look_ahead()
+        if flight.begun is not None:  # at once: its way is no part of what it adds to the wait of those behind it
+            flight.begun += self.way_s
 
     def answered(
         self, flight: Flight[Member], took_s: float, blocks: Sequence[Block], replies: Sequence[BlockReply]
@@ -99,8 +111,11 @@ class Flights(Generic[Member]):
         for block, reply in zip(blocks, replies, strict=True):
             for entry, result in zip(block.entries, reply.results, strict=True):
                 times = result.timings  # what was refused has none: all of such a call was its way
+                if times.batch_rows:
+                    flight.executed += entry.rows
+                    flight.batch_rows = max(flight.batch_rows, times.batch_rows)
+                    flight.computed_s = max(flight.computed_s, times.batch_s + times.compute_s)
                 inside_s = max(inside_s, times.queue_s + times.batch_s + times.compute_s)
-                flight.executed += entry.rows if times.batch_rows else 0
         self._travels_s.append(max(0.0, took_s - inside_s))
 
     def land(self, task: asyncio.Task[None]) -> None:
@@ -108,27 +123,52 @@ class Flights(Generic[Member]):
         flight = self._under_way.pop(task)
         self.rows -= flight.rows
         if flight.executed and flight.begun is not None:
-            self._latency.observe(flight.executed, self.clock() - flight.begun)
+            took_s = self.clock() - flight.begun
+            shared = flight.batch_rows > flight.executed
+            if not shared or took_s >= flight.computed_s:  # else it came with the one before it, in the same batch
+                self._latency.observe(max(flight.executed, flight.batch_rows), took_s)
         self._look_ahead()
 
-    def forecast_s(self, rows: int, calls: int) -> float:
-        """Seconds until calls with so many rows in all are answered that leave next, usually."""
-        waits_s = 0.0 if len(self) < self._slots else abs(self._free_at - self.clock())
-        return waits_s + -(-calls // self._slots) * self.usual_s(-(-rows // calls))
+    def forecast_s(self, rows: int, calls: int = 0, call_rows: int = 1) -> float:
+        """Seconds until a call is answered that leaves next but some, usually.
+
+        Args:
+            rows: Of the call.
+            calls: That leave before it.
+            call_rows: Of each of these.
+        """
+        waits_s = self._waits_s()
+        return waits_s[0] + calls // len(waits_s) * self.usual_s(call_rows) + self.usual_s(rows)
+
+    def rows_of_call(self, rows: int, at_once: int) -> int:
+        """How many of so many rows go in a call: what is executed at once, or several times that if it is quick."""
+        if rows <= at_once:
+            return rows
+        usual_s = self.usual_s(at_once)
+        return min(rows, at_once * max(1, int(QUICK_S / usual_s))) if usual_s else at_once
 
     def usual_s(self, rows: int) -> float:
         """Seconds that a call of so many rows adds to the wait of those behind it, usually; 0 if nothing is known."""
         return self._latency.usual_s(rows)
 
+    def _waits_s(self) -> list[float]:
+        """Seconds until each slot could execute another call, the shortest first; without those that are stuck."""
+        if len(self) < self._slots:
+            return [0.0] * self._slots
+        now = self.clock()
+        waits_s = [abs(end - now) for begun, end in self._ends if now - begun < STUCK * (end - begun)]
+        waits_s = waits_s or [abs(end - now) for _, end in self._ends]
+        heapify(waits_s)
+        for usual_s in self._behind:
+            heapreplace(waits_s, waits_s[0] + usual_s)
+        return waits_s
+
     def _look_ahead(self) -> None:
-        """Which calls are executed by now, and when the next one could be."""
+        """Which calls are executed by now, and which wait for that."""
         flights = self._under_way.values()
-        ends: list[float] = []
+        self._ends.clear()
         for flight in islice(flights, self._slots):
             if flight.begun is None:
                 flight.begun = self.clock()
-            ends.append(flight.begun + self.usual_s(flight.rows))
-        heapify(ends)
-        for flight in islice(flights, self._slots, None):
-            heapreplace(ends, ends[0] + self.usual_s(flight.rows))
-        self._free_at = ends[0] if ends else 0.0
+            self._ends.append((flight.begun, flight.begun + self.usual_s(flight.rows)))
+        self._behind = [self.usual_s(flight.rows) for flight in islice(flights, self._slots, None)]

@@ -26,7 +26,7 @@ def model_config(info: ReleaseInfo) -> dict[str, object]:
         "max_batch_size": info.max_rows,
         "input": [_tensor(spec) for spec in info.inputs],
         "output": [_tensor(spec) for spec in info.outputs],
-        "instance_group": [{"name": info.release, "kind": "KIND_GPU" if gpu else "KIND_CPU", "count": info.instances}],
+        "instance_group": [{"name": info.release, "kind": "KIND_GPU" if gpu else "KIND_CPU"}],
         "dynamic_batching": {
             "preferred_batch_size": list(info.allowed_rows),
             "max_queue_delay_microseconds": 0,

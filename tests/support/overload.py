@@ -16,7 +16,7 @@ from serve_app.batching.flights import Flights
 from serve_app.batching.latency import LatencyModel
 from serve_app.batching.policy import AdaptivePolicy
 from serve_app.config.release import BatchingConfig
-from serve_app.errors import CapacityError
+from serve_app.errors import CapacityError, DeadlineExceeded
 from serve_app.types import Block, BlockReply, InferenceRequest
 from support.simulation import Arrival, Outcome
 from support.virtual_time import VirtualTimeLoop
@@ -83,13 +83,17 @@ class _Replica:
 async def serve(release: Release, bounds: Bounds, arrivals: Sequence[Arrival], loop: VirtualTimeLoop) -> Outcome:
     """A gateway with one replica answers the arrivals, each of a single row."""
     replica = _Replica(release, loop)
-    flights = Flights(1, LatencyModel(replica.profile), loop.time)
+    two_batches = {2 * release.max_rows: 2 * release.service_s(release.max_rows)}  # as a gateway's connection has it
+    flights = Flights(1, LatencyModel({**replica.profile, **two_batches}), loop.time)
     coalescer, outcome = Coalescer(replica.answer, bounds=bounds, ragged=False, flights=flights), replica.outcome
     row = {"x": np.zeros((1, 2), np.float32)}
 
     async def ask(arrival: Arrival) -> None:
         try:
             await coalescer.submit(InferenceRequest("m", row), arrival.deadline - loop.now)
+        except DeadlineExceeded:
+            outcome.late += 1
+            return
         except CapacityError:
             outcome.refused += 1
             return

@@ -263,16 +263,45 @@ async def test_a_quick_call_has_more_rows_than_a_replica_executes_at_once():
     assert await asyncio.gather(*tasks) == [[3 * i] for i in range(13)]
 
 
+def still(latency: dict[int, float]) -> Flights:
+    """Calls that take as long, on a clock that stands still."""
+    return Flights(latency=LatencyModel(latency), clock=lambda: 100.0)
+
+
 async def test_what_fills_calls_ahead_is_waited_for_call_by_call():
     link = Link(held=True)
-    subject = Coalescer(link, bounds=Bounds(call_rows=4), flights=Flights(latency=LatencyModel({1: 0.1, 4: 0.4})))
+    subject = Coalescer(link, bounds=Bounds(call_rows=4), flights=still({1: 0.1, 4: 0.4}))
     tasks = [asyncio.create_task(ask(subject, *[float(i)] * 4)) for i in range(3)]
     await until(lambda: subject.queued_rows == 8)
-    assert subject.forecast_s(1, 5) == pytest.approx(
-        0.4 + 3 * 0.4, abs=0.05
-    )  # others will have joined the third by then
+    # The one that is executed, the two that wait, and its own, which others will have joined by then.
+    assert subject.forecast_s(1, 5) == pytest.approx(0.4 + 2 * 0.4 + 0.4)
     link.gate.set()
     await asyncio.gather(*tasks)
+
+
+async def test_a_large_request_takes_its_own_time_and_nobody_behind_it_is_taken_for_as_large():
+    link = Link(held=True)
+    subject = Coalescer(link, bounds=Bounds(call_rows=4), flights=still({1: 0.1, 4: 0.4, 8: 0.8}))
+    large = asyncio.create_task(ask(subject, *[1.0] * 40))
+    await until(lambda: len(link.blocks) == 1)
+    assert subject.forecast_s(1, 5) == pytest.approx(4.0 + 0.4)
+    assert subject.forecast_s(40, 5) == pytest.approx(4.0 + 4.0)
+    link.gate.set()
+    assert await large == [3] * 40
+
+
+async def test_shadows_have_no_turn_while_clients_wait():
+    link = Link(held=True)
+    subject = Coalescer(link, bounds=Bounds(call_rows=2), flights=still({1: 0.1, 2: 0.2}))
+    flying = asyncio.create_task(ask(subject, 0))
+    await until(lambda: link.blocks == [[0]])
+    copies = [request(90.0 + i, tenant="(shadow)", priority=9) for i in range(3)]
+    tasks = [asyncio.create_task(subject.submit(copy, 20)) for copy in copies]
+    tasks += [asyncio.create_task(ask(subject, float(i))) for i in range(1, 4)]
+    await until(lambda: subject.queued_rows == 6)
+    link.gate.set()
+    await asyncio.gather(flying, *tasks)
+    assert link.blocks[1:] == [[1, 2], [3, 90], [91, 92]]
 
 
 async def test_other_shapes_go_in_the_same_call_as_a_block_of_their_own():

@@ -32,9 +32,9 @@ def left(flights: Flights[str], rows: int = 32) -> tuple[asyncio.Task[None], Fli
     return task, flight
 
 
-def replied(*rows: int, refused: int = 0, queue_s: float = 0.0, compute_s: float = 0.0):
-    """A block of entries with so many rows each, and more that were refused, and the reply to it."""
-    results = [EntryResult(timings=Timings(queue_s, 0.0, compute_s, sum(rows))) for _ in rows]
+def replied(*rows: int, refused: int = 0, others: int = 0, queue_s: float = 0.0, compute_s: float = 0.0):
+    """A block of entries with so many rows each, in a batch with others', and more that were refused; and its reply."""
+    results = [EntryResult(timings=Timings(queue_s, 0.0, compute_s, sum(rows) + others)) for _ in rows]
     results += [EntryResult(Overloaded("m-v1", 8))] * refused
     entries = tuple(BlockEntry(count, "r", None) for count in (*rows, *[1] * refused))
     return (Block({}, entries),), (BlockReply({}, tuple(results)),)
@@ -43,24 +43,24 @@ def replied(*rows: int, refused: int = 0, queue_s: float = 0.0, compute_s: float
 async def test_where_a_slot_is_free_nothing_is_waited_for(clock):
     flights = flights_of(clock, slots=2)
     left(flights)
-    assert flights.forecast_s(32, calls=1) == pytest.approx(0.032)
+    assert flights.forecast_s(32) == pytest.approx(0.032)
 
 
 async def test_those_behind_wait_for_what_is_left_of_the_one_ahead_and_for_those_between(clock):
     flights = flights_of(clock)
     left(flights)
     clock[0] += 0.012
-    assert flights.forecast_s(1, calls=1) == pytest.approx(0.020 + 0.010)
+    assert flights.forecast_s(1) == pytest.approx(0.020 + 0.010)
     left(flights)
-    assert flights.forecast_s(1, calls=1) == pytest.approx(0.020 + 0.032 + 0.010)
-    assert flights.forecast_s(64, calls=2) == pytest.approx(0.020 + 0.032 + 2 * 0.032)
+    assert flights.forecast_s(1) == pytest.approx(0.020 + 0.032 + 0.010)
+    assert flights.forecast_s(32, calls=1, call_rows=32) == pytest.approx(0.020 + 0.032 + 2 * 0.032)
 
 
 async def test_the_slots_share_what_waits(clock):
     flights = flights_of(clock, slots=2)
     for _ in range(3):
         left(flights)
-    assert flights.forecast_s(64, calls=2) == pytest.approx(0.032 + 0.032)
+    assert flights.forecast_s(32, calls=1, call_rows=32) == pytest.approx(0.032 + 0.032)
 
 
 async def test_a_call_is_counted_from_the_end_of_the_one_before_it(clock):
@@ -79,7 +79,7 @@ async def test_a_call_is_counted_from_the_end_of_the_one_before_it(clock):
         clock[0] += 0.064
         flights.answered(flight, 0.064, *replied(32))
         flights.land(task)
-    assert flights.forecast_s(32, calls=1) == pytest.approx(0.064)
+    assert flights.forecast_s(32) == pytest.approx(0.064)
 
 
 async def test_rows_that_were_not_executed_teach_nothing_about_those_that_were(clock):
@@ -90,7 +90,7 @@ async def test_rows_that_were_not_executed_teach_nothing_about_those_that_were(c
         flights.answered(flight, 0.010, *replied(1, refused=31))
         flights.land(task)
     assert flight.executed == 1
-    assert flights.forecast_s(32, calls=1) == pytest.approx(0.032)
+    assert flights.forecast_s(32) == pytest.approx(0.032)
 
 
 async def test_a_call_without_an_answer_teaches_nothing(clock):
@@ -99,7 +99,7 @@ async def test_a_call_without_an_answer_teaches_nothing(clock):
     clock[0] += 9.0
     flights.land(task)
     assert (len(flights), flights.rows) == (0, 0)
-    assert flights.forecast_s(32, calls=1) == pytest.approx(0.032)
+    assert flights.forecast_s(32) == pytest.approx(0.032)
 
 
 async def test_more_slots_have_those_that_waited_executed(clock):
@@ -116,3 +116,51 @@ async def test_the_shortest_way_is_what_a_call_takes_outside_of_the_release(cloc
         _, flight = left(flights)
         flights.answered(flight, took_s, *replied(4, queue_s=0.002, compute_s=0.008))
     assert flights.way_s == pytest.approx(0.003)
+
+
+async def test_a_call_that_is_stuck_says_nothing_about_the_others(clock):
+    flights = flights_of(clock, slots=2)
+    left(flights)
+    clock[0] += 3.0
+    left(flights)
+    assert flights.forecast_s(32) == pytest.approx(0.032 + 0.032)
+    clock[0] += 0.02
+    assert flights.forecast_s(32) == pytest.approx(0.012 + 0.032)
+
+
+async def test_the_more_the_only_one_is_overdue_the_longer_is_waited_also_behind_another(clock):
+    flights = flights_of(clock)
+    left(flights), left(flights)
+    waited = []
+    for _ in range(5):
+        clock[0] += 0.032
+        waited.append(round(flights.forecast_s(32), 3))
+    assert waited == [0.064, 0.096, 0.128, 0.160, 0.192]
+
+
+async def test_a_lone_calls_way_is_no_part_of_what_it_adds_to_the_wait_of_others(clock):
+    flights = flights_of(clock)
+    for _ in range(40):
+        task, flight = left(flights, 1)
+        clock[0] += 0.010 + 0.005
+        flights.answered(flight, 0.015, *replied(1, compute_s=0.010))
+        flights.land(task)
+    assert flights.usual_s(32) == pytest.approx(0.032, rel=0.1)
+
+
+async def test_calls_that_share_a_batch_and_land_together_are_one(clock):
+    flights = flights_of(clock)
+    for _ in range(40):
+        (first, one), (second, other) = left(flights, 16), left(flights, 16)
+        clock[0] += 0.032
+        for task, flight in ((first, one), (second, other)):
+            flights.answered(flight, 0.032, *replied(16, others=16, compute_s=0.032))
+            flights.land(task)
+    assert flights.usual_s(32) == pytest.approx(0.032)
+
+
+@pytest.mark.parametrize(("batch_s", "rows"), [(0.032, 32), (0.0049, 32), (0.0024, 64), (0.0001, 1000)])
+async def test_a_quick_call_is_several_batches(clock, batch_s, rows):
+    flights = Flights[str](1, LatencyModel({32: batch_s, 64: 2 * batch_s}), lambda: clock[0])
+    assert flights.rows_of_call(1000, at_once=32) == rows
+    assert flights.rows_of_call(7, at_once=32) == 7

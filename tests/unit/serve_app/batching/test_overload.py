@@ -29,7 +29,7 @@ def row_by_row(rows: int) -> float:
 
 
 def quick(rows: int) -> float:
-    return 0.0003
+    return 0.0006
 
 
 RELEASES = {
@@ -39,6 +39,9 @@ RELEASES = {
     "row by row": Release(row_by_row, max_rows=1),
     "quick, row by row": Release(quick, max_rows=1),
 }
+
+
+LONG_S = 0.5
 
 
 def outcome(release: Release, arrivals, call_rows: int | None = None) -> Outcome:
@@ -64,6 +67,12 @@ def test_what_is_executed_in_overload_is_answered_in_time(name):
     found = under(name, 3.0)
     assert found.in_time > 0.85 * sum(found.batches)
     assert found.late < 0.02 * found.offered
+
+
+def test_a_queue_that_may_be_long_goes_in_full_batches_all_the_same():
+    release = RELEASES["on a GPU"]
+    found = outcome(release, poisson(1.5 * release.capacity_per_s, 2 * SECONDS, LONG_S))
+    assert found.in_time > 0.97 * sum(found.batches) > 0.95 * 2 * SECONDS * release.capacity_per_s
 
 
 @pytest.mark.parametrize("name", RELEASES)

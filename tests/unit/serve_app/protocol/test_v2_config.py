@@ -27,7 +27,7 @@ def test_a_release_is_described_in_tritons_words():
     assert config["max_batch_size"] == 8
     assert config["input"] == [{"name": "x", "data_type": "TYPE_FP32", "dims": [3]}]
     assert config["output"][1] == {"name": "total", "data_type": "TYPE_INT64", "dims": []}
-    assert config["instance_group"] == [{"name": "arithmetic-v1", "kind": "KIND_CPU", "count": 1}]
+    assert config["instance_group"] == [{"name": "arithmetic-v1", "kind": "KIND_CPU"}]
     assert config["dynamic_batching"] == {
         "preferred_batch_size": [1, 8],
         "max_queue_delay_microseconds": 0,
