@@ -21,7 +21,7 @@ TRAVELS = (
 )
 
 
-QUICK_S = 0.005  # a call that takes no longer may be several times what a replica executes at once
+QUICK_S = 0.005  # a call that is executed within it may be several times what a replica executes at once
 STUCK = 4  # times what it usually takes, after which a call says nothing about when the next ones are answered
 
 
@@ -53,7 +53,8 @@ class Flights(Generic[Member]):
 
     Args:
         slots: Calls that are executed at a time.
-        latency: Seconds that a call takes, by its rows, as far as that is known; it learns from there on.
+        latency: Seconds that a call takes, by its rows, as far as that is known; from there on it is learned, and
+            what executions take apart from it.
         clock: Seconds from any origin, monotonic.
 
     Attributes:
@@ -64,6 +65,7 @@ class Flights(Generic[Member]):
         self, slots: int = 1, latency: LatencyModel | None = None, clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self._latency, self.clock = latency or LatencyModel(), clock
+        self._executions = LatencyModel(self._latency.usual_by_rows())
         self._slots = slots
         self._ends: list[tuple[float, float]] = []  # of what is executed: from when, and until when usually
         self._behind: list[float] = []  # what those take that wait for that
@@ -117,6 +119,8 @@ class Flights(Generic[Member]):
                     flight.computed_s = max(flight.computed_s, times.batch_s + times.compute_s)
                 inside_s = max(inside_s, times.queue_s + times.batch_s + times.compute_s)
         self._travels_s.append(max(0.0, took_s - inside_s))
+        if flight.batch_rows:
+            self._executions.observe(flight.batch_rows, flight.computed_s)
 
     def land(self, task: asyncio.Task[None]) -> None:
         """A call is over."""
@@ -144,7 +148,7 @@ class Flights(Generic[Member]):
         """How many of so many rows go in a call: what is executed at once, or several times that if it is quick."""
         if rows <= at_once:
             return rows
-        usual_s = self.usual_s(at_once)
+        usual_s = self._executions.usual_s(at_once)
         return min(rows, at_once * max(1, int(QUICK_S / usual_s))) if usual_s else at_once
 
     def usual_s(self, rows: int) -> float:

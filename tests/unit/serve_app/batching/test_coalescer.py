@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -246,9 +247,8 @@ async def test_a_call_stops_growing_at_its_bytes():
 
 
 async def test_a_call_stops_growing_at_its_rows_and_a_longer_request_travels_alone():
-    link = SlowWay()
-    link.way_s = 0.02
-    subject = Coalescer(link, bounds=Bounds(call_rows=3), flights=Flights(latency=LatencyModel({1: 0.02, 10: 0.2})))
+    link = Slow()
+    subject = Coalescer(link, bounds=Bounds(call_rows=3), flights=still({1: 1.0}))
     tasks = [asyncio.create_task(ask(subject, *values)) for values in ([1], [2, 2], [3, 3], [4] * 5, [5])]
     await asyncio.gather(*tasks)
     assert link.blocks == [[1, 2, 2], [3, 3], [4] * 5, [5]]
@@ -291,8 +291,8 @@ async def test_a_large_request_takes_its_own_time_and_nobody_behind_it_is_taken_
 
 
 async def test_shadows_have_no_turn_while_clients_wait():
-    link = Link(held=True)
-    subject = Coalescer(link, bounds=Bounds(call_rows=2), flights=still({1: 0.1, 2: 0.2}))
+    link = Slow(held=True)
+    subject = Coalescer(link, bounds=Bounds(call_rows=2), flights=still({1: 1.0}))
     flying = asyncio.create_task(ask(subject, 0))
     await until(lambda: link.blocks == [[0]])
     copies = [request(90.0 + i, tenant="(shadow)", priority=9) for i in range(3)]
@@ -416,6 +416,17 @@ async def test_tenants_take_turns_when_not_all_fit_a_call():
     link.gate.set()
     await asyncio.gather(flying, *tasks)
     assert link.blocks[1:] == [[1, 8, 2, 9], [3, 4, 5, 6]]
+
+
+class Slow(Link):
+    """Says that each execution took a second."""
+
+    async def __call__(self, blocks) -> tuple[BlockReply, ...]:
+        replies = await super().__call__(blocks)
+        slow = [
+            [replace(one, timings=replace(one.timings, compute_s=1.0)) for one in reply.results] for reply in replies
+        ]
+        return tuple(replace(reply, results=tuple(results)) for reply, results in zip(replies, slow, strict=True))
 
 
 class SlowWay(Link):
