@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Generic, Protocol, TypeVar
 
@@ -22,12 +23,28 @@ class Waits(Protocol):
 Request = TypeVar("Request", bound=Waits)
 
 
+@dataclass(slots=True)
+class _Line(Generic[Request]):
+    """One tenant's requests of one level, as a heap, and the bytes that have gone."""
+
+    sent: int
+    heap: list[tuple[float, int, Request]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Level(Generic[Request]):
+    """The tenants' lines of one level, and how many bytes had gone of the one whose turn was last."""
+
+    lines: dict[str, _Line[Request]] = field(default_factory=dict)
+    turn: int = 0
+
+
 class Turns(Generic[Request]):
     """Requests in the order in which they go, from one call to the next.
 
     The lowest level first, in it each next one of the tenant that has had the fewest bytes, and the earliest deadline
-    first within a tenant. Fair queueing as in Demers et al., SIGCOMM 1989; who begins to wait
-    has had as many as whose turn it is then.
+    first within a tenant. Fair queueing as in Demers et al., SIGCOMM 1989: who begins to wait has had as many as whose
+    turn it is then. Nothing is kept of tenants that do not wait.
 
     Args:
         waiting: Those that wait already.
@@ -36,39 +53,40 @@ class Turns(Generic[Request]):
 
     def __init__(self, waiting: Iterable[Request], is_gone: Callable[[Request], bool]) -> None:
         self._is_gone, self._numbers = is_gone, itertools.count()
-        self._levels: dict[int, dict[str, list[tuple[float, int, Request]]]] = {}
-        self._sent: dict[str, int] = {}
-        self._turn = 0
+        self._levels: dict[int, _Level[Request]] = {}
         for request in waiting:
             self.add(request)
 
     def add(self, request: Request) -> None:
         """Have a request wait."""
-        lines = self._levels.setdefault(request.priority, {})
-        if request.tenant not in lines:
-            lines[request.tenant] = []
-            self._sent[request.tenant] = max(self._sent.get(request.tenant, 0), self._turn)
-        heappush(lines[request.tenant], (request.deadline, next(self._numbers), request))
+        level = self._levels.setdefault(request.priority, _Level())
+        line = level.lines.setdefault(request.tenant, _Line(level.turn))
+        heappush(line.heap, (request.deadline, next(self._numbers), request))
 
     def head(self) -> Request | None:
         """Whose turn it is; None if nobody waits."""
-        for level in sorted(self._levels):
-            lines = self._levels[level]
+        for number in sorted(self._levels):
+            lines = self._levels[number].lines
             while lines:
-                tenant = min(lines, key=self._sent.__getitem__)
-                line = lines[tenant]
-                while line and self._is_gone(line[0][2]):
-                    heappop(line)
-                if line:
-                    return line[0][2]
+                tenant, line = min(lines.items(), key=_bytes_sent)
+                while line.heap and self._is_gone(line.heap[0][2]):
+                    heappop(line.heap)
+                if line.heap:
+                    return line.heap[0][2]
                 del lines[tenant]
-            del self._levels[level]
+            del self._levels[number]
         return None
 
     def goes(self, request: Request) -> None:
         """Whose turn it was goes, and is gone from now on."""
-        self._turn = self._sent[request.tenant]
-        self._sent[request.tenant] += request.nbytes
+        level = self._levels[request.priority]
+        line = level.lines[request.tenant]
+        level.turn = line.sent
+        line.sent += request.nbytes
+
+
+def _bytes_sent(line: tuple[str, _Line[Request]]) -> int:
+    return line[1].sent
 
 
 def crowding_out(waiting: Iterable[Request], tenant: str, rows: int) -> list[Request]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heapreplace
 from itertools import islice
@@ -16,11 +16,7 @@ from serve_app.types import Block, BlockReply
 
 Member = TypeVar("Member")
 
-TRAVELS = (
-    8  # calls whose shortest way counts: a longer one was held up, and what is told too little time is not executed
-)
-
-
+TRAVELS = 8  # calls whose shortest way counts: a longer one was held up, and who is told too little time is refused
 QUICK_S = 0.005  # a call that is executed within it may be several times what a replica executes at once
 STUCK = 4  # times what it usually takes, after which a call says nothing about when the next ones are answered
 
@@ -99,11 +95,13 @@ class Flights(Generic[Member]):
 
     def start(self, task: asyncio.Task[None], flight: Flight[Member]) -> None:
         """A call has left."""
+        if (
+            len(self) < self._slots
+        ):  # executed at once; its way is no part of what it adds to the wait of those behind it
+            flight.begun = self.clock() + self.way_s
         self._under_way[task] = flight
         self.rows += flight.rows
         self._look_ahead()
-        if flight.begun is not None:  # at once: its way is no part of what it adds to the wait of those behind it
-            flight.begun += self.way_s
 
     def answered(
         self, flight: Flight[Member], took_s: float, blocks: Sequence[Block], replies: Sequence[BlockReply]
@@ -176,3 +174,19 @@ class Flights(Generic[Member]):
                 flight.begun = self.clock()
             self._ends.append((flight.begun, flight.begun + self.usual_s(flight.rows)))
         self._behind = [self.usual_s(flight.rows) for flight in islice(flights, self._slots, None)]
+
+
+def call_seconds(profile_s: Mapping[int, float], max_rows: int, instances: int = 1) -> dict[int, float]:
+    """What a call usually takes by its rows, as far as executions were measured.
+
+    Args:
+        profile_s: Seconds of one execution by its rows.
+        max_rows: Most rows of an execution.
+        instances: Executions at a time.
+
+    Returns:
+        Seconds; twice what is executed at once takes twice as long, so that more is on that line and not on the
+        profile's, which knows of one execution only.
+    """
+    at_once, batch_s = max_rows * instances, LatencyModel(profile_s).usual_s(max_rows)
+    return {**profile_s, at_once: batch_s, 2 * at_once: 2 * batch_s}

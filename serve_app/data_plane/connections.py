@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from serve_app.batching.coalescer import Bounds, Coalescer
-from serve_app.batching.flights import Flights
+from serve_app.batching.flights import Flights, call_seconds
 from serve_app.batching.latency import LatencyModel
 from serve_app.data_plane.cluster import Cluster, ReleaseState, ReleaseStatus
 from serve_app.data_plane.local import LocalClient
@@ -190,12 +190,14 @@ class Connections:
             client.close()
             return
         look = None if isinstance(client, LocalClient) else self._look
+        profile_s = {rows: ms / 1000 for rows, ms in info.profile.items()}
+        latency = LatencyModel(call_seconds(profile_s, info.max_rows, info.instances))
         coalescer = Coalescer(
             Sender(client, info, look, partial(self._renew, release)),
             release=release,
             bounds=_bounds(info),
             ragged=_has_many_shapes(info),
-            flights=Flights(max(1, self.status(release).replicas), LatencyModel(_call_s(info))),
+            flights=Flights(max(1, self.status(release).replicas), latency),
             on_lost=self.lost,
         )
         if (before := self.routes.get(release)) is not None:  # it has moved; what waits there goes on here
@@ -210,14 +212,6 @@ def _bounds(info: ReleaseInfo) -> Bounds:
     """A call is what a replica executes at once: all of it is answered together, so more would wait for each other."""
     rows = info.max_rows * info.instances * (SHAPES_IN_A_CALL if _has_many_shapes(info) else 1)
     return Bounds(info.max_queue_rows, rows, calls_ahead=1)  # one is executed while the next one travels
-
-
-def _call_s(info: ReleaseInfo) -> dict[int, float]:
-    """Seconds of a call by its rows, as far as the release's profile says: of twice what is executed at once twice."""
-    seconds = {rows: ms / 1000 for rows, ms in info.profile.items()}
-    at_once = info.max_rows * info.instances
-    batch_s = LatencyModel(seconds).usual_s(info.max_rows)
-    return {**seconds, at_once: batch_s, 2 * at_once: 2 * batch_s}
 
 
 def _has_many_shapes(info: ReleaseInfo) -> bool:

@@ -6,13 +6,14 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from serve_app.batching.batcher import Batcher
 from serve_app.batching.coalescer import Bounds, Coalescer
 from serve_app.batching.execution import Traits
-from serve_app.batching.flights import Flights
+from serve_app.batching.flights import Flights, call_seconds
 from serve_app.batching.latency import LatencyModel
 from serve_app.batching.policy import AdaptivePolicy
 from serve_app.config.release import BatchingConfig
@@ -83,8 +84,7 @@ class _Replica:
 async def serve(release: Release, bounds: Bounds, arrivals: Sequence[Arrival], loop: VirtualTimeLoop) -> Outcome:
     """A gateway with one replica answers the arrivals, each of a single row."""
     replica = _Replica(release, loop)
-    two_batches = {2 * release.max_rows: 2 * release.service_s(release.max_rows)}  # as a gateway's connection has it
-    flights = Flights(1, LatencyModel({**replica.profile, **two_batches}), loop.time)
+    flights = Flights[Any](1, LatencyModel(call_seconds(replica.profile, release.max_rows)), loop.time)
     coalescer, outcome = Coalescer(replica.answer, bounds=bounds, ragged=False, flights=flights), replica.outcome
     row = {"x": np.zeros((1, 2), np.float32)}
 
@@ -105,7 +105,7 @@ async def serve(release: Release, bounds: Bounds, arrivals: Sequence[Arrival], l
         await asyncio.sleep(arrival.submitted - loop.now)
         asked.append(loop.create_task(ask(arrival)))
     await asyncio.gather(*asked)
-    await asyncio.sleep(1.0)  # an invented second, for answers that nobody waits for any more
-    assert coalescer.is_idle
+    while not coalescer.is_idle:  # answers are on their way that nobody waits for any more
+        await asyncio.wait([task for task, _ in flights])
     replica.close()
     return outcome

@@ -466,6 +466,7 @@ async def test_a_way_that_was_slow_for_a_while_does_not_leave_requests_without_t
     subject._flights._latency = LatencyModel()  # admission is another matter
     with pytest.raises(DeadlineExceeded):
         await ask(subject, 1, timeout_s=0.03)
+    await until(lambda: subject.is_idle)
     assert await ask(subject, 1, timeout_s=0.03) == [3]
 
 

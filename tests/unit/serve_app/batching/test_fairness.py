@@ -67,6 +67,20 @@ def test_turns_are_kept_from_one_call_to_the_next_and_who_comes_later_has_no_arr
     assert line.take() == [21, 5, 22, 6]
 
 
+def test_what_has_gone_at_a_higher_level_is_no_arrears_at_a_lower_one():
+    line = Line(*(Asked("a", n) for n in range(1, 9)), Asked("b", 91, priority=9), Asked("b", 92, priority=9))
+    assert line.take(8) == list(range(1, 9))
+    line.add(Asked("c", 93, priority=9))
+    assert line.take() == [91, 93, 92]
+
+
+def test_nothing_is_kept_of_tenants_that_do_not_wait():
+    line = Line(*(Asked(f"tenant {n}", n) for n in range(1000)))
+    assert len(line.take(1000)) == 1000
+    assert line.turns.head() is None
+    assert not line.turns._levels
+
+
 def test_who_waits_no_more_is_passed_over():
     line = Line(Asked("a", 1), gone := Asked("a", 2), Asked("a", 3))
     del line.waiting[gone]

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from serve_app.batching.flights import Flight, Flights
+from serve_app.batching.flights import Flight, Flights, call_seconds
 from serve_app.batching.latency import LatencyModel
 from serve_app.errors import Overloaded
 from serve_app.types import Block, BlockEntry, BlockReply, EntryResult, Timings
@@ -146,6 +146,23 @@ async def test_a_lone_calls_way_is_no_part_of_what_it_adds_to_the_wait_of_others
         flights.answered(flight, 0.015, *replied(1, compute_s=0.010))
         flights.land(task)
     assert flights.usual_s(32) == pytest.approx(0.032, rel=0.1)
+
+
+async def test_a_lone_calls_way_is_waited_for(clock):
+    flights = flights_of(clock)
+    for _ in range(48):
+        task, flight = left(flights, 1)
+        clock[0] += 0.015
+        flights.answered(flight, 0.015, *replied(1, compute_s=0.010))
+        flights.land(task)
+    left(flights, 1)
+    assert flights.forecast_s(1) == pytest.approx(0.005 + 0.010 + 0.010)
+
+
+def test_a_call_of_several_batches_takes_several_times_as_long():
+    latency = LatencyModel(call_seconds({1: 0.001, 16: 0.004}, 16, instances=2))
+    assert [round(latency.usual_s(rows), 4) for rows in (1, 16, 32, 64, 128)] == [0.001, 0.004, 0.004, 0.008, 0.016]
+    assert LatencyModel(call_seconds({1: 0.005}, 1)).usual_s(100) == pytest.approx(0.5)
 
 
 async def test_calls_that_share_a_batch_and_land_together_are_one(clock):

@@ -11,7 +11,7 @@ from support.virtual_time import in_virtual_time
 
 from serve_app.batching.coalescer import Bounds
 
-SLO_S, SECONDS = 0.05, 2
+SLO_S, LONG_S, SECONDS = 0.05, 0.5, 2
 
 
 def conv_net(rows: int) -> float:
@@ -39,9 +39,6 @@ RELEASES = {
     "row by row": Release(row_by_row, max_rows=1),
     "quick, row by row": Release(quick, max_rows=1),
 }
-
-
-LONG_S = 0.5
 
 
 def outcome(release: Release, arrivals, call_rows: int | None = None) -> Outcome:
