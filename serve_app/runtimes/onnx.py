@@ -18,6 +18,7 @@ from serve_app.datatypes import Datatype
 from serve_app.errors import ConfigError, ManifestError
 from serve_app.runtimes.answer import bytes_of, texts_of
 from serve_app.runtimes.base import RuntimeSource
+from serve_app.runtimes.denormals import denormals_as_zero
 from serve_app.runtimes.fixed_rows import fixed_rows
 from serve_app.runtimes.onnx_session import BoundSessions, has_convolutions, open_session
 from serve_app.runtimes.pinned import pinned_memory
@@ -108,11 +109,12 @@ class OnnxRuntime:
         Raises:
             InvalidInput: A BYTES element is not UTF-8: ONNX strings are texts.
         """
-        if self._bound is not None:
-            return self._run_bound(self._bound, inputs)
-        if self._has_texts:
-            return self._run_texts(inputs)
-        answer = self._session.run(self._fetches, {source: inputs[name] for name, source in self._feeds})
+        with denormals_as_zero():
+            if self._bound is not None:
+                return self._run_bound(self._bound, inputs)
+            if self._has_texts:
+                return self._run_texts(inputs)
+            answer = self._session.run(self._fetches, {source: inputs[name] for name, source in self._feeds})
         return dict(zip(self._names, answer, strict=True))
 
     def _run_texts(self, inputs: Tensors) -> Tensors:

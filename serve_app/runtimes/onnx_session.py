@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import onnxruntime as ort
 
 from serve_app.errors import AcceleratorMissing, ManifestError
+from serve_app.runtimes.denormals import denormals_as_zero
 
 Shapes = tuple[tuple[int, ...], ...]
 """Of all inputs of one execution."""
@@ -16,6 +17,9 @@ Shapes = tuple[tuple[int, ...], ...]
 SPIN_IN_RUNS_ONLY = {"session.force_spinning_stop": "1"}
 """Threads of a session that wait for each other spin within an execution, where to sleep and be woken takes longer than
 most operators, and sleep once it is over. By default they spin on for milliseconds, on other replicas' CPUs."""
+
+DENORMALS_AS_ZERO = {"session.set_denormal_as_zero": "1"}
+"""In a session's own threads, and that thread for good which opens a process's first session; see `denormals`."""
 
 _CONVOLUTIONS = ("Conv", "ConvTranspose", "FusedConv", "NhwcConv")
 
@@ -36,7 +40,7 @@ def open_session(path: Path, device: str, threads: int, precision: str = "fp32")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    for key, value in SPIN_IN_RUNS_ONLY.items():
+    for key, value in (SPIN_IN_RUNS_ONLY | DENORMALS_AS_ZERO).items():
         options.add_session_config_entry(key, value)
     options.log_severity_level = 3  # errors: what fails is raised too
     providers: list[object] = ["CPUExecutionProvider"]
@@ -44,7 +48,8 @@ def open_session(path: Path, device: str, threads: int, precision: str = "fp32")
         ort.preload_dlls()  # finds CUDA and cuDNN in the wheels of PyTorch or NVIDIA
         providers.insert(0, ("CUDAExecutionProvider", cuda_options(precision)))
     try:
-        session = ort.InferenceSession(str(path), options, providers=providers)
+        with denormals_as_zero():  # afterwards this thread is as it was
+            session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # its exceptions have no base of their own
         raise ManifestError(str(path), f"ONNX Runtime cannot load it: {_first_line(error)}") from error
     if device == "cuda" and "CUDAExecutionProvider" not in session.get_providers():

@@ -16,6 +16,7 @@ from serve_app.datatypes import Datatype
 from serve_app.errors import AcceleratorMissing, ConfigError
 from serve_app.runtimes.answer import by_name
 from serve_app.runtimes.base import RuntimeSource
+from serve_app.runtimes.denormals import denormals_as_zero
 from serve_app.types import Array, Tensors
 
 DATATYPES = {
@@ -83,7 +84,7 @@ class TorchRuntime:
         with self._on_stream():
             tensors = [self._to_device(inputs[config.name]) for config in self._inputs]
             by_keyword = dict(zip(self._keywords, tensors[self._positional :], strict=True))
-            with torch.inference_mode(), self._autocast():
+            with torch.inference_mode(), self._autocast(), denormals_as_zero():
                 answer = self._module(*tensors[: self._positional], **by_keyword)
             named = by_name(answer, self._outputs)
             values = {config.name: self._to_host(named[config.name], config) for config in self._outputs}

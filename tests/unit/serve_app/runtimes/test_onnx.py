@@ -1,4 +1,5 @@
 import weakref
+from dataclasses import replace
 
 import ml_dtypes
 import numpy as np
@@ -56,6 +57,17 @@ def test_every_datatype_passes_unchanged(tmp_path, name, bind_io):
     y = runtime.predict({"x": x})["y"]
     assert y.dtype == Datatype(name).dtype
     assert y.tolist() == x.tolist()
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("threads", [1, 2])
+def test_denormal_numbers_are_zero_in_every_thread_because_they_take_a_hundred_times_as_long(
+    tmp_path, bind_io, threads
+):
+    runtime = OnnxRuntime(replace(source(tmp_path, doubling()), config=RuntimeConfig(threads=threads)), bind_io=bind_io)
+    x = np.tile(np.float32([1e-40, 1.5]), (100_000, 1))  # enough that both threads have their part
+    assert np.array_equal(runtime.predict({"x": x})["y"], np.tile(np.float32([0, 3]), (100_000, 1)))
+    assert (x + x)[0, 0] > 0  # the caller's own arithmetic is what it was
 
 
 def test_an_answer_in_bf16_outlives_the_session(tmp_path):

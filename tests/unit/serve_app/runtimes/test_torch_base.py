@@ -77,6 +77,13 @@ def test_the_module_runs_without_gradients(file):
     assert seen == [True]
 
 
+def test_denormal_numbers_are_zero_because_they_take_a_hundred_times_as_long(file):
+    x = np.tile(np.float32([1e-40, 1.5]), (100_000, 1))
+    runtime = TorchRuntime(lambda x: x + x, source_of(file, "torchscript", X, tensors("y FP32 -1,2")))
+    assert np.array_equal(runtime.predict({"x": x})["y"], np.tile(np.float32([0, 3]), (100_000, 1)))
+    assert (x + x)[0, 0] > 0  # the caller's own arithmetic is what it was
+
+
 def test_precision_changes_the_arithmetic_and_not_the_datatype(file):
     # 1 + 2**-10 has eleven significant bits: float32 and fp16 hold it, bf16 (eight) rounds it to 1.
     x = np.array([[1 + 2**-10, 0]], np.float32)

@@ -1,0 +1,64 @@
+"""`python -m load_tests.denormals`: executions of a sample with denormal weights, and with denormal numbers as zero."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import onnxruntime as ort
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from load_tests.models import digits
+from serve_app.config.release import RuntimeConfig
+from serve_app.repository.store import open_version
+from serve_app.runtimes.base import RuntimeSource
+from serve_app.runtimes.onnx import OnnxRuntime
+from serve_app.types import Tensors
+
+ROWS = (1, 8, 32, 64)
+EXECUTIONS = 50
+
+Execute = Callable[[Tensors], object]
+
+
+def ways(version: Path) -> tuple[Execute, Execute]:
+    """A model's executions in one thread as ONNX Runtime has them by itself, and as our runtime does."""
+    opened = open_version(str(version))
+    source = RuntimeSource(opened.manifest, opened.directory, config=RuntimeConfig(threads=1))
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(str(source.artifact), options, providers=["CPUExecutionProvider"])
+    return lambda inputs: session.run(None, dict(inputs)), OnnxRuntime(source).predict
+
+
+def us_of(execute: Execute, inputs: Tensors) -> float:
+    """Microseconds of an execution, the mean of some."""
+    began = time.perf_counter()
+    for _ in range(EXECUTIONS):
+        execute(inputs)
+    return 1e6 * (time.perf_counter() - began) / EXECUTIONS
+
+
+def main(rounds: Annotated[int, typer.Option(min=1, help="How often each is measured, in turns.")] = 9) -> None:
+    """Measure digits v1."""
+    workload = digits()
+    both = ways(workload.source)
+    shown = Table("rows", "us by itself", "us, denormals as zero", "of the other's time")
+    for rows in track(ROWS, "sizes"):
+        inputs = {"pixels": np.random.default_rng(0).uniform(0, 16, (rows, 64)).astype(np.float32)}
+        turns = [[us_of(execute, inputs) for execute in both] for _ in range(rounds)]
+        before, after = map(statistics.median, zip(*turns, strict=True))
+        ratio = statistics.median(later / earlier for earlier, later in turns)
+        shown.add_row(str(rows), f"{before:.0f}", f"{after:.0f}", f"{ratio:.2f}")
+    Console().print(shown)
+
+
+if __name__ == "__main__":
+    typer.run(main)
