@@ -392,5 +392,5 @@ def nbytes_of(tensors: Tensors) -> int:
     """Bytes of the tensors' elements; a BYTES element counts with its length."""
     total = 0
     for array in tensors.values():
-        total += array.nbytes if array.dtype != object else sum(map(len, array.ravel()))
+        total += sum(map(len, array.ravel())) if array.dtype.hasobject else array.nbytes
     return total

@@ -188,10 +188,12 @@ class Coalescer:
         if rows > bounds.call_rows:  # it travels alone
             each = self._rows_of_call(ahead)
             return flights.forecast_s(rows, -(-ahead // each) if each else 0, each)
-        calls = max(-(-(ahead + rows) // self._rows_of_call(ahead + rows)), 1 + self._bytes // bounds.call_bytes)
+        together, calls = ahead + rows, 1 + self._bytes // bounds.call_bytes
         # Until its own call leaves others may join it, as they joined those under way.
-        joined_by = self._rows_of_call(flights.rows // max(1, len(flights)))
-        each = max(-(-(ahead + rows) // calls), joined_by)
+        each = self._rows_of_call(flights.rows // max(1, len(flights)))
+        if together > each:
+            calls = max(calls, -(-together // self._rows_of_call(together)))
+            each = max(each, -(-together // calls))
         return flights.forecast_s(each, calls - 1, each)
 
     def admit(self, rows: int, priority: int, timeout_s: float) -> None:

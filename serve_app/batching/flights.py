@@ -67,6 +67,7 @@ class Flights(Generic[Member]):
         self._behind: list[float] = []  # what those take that wait for that
         self._under_way: dict[asyncio.Task[None], Flight[Member]] = {}
         self._travels_s = deque([0.0], TRAVELS)
+        self._usual_s: dict[int, float] = {}  # what `usual_s` has said since it learned last
         self.rows = 0
 
     def __len__(self) -> int:
@@ -129,6 +130,7 @@ class Flights(Generic[Member]):
             shared = flight.batch_rows > flight.executed
             if not shared or took_s >= flight.computed_s:  # else it came with the one before it, in the same batch
                 self._latency.observe(max(flight.executed, flight.batch_rows), took_s)
+                self._usual_s.clear()
         self._look_ahead()
 
     def forecast_s(self, rows: int, calls: int = 0, call_rows: int = 1) -> float:
@@ -140,7 +142,8 @@ class Flights(Generic[Member]):
             call_rows: Of each of these.
         """
         waits_s = self._waits_s()
-        return waits_s[0] + calls // len(waits_s) * self.usual_s(call_rows) + self.usual_s(rows)
+        turns = calls // len(waits_s)
+        return waits_s[0] + (turns * self.usual_s(call_rows) if turns else 0.0) + self.usual_s(rows)
 
     def rows_of_call(self, rows: int, at_once: int) -> int:
         """How many of so many rows go in a call: what is executed at once, or several times that if it is quick."""
@@ -151,11 +154,14 @@ class Flights(Generic[Member]):
 
     def usual_s(self, rows: int) -> float:
         """Seconds that a call of so many rows adds to the wait of those behind it, usually; 0 if nothing is known."""
-        return self._latency.usual_s(rows)
+        usual_s = self._usual_s.get(rows)
+        if usual_s is None:
+            usual_s = self._usual_s[rows] = self._latency.usual_s(rows)
+        return usual_s
 
     def _waits_s(self) -> list[float]:
         """Seconds until each slot could execute another call, the shortest first; without those that are stuck."""
-        if len(self) < self._slots:
+        if len(self._under_way) < self._slots:
             return [0.0] * self._slots
         now = self.clock()
         waits_s = [abs(end - now) for begun, end in self._ends if now - begun < STUCK * (end - begun)]

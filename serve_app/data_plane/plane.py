@@ -9,10 +9,10 @@ import random
 import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
@@ -182,7 +182,7 @@ class DataPlane:
 
     def request_id(self, given: str = "") -> str:
         """The client's identity for a request where it can be logged and sent back, else one no other request has."""
-        return given if _REQUEST_ID.fullmatch(given) else f"{self._id_prefix}{next(self._ids):08x}"
+        return given if given and _REQUEST_ID.fullmatch(given) else f"{self._id_prefix}{next(self._ids):08x}"
 
     def signature(self, model: str, version: str = "") -> ReleaseInfo:
         """What the release that would answer says about itself.
@@ -246,7 +246,7 @@ class DataPlane:
         self._accounting.failed(request, route.info.version, 0.0, error)
         raise error
 
-    async def infer(self, request: InferenceRequest) -> InferenceResponse:
+    def infer(self, request: InferenceRequest) -> Coroutine[Any, Any, InferenceResponse]:
         """Answer one decoded request.
 
         Raises:
@@ -256,7 +256,7 @@ class DataPlane:
             NotSupported: The model is decoupled.
             Forbidden: It asks for an explanation where that is not allowed.
         """
-        return await self._infer(request, self._random_point())
+        return self._infer(request, self._random_point())  # the coroutine itself: each around it costs every request
 
     async def _infer(self, request: InferenceRequest, point: float) -> InferenceResponse:
         started = time.perf_counter()

@@ -26,16 +26,20 @@ def validate(request: InferenceRequest, info: ReleaseInfo, max_rows: int) -> Non
         InvalidInput: A name, datatype, shape or value that the signature does not have; it is named.
         TooLarge: More rows than `max_rows`, or than the release's queue could ever hold.
     """
-    if len(request.inputs) != len(info.inputs) or any(spec.name not in request.inputs for spec in info.inputs):
+    inputs = request.inputs
+    if len(inputs) != len(info.inputs):
         _refuse_names(request, info)
-    for name, array in request.inputs.items():
-        if type(array) is not np.ndarray:  # from a Python handle; nothing else can be one
-            raise InvalidInput(f"input {name!r}", f"is {type(array).__name__}, a NumPy array is expected")
-    rows, most = request.rows, min(max_rows, info.max_queue_rows)
-    if rows > most:
-        raise TooLarge("the request", rows, most, "rows")
     for spec in info.inputs:
-        _check_tensor(spec, request.inputs[spec.name], rows)
+        if spec.name not in inputs:
+            _refuse_names(request, info)
+        if type(inputs[spec.name]) is not np.ndarray:  # from a Python handle; nothing else can be one
+            kind = type(inputs[spec.name]).__name__
+            raise InvalidInput(f"input {spec.name!r}", f"is {kind}, a NumPy array is expected")
+    rows = request.rows
+    if rows > max_rows or rows > info.max_queue_rows:
+        raise TooLarge("the request", rows, min(max_rows, info.max_queue_rows), "rows")
+    for spec in info.inputs:
+        _check_tensor(spec, inputs[spec.name], rows)
     if request.outputs:
         _check_outputs(request.outputs, info)
 

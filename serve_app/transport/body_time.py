@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from itertools import takewhile
 from typing import Any, TypeVar
 
-from serve_app.batching.expiry import Expiry
 from serve_app.errors import BodyTimeout
+
+LOOKS = 100  # at what is being read, in the time that a body may take
 
 Result = TypeVar("Result")
 
@@ -21,8 +23,14 @@ class BodyTime:
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
-        self._expiry = Expiry[asyncio.Task[Any]](self._expire, tick_s=limit_s / 100)
+        self._reading: dict[asyncio.Task[Any], int] = {}  # after how many looks each began; the oldest first
         self._late: set[asyncio.Task[Any]] = set()
+        self._looks = 0
+        self._is_looking = False
+
+    def __len__(self) -> int:
+        """Bodies that are being read."""
+        return len(self._reading)
 
     async def bound(self, reading: Awaitable[Result]) -> Result:
         """What `reading`, done in the calling task, gives.
@@ -32,7 +40,9 @@ class BodyTime:
         """
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
-        tick = self._expiry.add(task, self._limit_s)
+        self._reading[task] = self._looks
+        if not self._is_looking:
+            self._look_later()
         try:
             return await reading
         except asyncio.CancelledError:
@@ -41,9 +51,21 @@ class BodyTime:
             task.uncancel()
             raise BodyTimeout(self._limit_s) from None
         finally:
-            self._expiry.discard(task, tick)
+            self._reading.pop(task, None)
             self._late.discard(task)
 
-    def _expire(self, task: asyncio.Task[Any]) -> None:
-        self._late.add(task)
-        task.cancel()
+    def _look_later(self) -> None:
+        self._is_looking = True
+        asyncio.get_running_loop().call_later(self._limit_s / LOOKS, self._look)
+
+    def _look(self) -> None:
+        """Cancel what is late; there are no looks while nothing is read."""
+        self._looks += 1
+        last = self._looks - LOOKS - 1
+        for task, _ in list(takewhile(lambda one: one[1] <= last, self._reading.items())):
+            del self._reading[task]
+            self._late.add(task)
+            task.cancel()
+        self._is_looking = False
+        if self._reading:
+            self._look_later()

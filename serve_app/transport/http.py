@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple, TypeVar
 
@@ -43,6 +43,7 @@ logger = logging.getLogger("serve_app.http")
 PRIORITY = b'"priority"'  # as a body says it: such a request may go before others
 WORTH_ASKING_BYTES = 2**13  # to decode less takes no longer than to ask whether there is hope
 IN_LOOP_BYTES = 2**20  # copied in the event loop; what is more takes a thread
+MOST_PATHS = 256  # whose routes are remembered; a server takes 8 kB of one
 JSON, BYTES = "application/json", "application/octet-stream"
 
 # Named tuples, not frozen dataclasses: each request makes one of each, and they take a third of the time.
@@ -70,6 +71,7 @@ class InferRoute(NamedTuple):
     codec: Codec = V2
 
 
+@lru_cache(MOST_PATHS)
 def match_infer(path: str) -> InferRoute | None:
     """The hot route of a path, or None.
 
@@ -154,19 +156,21 @@ class InferHandler:
             if head.coding:
                 body = await self._decompressed(body, head.coding)
             call = self._call(route, head, request_id)
-            if len(body) > WORTH_ASKING_BYTES and self._may_be_hopeless(route, head, body):
-                self._plane.refuse_hopeless(call)
-            request, encode = await off_loop(len(body), partial(self._decode, route, head, body, call))
-        except DeadlineUnreachable as error:
-            return error_response(error, request_id)
+            if len(body) > WORTH_ASKING_BYTES:
+                self._refuse_hopeless(route, head, body, call)
+            if len(body) > IN_LOOP_BYTES:
+                request, encode = await asyncio.to_thread(self._decode, route, head, body, call)
+            else:
+                request, encode = self._decode(route, head, body, call)
         except Exception as error:  # the outermost frame: whatever it is, the client gets a sentence, not a hang-up
-            return self.refuse(route, self._said_first(route, head, error), request_id)
+            return self._not_decoded(route, head, error, request_id)
         try:
             response = await self._plane.infer(request)
         except Exception as error:  # as above; the data plane has accounted for it
             return error_response(error, request_id)
         try:
-            answer = await off_loop(nbytes_of(response.outputs), partial(encode, response))
+            is_long = nbytes_of(response.outputs) > IN_LOOP_BYTES
+            answer = await asyncio.to_thread(encode, response) if is_long else encode(response)
         except Exception as error:  # as above
             return self.refuse(route, error, request_id)
         content, coding = await compressed(answer.content, head.accept) if head.accept else (answer.content, "")
@@ -174,6 +178,12 @@ class InferHandler:
         if coding:
             headers |= {"content-encoding": coding, "vary": "accept-encoding"}
         return HttpResponse(200, content, headers)
+
+    def _not_decoded(self, route: InferRoute, head: RequestHead, error: Exception, request_id: str) -> HttpResponse:
+        """The answer to a request whose body is no request, or for which there is no hope, which is accounted for."""
+        if isinstance(error, DeadlineUnreachable):
+            return error_response(error, request_id)
+        return self.refuse(route, self._said_first(route, head, error), request_id)
 
     def _said_first(self, route: InferRoute, head: RequestHead, error: Exception) -> Exception:
         """What is wrong with the model or version asked for, if it is, before what is wrong with the body."""
@@ -186,9 +196,14 @@ class InferHandler:
                 return error
         return error
 
-    def _may_be_hopeless(self, route: InferRoute, head: RequestHead, body: bytes) -> bool:
-        """Whether there may be a better answer than to decode it: it names its model, and has the usual priority."""
-        return bool(route.model) and body.find(PRIORITY, 0, _json_bytes(route, head, body)) < 0
+    def _refuse_hopeless(self, route: InferRoute, head: RequestHead, body: bytes, call: Call) -> None:
+        """Ask whether there is hope before it is decoded, if it names its model and has the usual priority.
+
+        Raises:
+            ServeAppError: As of `DataPlane.refuse_hopeless`.
+        """
+        if route.model and body.find(PRIORITY, 0, _json_bytes(route, head, body)) < 0:
+            self._plane.refuse_hopeless(call)
 
     def turned_away(self, route: InferRoute, head: RequestHead) -> HttpResponse | None:
         """What a request is answered whose body is not to be read; None if it is.
@@ -199,8 +214,8 @@ class InferHandler:
             return None
         request_id = self._plane.request_id(head.request_id)
         try:
-            model = route.model or self._default_model()
-            self._plane.turn_away(self._call(route, head, request_id)._replace(model_name=model))
+            named = route if route.model else route._replace(model=self._default_model())
+            self._plane.turn_away(self._call(named, head, request_id))
         except DeadlineUnreachable as error:
             return error_response(error, request_id)
         except ServeAppError:  # said, and accounted for, once its body is read

@@ -35,7 +35,8 @@ from serve_app.transport.pieces import PART_BYTES, Pieces
 READY_PATH = "/v2/health/ready"
 FEW_BYTES = 2**12  # of a body: with its head, it is in hyper's buffer of 8 KiB
 LINGER_S = 5.0  # how long the rest of a refused body is read and thrown away, so that the client reads its answer
-_FIELDS = tuple((name.decode(), field) for name, field in HEAD_FIELDS.items())
+_NAMES = {field: name.decode() for name, field in HEAD_FIELDS.items()}
+_HEAD_NAMES = tuple(_NAMES[field] for field in RequestHead._fields if field in _NAMES)  # they are its first
 _DRAINING = HttpResponse(
     503, orjson.dumps({"live": True, "ready": False, "error": "draining: this door is closing"}), {"content-type": JSON}
 )
@@ -137,9 +138,7 @@ class GatewayRsgi:
 
     async def _answer(self, route: InferRoute, scope: Scope, exchange: Exchange) -> None:
         headers = scope.headers
-        head = _head(headers)
-        if query := scope.query_string:
-            head = head._replace(query=query)
+        head = _head(scope.query_string, headers)
         if refusal := self._infer.turned_away(route, head):
             await self._turn_away(exchange, headers, refusal)
             return
@@ -280,9 +279,9 @@ class AsgiCall:
             self.response = HttpResponse(self._status, bytes(self._body), self._headers)
 
 
-def _head(headers: Headers) -> RequestHead:
-    fields = {field: value for name, field in _FIELDS if (value := headers.get(name))}
-    return RequestHead(**fields, lookup=partial(_field_of, headers))
+def _head(query: str, headers: Headers) -> RequestHead:
+    values = [headers.get(name) or "" for name in _HEAD_NAMES]
+    return RequestHead._make((*values, query, partial(_field_of, headers)))
 
 
 def _field_of(headers: Headers, name: str) -> str | None:

@@ -18,10 +18,10 @@ async def test_a_body_in_time_is_given_and_its_time_is_taken_back():
     time, body = BodyTime(30.0), asyncio.get_running_loop().create_future()
     reading = asyncio.create_task(time.bound(read(body)))
     await asyncio.sleep(0)
-    assert len(time._expiry) == 1
+    assert len(time) == 1
     body.set_result(b"whole")
     assert await reading == b"whole"
-    assert len(time._expiry) == 0
+    assert len(time) == 0
 
 
 async def test_a_body_that_takes_too_long_is_given_up_and_its_task_goes_on():
@@ -46,7 +46,7 @@ async def test_another_cancellation_is_no_timeout():
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
-    assert len(time._expiry) == 0
+    assert len(time) == 0
 
 
 async def test_what_goes_wrong_with_a_body_is_raised():
@@ -56,4 +56,4 @@ async def test_what_goes_wrong_with_a_body_is_raised():
     time = BodyTime(30.0)
     with pytest.raises(ValueError, match="no body"):
         await time.bound(malformed())
-    assert len(time._expiry) == 0
+    assert len(time) == 0
