@@ -212,7 +212,7 @@ class Coalescer:
         self.admit(rows, priority, timeout_s)
         if self._rows + rows > self.bounds.queue_rows:
             self._make_room(request.tenant, rows)
-        waiting = self._waiting(request, timeout_s)
+        waiting = self._waiting(request, rows, timeout_s)
         self._queue[waiting] = None
         if self._turns is not None:
             self._turns.add(waiting)
@@ -223,13 +223,12 @@ class Coalescer:
         return waiting
 
     def _send_alone(self, request: InferenceRequest, timeout_s: float) -> _Waiting:
-        waiting = self._waiting(request, timeout_s)
+        waiting = self._waiting(request, request.rows, timeout_s)
         self._context.run(self._start, [waiting])
         return waiting
 
-    def _waiting(self, request: InferenceRequest, timeout_s: float) -> _Waiting:
-        now, answer = self._clock(), asyncio.get_running_loop().create_future()
-        rows, nbytes = request.rows, nbytes_of(request.inputs)
+    def _waiting(self, request: InferenceRequest, rows: int, timeout_s: float) -> _Waiting:
+        now, answer, nbytes = self._clock(), asyncio.get_running_loop().create_future(), nbytes_of(request.inputs)
         waiting = _Waiting(request, rows, nbytes, request.tenant, request.priority, now, now + timeout_s, answer)
         waiting.tick = self._expiry.add(waiting, timeout_s)
         return waiting

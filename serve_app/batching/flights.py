@@ -67,7 +67,8 @@ class Flights(Generic[Member]):
         self._behind: list[float] = []  # what those take that wait for that
         self._under_way: dict[asyncio.Task[None], Flight[Member]] = {}
         self._travels_s = deque([0.0], TRAVELS)
-        self._usual_s: dict[int, float] = {}  # what `usual_s` has said since it learned last
+        # What `usual_s` has said since it learned last, and of so many rows at once, how many go in a quick call.
+        self._usual_s, self._quick_rows = dict[int, float](), dict[int, int]()
         self.rows = 0
 
     def __len__(self) -> int:
@@ -120,6 +121,7 @@ class Flights(Generic[Member]):
         self._travels_s.append(max(0.0, took_s - inside_s))
         if flight.batch_rows:
             self._executions.observe(flight.batch_rows, flight.computed_s)
+            self._quick_rows.clear()
 
     def land(self, task: asyncio.Task[None]) -> None:
         """A call is over."""
@@ -149,8 +151,11 @@ class Flights(Generic[Member]):
         """How many of so many rows go in a call: what is executed at once, or several times that if it is quick."""
         if rows <= at_once:
             return rows
-        usual_s = self._executions.usual_s(at_once)
-        return min(rows, at_once * max(1, int(QUICK_S / usual_s))) if usual_s else at_once
+        most = self._quick_rows.get(at_once)
+        if most is None:
+            usual_s = self._executions.usual_s(at_once)
+            most = self._quick_rows[at_once] = at_once * max(1, int(QUICK_S / usual_s)) if usual_s else at_once
+        return min(rows, most)
 
     def usual_s(self, rows: int) -> float:
         """Seconds that a call of so many rows adds to the wait of those behind it, usually; 0 if nothing is known."""

@@ -35,6 +35,7 @@ MAX_AXIS = 2**40
 _DATATYPES: Mapping[str, Datatype] = {datatype.value: datatype for datatype in Datatype}
 NO_SHARED_MEMORY = "this server never reads or writes a client's shared memory; send binary tensors"
 _SHARED_MEMORY = "shared_memory_region"
+_OBJECTS_ONLY = frozenset({dict})
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ def _tensor_metadata(spec: TensorSpec) -> dict[str, object]:
 
 
 def _objects(value: object, subject: str) -> list[dict[str, object]]:
-    if not isinstance(value, list) or not {dict}.issuperset(map(type, value)):
+    if not isinstance(value, list) or not _OBJECTS_ONLY.issuperset(map(type, value)):
         raise MalformedBody(f"{subject} must be a list of objects")
     if len(value) > MAX_TENSORS:
         raise MalformedBody(f"{subject} has {len(value)} members, the limit is {MAX_TENSORS}")
