@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 Item = TypeVar("Item", bound=Hashable)
 
-TICK_S = 0.001
+TICK_S = 0.001  # there is a timer for each tick in which the time of an item may end
 
 
 class Expiry(Generic[Item]):
@@ -17,11 +17,10 @@ class Expiry(Generic[Item]):
 
     Args:
         expired: Called once for an item whose time is over.
-        tick_s: Seconds; there is a timer for each tick in which the time of one may end.
     """
 
-    def __init__(self, expired: Callable[[Item], None], tick_s: float = TICK_S) -> None:
-        self._expired, self._tick_s = expired, tick_s
+    def __init__(self, expired: Callable[[Item], None]) -> None:
+        self._expired = expired
         self._due: dict[int, set[Item]] = {}
 
     def __len__(self) -> int:
@@ -35,11 +34,11 @@ class Expiry(Generic[Item]):
             What `discard` needs to find it.
         """
         loop = asyncio.get_running_loop()
-        tick = math.ceil((loop.time() + within_s) / self._tick_s)
+        tick = math.ceil((loop.time() + within_s) / TICK_S)
         due = self._due.get(tick)
         if due is None:
             due = self._due[tick] = set()
-            loop.call_at(tick * self._tick_s, self._ring, tick)
+            loop.call_at(tick * TICK_S, self._ring, tick)
         due.add(item)
         return tick
 

@@ -67,8 +67,8 @@ class Flights(Generic[Member]):
         self._behind: list[float] = []  # what those take that wait for that
         self._under_way: dict[asyncio.Task[None], Flight[Member]] = {}
         self._travels_s = deque([0.0], TRAVELS)
-        # What `usual_s` has said since it learned last, and of so many rows at once, how many go in a quick call.
-        self._usual_s, self._quick_rows = dict[int, float](), dict[int, int]()
+        # What was said since it was learned last: of so many rows, and how many go in a call where so many go at once.
+        self._said_s, self._said_rows = dict[int, float](), dict[int, int]()
         self.rows = 0
 
     def __len__(self) -> int:
@@ -121,7 +121,7 @@ class Flights(Generic[Member]):
         self._travels_s.append(max(0.0, took_s - inside_s))
         if flight.batch_rows:
             self._executions.observe(flight.batch_rows, flight.computed_s)
-            self._quick_rows.clear()
+            self._said_rows.clear()
 
     def land(self, task: asyncio.Task[None]) -> None:
         """A call is over."""
@@ -132,7 +132,7 @@ class Flights(Generic[Member]):
             shared = flight.batch_rows > flight.executed
             if not shared or took_s >= flight.computed_s:  # else it came with the one before it, in the same batch
                 self._latency.observe(max(flight.executed, flight.batch_rows), took_s)
-                self._usual_s.clear()
+                self._said_s.clear()
         self._look_ahead()
 
     def forecast_s(self, rows: int, calls: int = 0, call_rows: int = 1) -> float:
@@ -151,18 +151,19 @@ class Flights(Generic[Member]):
         """How many of so many rows go in a call: what is executed at once, or several times that if it is quick."""
         if rows <= at_once:
             return rows
-        most = self._quick_rows.get(at_once)
+        most = self._said_rows.get(at_once)
         if most is None:
-            usual_s = self._executions.usual_s(at_once)
-            most = self._quick_rows[at_once] = at_once * max(1, int(QUICK_S / usual_s)) if usual_s else at_once
+            execution_s = self._executions.usual_s(at_once)
+            most = at_once * max(1, int(QUICK_S / execution_s)) if execution_s else at_once
+            self._said_rows[at_once] = most
         return min(rows, most)
 
     def usual_s(self, rows: int) -> float:
         """Seconds that a call of so many rows adds to the wait of those behind it, usually; 0 if nothing is known."""
-        usual_s = self._usual_s.get(rows)
-        if usual_s is None:
-            usual_s = self._usual_s[rows] = self._latency.usual_s(rows)
-        return usual_s
+        said_s = self._said_s.get(rows)
+        if said_s is None:
+            said_s = self._said_s[rows] = self._latency.usual_s(rows)
+        return said_s
 
     def _waits_s(self) -> list[float]:
         """Seconds until each slot could execute another call, the shortest first; without those that are stuck."""

@@ -120,6 +120,11 @@ class RuntimeConfig(StrictModel):
         "is fp32 but for products on a GPU, whose factors are rounded to 10 bits; of PyTorch models in one process "
         "none is, or all.",
     )
+    denormals_as_zero: bool = Field(
+        default=True,
+        description="Whether ONNX Runtime and PyTorch take numbers below the smallest normal one (1.2e-38 in FP32) as "
+        "zero on CPUs, which need a hundred times as long for them; false for models whose answers hang on these.",
+    )
 
 
 class ReleaseSettings(StrictModel):

@@ -256,7 +256,7 @@ class DataPlane:
             NotSupported: The model is decoupled.
             Forbidden: It asks for an explanation where that is not allowed.
         """
-        return self._infer(request, self._random_point())  # the coroutine itself: each around it costs every request
+        return self._infer(request, self._random_point())  # a coroutine around it would cost every request
 
     async def _infer(self, request: InferenceRequest, point: float) -> InferenceResponse:
         started = time.perf_counter()

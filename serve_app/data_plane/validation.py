@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NoReturn
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def _check_outputs(names: tuple[str, ...], info: ReleaseInfo) -> None:
             raise InvalidInput(f"output {name[:128]!r}", f"is not one of {info.model}'s: {', '.join(known)}")
 
 
-def _refuse_names(request: InferenceRequest, info: ReleaseInfo) -> None:
+def _refuse_names(request: InferenceRequest, info: ReleaseInfo) -> NoReturn:
     wanted = [spec.name for spec in info.inputs]
     for name in request.inputs:
         if name not in wanted:

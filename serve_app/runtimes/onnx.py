@@ -18,7 +18,7 @@ from serve_app.datatypes import Datatype
 from serve_app.errors import ConfigError, ManifestError
 from serve_app.runtimes.answer import bytes_of, texts_of
 from serve_app.runtimes.base import RuntimeSource
-from serve_app.runtimes.denormals import denormals_as_zero
+from serve_app.runtimes.denormals import arithmetic
 from serve_app.runtimes.fixed_rows import fixed_rows
 from serve_app.runtimes.onnx_session import BoundSessions, has_convolutions, open_session
 from serve_app.runtimes.pinned import pinned_memory
@@ -72,8 +72,9 @@ class OnnxRuntime:
             ConfigError: The model has BF16 and BYTES tensors.
         """
         path, manifest = source.artifact, source.manifest
-        self._open = partial(open_session, path, source.device, source.threads, source.config.precision)
+        self._open = partial(open_session, path, source.device, source.threads, source.config)
         self._session = self._open()
+        self._arithmetic = arithmetic(denormals_as_zero=source.config.denormals_as_zero)
         self._inputs, self._outputs = manifest.inputs, manifest.outputs
         self._feeds = tuple((config.name, _source(config)) for config in manifest.inputs)
         self._names = tuple(config.name for config in manifest.outputs)
@@ -109,7 +110,7 @@ class OnnxRuntime:
         Raises:
             InvalidInput: A BYTES element is not UTF-8: ONNX strings are texts.
         """
-        with denormals_as_zero():
+        with self._arithmetic():
             if self._bound is not None:
                 return self._run_bound(self._bound, inputs)
             if self._has_texts:

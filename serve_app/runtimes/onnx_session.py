@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import onnxruntime as ort
 
+from serve_app.config.release import RuntimeConfig
 from serve_app.errors import AcceleratorMissing, ManifestError
-from serve_app.runtimes.denormals import denormals_as_zero
+from serve_app.runtimes.denormals import IS_KNOWN, arithmetic
 
 Shapes = tuple[tuple[int, ...], ...]
 """Of all inputs of one execution."""
@@ -18,20 +19,21 @@ SPIN_IN_RUNS_ONLY = {"session.force_spinning_stop": "1"}
 """Threads of a session that wait for each other spin within an execution, where to sleep and be woken takes longer than
 most operators, and sleep once it is over. By default they spin on for milliseconds, on other replicas' CPUs."""
 
-DENORMALS_AS_ZERO = {"session.set_denormal_as_zero": "1"}
+_DENORMALS_AS_ZERO = {"session.set_denormal_as_zero": "1"}
 """In a session's own threads, and that thread for good which opens a process's first session; see `denormals`."""
 
+DEFAULTS = RuntimeConfig()
 _CONVOLUTIONS = ("Conv", "ConvTranspose", "FusedConv", "NhwcConv")
 
 
-def open_session(path: Path, device: str, threads: int, precision: str = "fp32") -> Any:  # noqa: ANN401 - no types
+def open_session(path: Path, device: str, threads: int, config: RuntimeConfig = DEFAULTS) -> Any:  # noqa: ANN401 - no types
     """A session over a file.
 
     Args:
         path: The model.
         device: `cpu` or `cuda`.
         threads: CPU threads of one execution.
-        precision: As of `RuntimeConfig`.
+        config: How it computes.
 
     Raises:
         ManifestError: The file is no ONNX model.
@@ -40,15 +42,16 @@ def open_session(path: Path, device: str, threads: int, precision: str = "fp32")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    for key, value in (SPIN_IN_RUNS_ONLY | DENORMALS_AS_ZERO).items():
+    entries = SPIN_IN_RUNS_ONLY | (_DENORMALS_AS_ZERO if config.denormals_as_zero and IS_KNOWN else {})
+    for key, value in entries.items():
         options.add_session_config_entry(key, value)
     options.log_severity_level = 3  # errors: what fails is raised too
     providers: list[object] = ["CPUExecutionProvider"]
     if device == "cuda":
         ort.preload_dlls()  # finds CUDA and cuDNN in the wheels of PyTorch or NVIDIA
-        providers.insert(0, ("CUDAExecutionProvider", cuda_options(precision)))
+        providers.insert(0, ("CUDAExecutionProvider", cuda_options(config.precision)))
     try:
-        with denormals_as_zero():  # afterwards this thread is as it was
+        with arithmetic(denormals_as_zero=config.denormals_as_zero)():  # afterwards this thread is as it was
             session = ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # its exceptions have no base of their own
         raise ManifestError(str(path), f"ONNX Runtime cannot load it: {_first_line(error)}") from error

@@ -16,7 +16,7 @@ from serve_app.datatypes import Datatype
 from serve_app.errors import AcceleratorMissing, ConfigError
 from serve_app.runtimes.answer import by_name
 from serve_app.runtimes.base import RuntimeSource
-from serve_app.runtimes.denormals import denormals_as_zero
+from serve_app.runtimes.denormals import arithmetic
 from serve_app.types import Array, Tensors
 
 DATATYPES = {
@@ -68,6 +68,8 @@ class TorchRuntime:
         self._positional = len(self._inputs) - len(keywords)
         self._keywords = tuple(keywords)
         self._precision = _PRECISIONS.get(source.config.precision)
+        # PyTorch's threads keep to it if this module is the first to use them in its thread.
+        self._arithmetic = arithmetic(denormals_as_zero=source.config.denormals_as_zero)
         self.device = device_of(source)
         # A stream of its own lets one instance copy while another computes; weights came on the default stream.
         self._stream = None if self.device == "cpu" else torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
@@ -81,10 +83,10 @@ class TorchRuntime:
             ValueError: The module's answer does not fit the signature.
             TypeError: The module answered with something that is no tensor.
         """
-        with self._on_stream():
+        with self._on_stream(), self._arithmetic():
             tensors = [self._to_device(inputs[config.name]) for config in self._inputs]
             by_keyword = dict(zip(self._keywords, tensors[self._positional :], strict=True))
-            with torch.inference_mode(), self._autocast(), denormals_as_zero():
+            with torch.inference_mode(), self._autocast():
                 answer = self._module(*tensors[: self._positional], **by_keyword)
             named = by_name(answer, self._outputs)
             values = {config.name: self._to_host(named[config.name], config) for config in self._outputs}

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from serve_app.errors import BodyTimeout
 
-LOOKS = 100  # at what is being read, in the time that a body may take
+LOOKS = 100  # at what is being read, in the time that a body may take; so a hundredth more may pass
 
 Result = TypeVar("Result")
 
@@ -23,9 +23,8 @@ class BodyTime:
 
     def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
-        self._reading: dict[asyncio.Task[Any], int] = {}  # after how many looks each began; the oldest first
+        self._reading: dict[asyncio.Task[Any], float] = {}  # by when each began, on the loop's clock
         self._late: set[asyncio.Task[Any]] = set()
-        self._looks = 0
         self._is_looking = False
 
     def __len__(self) -> int:
@@ -40,9 +39,10 @@ class BodyTime:
         """
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in a task
-        self._reading[task] = self._looks
+        loop = asyncio.get_running_loop()
+        self._reading[task] = loop.time()
         if not self._is_looking:
-            self._look_later()
+            self._look_later(loop)
         try:
             return await reading
         except asyncio.CancelledError:
@@ -54,18 +54,17 @@ class BodyTime:
             self._reading.pop(task, None)
             self._late.discard(task)
 
-    def _look_later(self) -> None:
+    def _look_later(self, loop: asyncio.AbstractEventLoop) -> None:
         self._is_looking = True
-        asyncio.get_running_loop().call_later(self._limit_s / LOOKS, self._look)
+        loop.call_later(self._limit_s / LOOKS, self._look, loop)
 
-    def _look(self) -> None:
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
         """Cancel what is late; there are no looks while nothing is read."""
-        self._looks += 1
-        last = self._looks - LOOKS - 1
+        last = loop.time() - self._limit_s
         for task, _ in list(takewhile(lambda one: one[1] <= last, self._reading.items())):
             del self._reading[task]
             self._late.add(task)
             task.cancel()
         self._is_looking = False
         if self._reading:
-            self._look_later()
+            self._look_later(loop)

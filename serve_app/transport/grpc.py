@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from functools import partial
 from importlib.metadata import version as package_version
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -52,11 +53,12 @@ from serve_app.protocol.v2_json import NO_SHARED_MEMORY
 from serve_app.transport.admin import Admin
 from serve_app.transport.grpc_admin import GrpcAdmin, Metadata
 from serve_app.transport.grpc_stream import Interleaved
-from serve_app.transport.http import off_loop
+from serve_app.transport.http import IN_LOOP_BYTES
 from serve_app.transport.pages import EXTENSIONS, SERVER_NAME
 from serve_app.transport.status import grpc_code
 from serve_app.types import InferenceRequest, InferenceResponse, nbytes_of
 
+_T = TypeVar("_T")
 logger = logging.getLogger("serve_app.grpc")
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
@@ -192,7 +194,7 @@ class GrpcHandler:
         nbytes = nbytes_of(response.outputs)
         encode = serialize_response if nbytes > LONG_BYTES else encode_response
         with self._accounting(response.model_name, request_id):
-            return await off_loop(nbytes, lambda: encode(self._classified(response, classes)))
+            return await _off_loop(nbytes, lambda: encode(self._classified(response, classes)))
 
     def _parsed_request(self, data: bytes, request_id: str) -> InferMessage:
         with self._accounting("", request_id):
@@ -217,7 +219,7 @@ class GrpcHandler:
         if self._plane.is_behind:
             self._plane.turn_away(call)
         with self._accounting(message.model_name, request_id):
-            return await off_loop(given.nbytes, partial(decode_request, given, call))
+            return await _off_loop(given.nbytes, partial(decode_request, given, call))
 
     def _encoded(
         self, response: InferenceResponse, classes: Mapping[str, int], request_id: str
@@ -322,6 +324,11 @@ def with_deadline(metadata: Metadata, left_s: float | None) -> Metadata:
         left_s: Seconds until the deadline; None if there is none.
     """
     return metadata if left_s is None else (*metadata, (TIMEOUT_FIELD, f"{max(left_s, _MIN_LEFT_S):.6f}"))
+
+
+async def _off_loop(nbytes: int, work: Callable[[], _T]) -> _T:
+    """What `work` gives; in a thread if that copies so many bytes that other requests would notice."""
+    return await asyncio.to_thread(work) if nbytes > IN_LOOP_BYTES else work()
 
 
 def _timeout_s(metadata: Metadata) -> float | None:

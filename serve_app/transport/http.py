@@ -9,10 +9,10 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from http import HTTPStatus
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import orjson
 
@@ -37,13 +37,12 @@ from serve_app.transport.server_timing import server_timing
 from serve_app.transport.status import http_status
 from serve_app.types import InferenceRequest, InferenceResponse, nbytes_of
 
-_T = TypeVar("_T")
 logger = logging.getLogger("serve_app.http")
 
 PRIORITY = b'"priority"'  # as a body says it: such a request may go before others
 WORTH_ASKING_BYTES = 2**13  # to decode less takes no longer than to ask whether there is hope
 IN_LOOP_BYTES = 2**20  # copied in the event loop; what is more takes a thread
-MOST_PATHS = 256  # whose routes are remembered; a server takes 8 kB of one
+MOST_PATHS, SHORT_PATH = 256, 256  # whose routes are remembered, and most characters of one
 JSON, BYTES = "application/json", "application/octet-stream"
 
 # Named tuples, not frozen dataclasses: each request makes one of each, and they take a third of the time.
@@ -71,13 +70,16 @@ class InferRoute(NamedTuple):
     codec: Codec = V2
 
 
-@lru_cache(MOST_PATHS)
 def match_infer(path: str) -> InferRoute | None:
     """The hot route of a path, or None.
 
     `/v2/models/{m}[/versions/{v}|/labels/{l}]/infer`, `/v1/models/{m}[/versions/{v}|/labels/{l}]:{verb}`, `/predict`,
     and `/predictions/{m}[/{v}]` and `/explanations/{m}[/{v}]`.
     """
+    return _remembered(path) if len(path) <= SHORT_PATH else _match(path)
+
+
+def _match(path: str) -> InferRoute | None:
     if path.startswith("/v2/models/"):
         return _match_version(path[len("/v2/models/") : -len("/infer")], V2) if path.endswith("/infer") else None
     if path == "/predict":
@@ -90,6 +92,9 @@ def match_infer(path: str) -> InferRoute | None:
             parts = path[len(start) :].split("/")
             return InferRoute(parts[0], "".join(parts[1:]), codec) if all(parts) and len(parts) <= 2 else None
     return None
+
+
+_remembered = lru_cache(MOST_PATHS)(_match)
 
 
 def _match_version(name: str, codec: Codec) -> InferRoute | None:
@@ -158,7 +163,7 @@ class InferHandler:
             call = self._call(route, head, request_id)
             if len(body) > WORTH_ASKING_BYTES:
                 self._refuse_hopeless(route, head, body, call)
-            if len(body) > IN_LOOP_BYTES:
+            if len(body) > IN_LOOP_BYTES:  # not by a coroutine that decides, which would cost every small request
                 request, encode = await asyncio.to_thread(self._decode, route, head, body, call)
             else:
                 request, encode = self._decode(route, head, body, call)
@@ -254,11 +259,6 @@ class InferHandler:
         if model is None:
             raise ModelNotFound("(the default)", self._plane.directory.models)
         return model
-
-
-async def off_loop(nbytes: int, work: Callable[[], _T]) -> _T:
-    """What `work` gives; in a thread if that copies so many bytes that other requests would notice."""
-    return await asyncio.to_thread(work) if nbytes > IN_LOOP_BYTES else work()
 
 
 def error_response(error: Exception, request_id: str) -> HttpResponse:

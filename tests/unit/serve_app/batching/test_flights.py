@@ -185,6 +185,7 @@ async def test_a_quick_call_is_several_batches(clock, batch_s, rows):
 
 async def test_a_call_whose_way_is_long_is_quick_if_it_is_executed_soon(clock):
     flights = Flights[str](1, LatencyModel({32: 0.032}), lambda: clock[0])
+    assert flights.rows_of_call(1000, at_once=32) == 32
     for _ in range(40):
         (first, one), (second, other) = left(flights), left(flights)
         for task, flight in ((first, one), (second, other)):

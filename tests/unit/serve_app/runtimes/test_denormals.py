@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from serve_app.runtimes import denormals
-from serve_app.runtimes.denormals import denormals_as_zero
+from serve_app.runtimes.denormals import IS_KNOWN, DenormalsAsZero, arithmetic
 
 DENORMAL, LEAST_NORMAL = np.float32([1e-40]), np.finfo(np.float32).tiny
-FLUSHES = pytest.mark.skipif(not denormals._CAN, reason="this machine's floating-point environment is not known")
+FLUSHES = pytest.mark.skipif(not IS_KNOWN, reason="this machine's floating-point environment is not known")
 
 
 def doubled() -> float:
@@ -17,7 +17,7 @@ def doubled() -> float:
 
 @FLUSHES
 def test_denormal_numbers_are_zero_meanwhile_and_themselves_afterwards():
-    with denormals_as_zero():
+    with DenormalsAsZero():
         assert doubled() == 0
         assert (np.float32([LEAST_NORMAL]) / np.float32([2]))[0] == 0
         assert (np.float32([LEAST_NORMAL]) * np.float32([2]))[0] == 2 * LEAST_NORMAL
@@ -26,15 +26,15 @@ def test_denormal_numbers_are_zero_meanwhile_and_themselves_afterwards():
 
 @FLUSHES
 def test_what_is_raised_meanwhile_leaves_nothing_changed():
-    with pytest.raises(ValueError, match="inside"), denormals_as_zero():
+    with pytest.raises(ValueError, match="inside"), DenormalsAsZero():
         raise ValueError("inside")
     assert doubled() > 0
 
 
 @FLUSHES
 def test_within_itself_it_lasts_until_the_outer_one_ends():
-    with denormals_as_zero():
-        with denormals_as_zero():
+    with DenormalsAsZero():
+        with DenormalsAsZero():
             assert doubled() == 0
         assert doubled() == 0
     assert doubled() > 0
@@ -44,13 +44,15 @@ def test_within_itself_it_lasts_until_the_outer_one_ends():
 def test_threads_that_begin_meanwhile_keep_to_it_and_others_do_not():
     with ThreadPoolExecutor(1) as before, ThreadPoolExecutor(1) as meanwhile:
         before.submit(doubled).result()
-        with denormals_as_zero():
+        with DenormalsAsZero():
             assert meanwhile.submit(doubled).result() == 0
             assert before.submit(doubled).result() > 0
         assert meanwhile.submit(doubled).result() == 0
 
 
-def test_where_the_environment_is_not_known_nothing_is_changed(monkeypatch):
-    monkeypatch.setattr(denormals, "_CAN", False)
-    with denormals_as_zero():
+def test_it_does_nothing_where_the_environment_is_not_known_or_it_is_not_wanted(monkeypatch):
+    with arithmetic(denormals_as_zero=False)():
+        assert doubled() > 0
+    monkeypatch.setattr(denormals, "IS_KNOWN", False)
+    with arithmetic(denormals_as_zero=True)():
         assert doubled() > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from support.virtual_time import VirtualTimeLoop, in_virtual_time
 
 from serve_app.errors import BodyTimeout
 from serve_app.transport.body_time import BodyTime
@@ -37,6 +38,27 @@ async def test_a_body_that_takes_too_long_is_given_up_and_its_task_goes_on():
     assert await task == "answered"
     assert task.cancelling() == 0
     assert body.cancelled()
+
+
+def test_each_body_has_its_whole_time_and_a_hundredth_more_at_most():
+    async def play(loop: VirtualTimeLoop) -> list[float]:
+        time = BodyTime(10.0)
+
+        async def request(begins: float) -> float:
+            await asyncio.sleep(begins)
+            began = loop.time()
+            with pytest.raises(BodyTimeout):
+                await time.bound(read(loop.create_future()))
+            return loop.time() - began
+
+        took = await asyncio.gather(*map(request, (0.0, 0.05, 3.333, 9.99, 50.0)))
+        assert len(time) == 0
+        await asyncio.sleep(1)  # nothing is read, and so nobody looks
+        assert not time._is_looking
+        return took
+
+    took = in_virtual_time(play)
+    assert all(10.0 <= seconds <= 10.1 + 1e-6 for seconds in took)
 
 
 async def test_another_cancellation_is_no_timeout():

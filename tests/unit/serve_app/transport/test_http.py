@@ -21,8 +21,16 @@ from serve_app.config.rollout import StickyConfig
 from serve_app.data_plane.local import LocalCluster
 from serve_app.datatypes import Datatype
 from serve_app.protocol.call import Call
+from serve_app.transport import http as http_routes
 from serve_app.transport.codecs import PREDICT, TENSORFLOW, TORCHSERVE
-from serve_app.transport.http import WORTH_ASKING_BYTES, InferHandler, InferRoute, RequestHead, match_infer
+from serve_app.transport.http import (
+    SHORT_PATH,
+    WORTH_ASKING_BYTES,
+    InferHandler,
+    InferRoute,
+    RequestHead,
+    match_infer,
+)
 from serve_app.types import InferenceRequest, InferenceResponse, ReleaseInfo, TensorSpec
 
 PADDING = b" " * WORTH_ASKING_BYTES
@@ -74,6 +82,16 @@ async def client():
 )
 def test_routes(path, route):
     assert match_infer(path) == route
+
+
+def test_the_routes_of_long_paths_are_not_remembered():
+    match_infer("/predictions/short")
+    before = http_routes._remembered.cache_info()
+    for _ in range(2):
+        assert match_infer("/predictions/short").model == "short"
+        assert match_infer("/predictions/" + "a" * SHORT_PATH).model == "a" * SHORT_PATH
+    after = http_routes._remembered.cache_info()
+    assert (after.hits, after.currsize) == (before.hits + 2, before.currsize)
 
 
 @pytest.mark.parametrize(

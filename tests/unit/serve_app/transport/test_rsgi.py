@@ -15,8 +15,9 @@ from support.wire import Connection, head
 
 from serve_app.batching.coalescer import Bounds
 from serve_app.config.gateway import LimitsConfig
-from serve_app.transport.http import IN_LOOP_BYTES, HttpResponse
-from serve_app.transport.rsgi import GatewayRsgi
+from serve_app.transport.asgi import HEAD_FIELDS, _length_and_head
+from serve_app.transport.http import IN_LOOP_BYTES, HttpResponse, RequestHead
+from serve_app.transport.rsgi import GatewayRsgi, _head
 
 GOOD = body(tensor())
 
@@ -54,6 +55,18 @@ async def test_a_client_that_asks_before_it_sends_is_asked_for_its_body(connecti
     assert await connection.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
     connection.writer.write(GOOD)
     assert (await connection.answer())[0] == 200
+
+
+def test_both_doors_read_every_header_into_the_field_of_its_name():
+    values = {name.decode(): f"value of {name.decode()}" for name in HEAD_FIELDS}
+    sent = [(name.encode(), value.encode()) for name, value in values.items()]
+    _, by_asgi = _length_and_head({"headers": sent, "query_string": b"a=1"})
+    by_rsgi = _head("a=1", values)
+    assert by_rsgi._replace(lookup=None) == by_asgi._replace(lookup=None)
+    assert {getattr(by_rsgi, field): field for field in HEAD_FIELDS.values()} == {
+        f"value of {name.decode()}": field for name, field in HEAD_FIELDS.items()
+    }
+    assert _head("", {})[:-1] == RequestHead()[:-1]
 
 
 @pytest.fixture
