@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import onnxruntime as ort
 import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from load_tests.models import digits
+from load_tests.models import digits, session
 from serve_app.config.release import RuntimeConfig
 from serve_app.repository.store import open_version
 from serve_app.runtimes.base import RuntimeSource
@@ -32,10 +31,8 @@ def ways(version: Path) -> tuple[Execute, Execute]:
     """A model's executions in one thread as ONNX Runtime has them by itself, and as our runtime does."""
     opened = open_version(str(version))
     source = RuntimeSource(opened.manifest, opened.directory, config=RuntimeConfig(threads=1))
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(str(source.artifact), options, providers=["CPUExecutionProvider"])
-    return lambda inputs: session.run(None, dict(inputs)), OnnxRuntime(source).predict
+    bare = session(source.artifact)
+    return lambda inputs: bare.run(None, dict(inputs)), OnnxRuntime(source).predict
 
 
 def us_of(execute: Execute, inputs: Tensors) -> float:

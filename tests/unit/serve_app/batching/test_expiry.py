@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 
+import pytest
+from support.virtual_time import VirtualTimeLoop, in_virtual_time
 from support.waiting import until
 
 from serve_app.batching.expiry import TICK_S, Expiry
@@ -20,14 +22,16 @@ async def test_an_item_is_called_for_once_its_time_is_over_and_not_before_others
     assert len(expiry) == 1
 
 
-async def test_there_is_one_timer_for_all_of_a_tick():
-    over: list[str] = []
-    expiry = Expiry[str](over.append)
-    began = time.monotonic()
-    ticks = {expiry.add(str(number), 0.001) for number in range(100)}
-    assert len(ticks) <= 2 + (time.monotonic() - began) / TICK_S
-    await until(lambda: len(over) == 100)
-    assert len(expiry) == 0
+def test_there_is_one_timer_for_all_of_a_tick():
+    async def play(loop: VirtualTimeLoop) -> float:
+        over = asyncio.Queue[str]()
+        expiry = Expiry[str](over.put_nowait)
+        assert len({expiry.add(str(number), 0.7 * TICK_S) for number in range(100)}) == 1
+        await over.get()
+        assert (over.qsize(), len(expiry)) == (99, 0)
+        return loop.time()
+
+    assert in_virtual_time(play) == pytest.approx(TICK_S)
 
 
 async def test_an_item_taken_back_is_not_called_for():
