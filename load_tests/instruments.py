@@ -11,6 +11,7 @@ from typing import Protocol
 from load_tests import closed_loop, generators, wrk
 from load_tests.accounting import Account, Cost
 from load_tests.batch_sizes import BatchSample, read_executed, sampled
+from load_tests.host_noise import HostNoise, host_noise
 from load_tests.open_loop import OpenLoad
 from load_tests.points import ClosedPoint, OpenPoint
 from load_tests.target import OURS, Target
@@ -33,6 +34,9 @@ class Instruments(Protocol):
 
     def batch_sizes(self, load: OpenLoad) -> tuple[BatchSample, ...]:
         """Batches during an open loop."""
+
+    def noise(self, seconds: float) -> HostNoise:
+        """How evenly the machine gives one process its CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +71,7 @@ class RealInstruments:
         """Batches during an open loop."""
         read = partial(read_executed, load.target)
         return sampled(partial(self.open, load), read, self.statistics_interval_s)
+
+    def noise(self, seconds: float) -> HostNoise:
+        """How evenly the machine gives one process its CPU."""
+        return host_noise(seconds)

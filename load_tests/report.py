@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from load_tests.document import Part, Picture, Table, Text, html, markdown
+from load_tests.host_noise import SLOW
 from load_tests.plots import Plot, draw_all
 from load_tests.results import BenchResults
 from load_tests.summary import workloads_of
@@ -25,7 +27,7 @@ def write_report(results: BenchResults, baseline: str, folder: Path) -> None:
 
 def parts_of_report(results: BenchResults, baseline: str, plots: Sequence[Plot] = ()) -> list[Part]:
     """The whole report: how it was measured, then for each workload its tables and plots."""
-    parts: list[Part] = [Text(_how(results))]
+    parts: list[Part] = [Text(_how(results)), Text(_noise(results))]
     for workload in workloads_of(results.rounds):
         parts += WorkloadTables(results, workload, baseline).all
         parts += [Picture(plot.title, plot.file) for plot in plots if plot.workload == workload]
@@ -39,7 +41,9 @@ def parts_of_report(results: BenchResults, baseline: str, plots: Sequence[Plot] 
         rows_of_missing = tuple((missing.host, missing.reason) for missing in results.unavailable)
         parts.append(Table("Not measured", ("server", "why"), rows_of_missing))
     if results.left_out:
-        parts.append(Text(f"Left out, because the time of this run was over: {'; '.join(results.left_out)}."))
+        times = Counter(results.left_out).items()
+        names = "; ".join(what if number == 1 else f"{what} ({number} times)" for what, number in times)
+        parts.append(Text(f"Left out, because the time of this run was over: {names}."))
     return parts + [Text(f"Note: {note}") for note in results.notes]
 
 
@@ -52,4 +56,13 @@ def _how(results: BenchResults) -> str:
         f"{plan.goodput.seconds:g} s. The load generator runs on the same machine and takes its share of it. Figures "
         "are medians over the rounds with the lowest and highest; ratios are formed within a round. Machines drift: "
         "read ratios, not absolute values."
+    )
+
+
+def _noise(results: BenchResults) -> str:
+    rounds = "; ".join(map(str, results.noise)) or "not measured"
+    return (
+        f"Before each round, with nothing beside it, a CPU of this machine ran below {1 / SLOW:g} of its usual speed: "
+        f"{rounds}. Where that is more than 1%, a server that is busy for much of the time falls behind with more than "
+        "1% of its requests, and the open loops say more of the machine than of the servers."
     )

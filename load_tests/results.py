@@ -9,6 +9,7 @@ import orjson
 from load_tests.accounting import Cost
 from load_tests.batch_sizes import BatchSample
 from load_tests.goodput import Goodput
+from load_tests.host_noise import HostNoise
 from load_tests.machine import Machine
 from load_tests.plan import Plan
 from load_tests.points import ClosedPoint
@@ -73,7 +74,8 @@ class BenchResults:
 
     Attributes:
         date: ISO 8601.
-        left_out: Measurements that there was no time for.
+        noise: Of the machine before each round, with nothing beside it.
+        left_out: Measurements that there was no time for, each time.
         notes: What a reader must know to read the figures rightly.
     """
 
@@ -84,6 +86,7 @@ class BenchResults:
     rounds: list[TargetRound] = field(default_factory=list)
     unavailable: list[Unavailable] = field(default_factory=list)
     limits: list[Limit] = field(default_factory=list)
+    noise: list[HostNoise] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 

@@ -30,6 +30,7 @@ from serve_app.data_plane.stickiness import is_in_body, user_of
 from serve_app.data_plane.streaming import Streaming
 from serve_app.data_plane.validation import validate
 from serve_app.errors import (
+    DeadlineExceeded,
     DeadlineUnreachable,
     Forbidden,
     InvalidInput,
@@ -329,7 +330,13 @@ class DataPlane:
                 "ModelStreamInfer, or by POST to its /generate_stream"
             )
         left_s = max(0.0, deadline - time.perf_counter())
-        coalesced = await route.coalescer.submit(request, left_s, alone=attempt.is_alone)
+        try:
+            coalesced = await route.coalescer.submit(request, left_s, alone=attempt.is_alone)
+        except DeadlineExceeded as late:
+            if late.is_limit:
+                raise
+            allowed_s = self._timeout_s(route, request.timeout_s)  # the queue knows only what was left of it
+            raise DeadlineExceeded(late.release, allowed_s) from None
         outputs = wanted(coalesced.outputs, request, route.info)
         return response_of(route, request, outputs, coalesced.result, coalesced.queued_s)
 

@@ -101,7 +101,7 @@ class Streaming:
                     async with asyncio.timeout(left_s):
                         reply = await anext(replies, None)
                 except TimeoutError:
-                    raise DeadlineExceeded(route.info.release, left_s) from None
+                    raise DeadlineExceeded(route.info.release, round(left_s, 3)) from None
                 if reply is None:
                     return
                 (result,) = reply.results

@@ -13,6 +13,7 @@ from load_tests.arrivals import seconds_of
 from load_tests.batch_sizes import BatchSample
 from load_tests.bench import Bench
 from load_tests.goodput import GoodputSettings
+from load_tests.host_noise import HostNoise
 from load_tests.plan import Plan
 from load_tests.points import LoadFailed
 from load_tests.results import BenchResults, Unavailable
@@ -78,6 +79,10 @@ class FakeInstruments:
     def cost_of(self, target, load):
         return load(), Cost(1.0, 0, len(target.pids))
 
+    def noise(self, seconds):
+        self.log.append("noise")
+        return HostNoise(0.01, 5.0)
+
     def tells_batches(self, target):
         return target.name in self.telling
 
@@ -105,10 +110,11 @@ def test_targets_take_turns_and_hosts_come_again_in_the_next_round():
     hosts = [FakeHost("both", (target("a"), target("b"))), FakeHost("one", (target("c"),))]
     results = measured(hosts, instruments, many_connections=0)
     closed = [line for line in instruments.log if "open" not in line]
-    a_round = ["a 8", "b 8", "a 1", "b 1", "a 64", "b 64", "c 8", "c 1", "c 64"]
+    a_round = ["noise", "a 8", "b 8", "a 1", "b 1", "a 64", "b 64", "c 8", "c 1", "c 64"]
     assert closed == a_round * 2
     assert [(part.round, part.target) for part in results.rounds] == [(n, name) for n in (1, 2) for name in "abc"]
     assert not any(host.running_now for host in hosts)
+    assert results.noise == [HostNoise(0.01, 5.0)] * 2
 
 
 def test_goodput_is_searched_from_the_best_closed_loop_and_run_at_twice_the_rate():

@@ -94,6 +94,26 @@ async def test_the_shortest_of_timeout_objective_and_limit_counts():
         model.release()
 
 
+async def test_a_late_answer_names_what_the_request_allows_and_not_what_the_loop_left_of_it():
+    model = Recording(held=True)
+    async with plane(Executor("v1", model)) as subject:
+        subject._lag.stop()
+        subject._lag.lag_s = 0.001
+        with pytest.raises(DeadlineExceeded) as late:
+            await subject.infer(request(1, timeout_s=0.02))
+        model.release()
+    assert late.value.timeout_s == 0.02
+
+
+async def test_the_limit_of_a_graphs_node_is_named_as_it_is():
+    def too_slow(inputs):
+        raise DeadlineExceeded("node", 0.004, is_limit=True)
+
+    async with plane(Executor("v1", too_slow)) as subject:
+        with pytest.raises(DeadlineExceeded, match=r"^node could not answer within 0\.004 s$"):
+            await subject.infer(request(1, timeout_s=0.5))
+
+
 async def test_every_request_is_counted_once_and_unknown_names_are_bounded():
     metrics = Metrics()
     async with plane(metrics=metrics) as subject:
