@@ -17,7 +17,7 @@ from load_tests.progress import Steps
 from load_tests.results import BenchResults, ClosedRun, TargetRound, Unavailable
 from load_tests.target import OURS, Host, HostUnavailable, Target
 
-_NOISE_S = 3.0
+_NOISE_S = 10.0  # 1% of it is one stretch of the kind that does harm
 _WARM_UP_CONNECTIONS = 8
 _FIRST_GUESS = 0.6  # of the closed loop's best
 _RAMP_PEAK = 0.9  # of the closed loop's best: the queue must not decide the batches
@@ -45,6 +45,8 @@ class Bench:
         """Measure every host that can be run, round by round, so that slow changes of the machine meet all alike."""
         started, available = self.clock(), list(hosts)
         for number in range(1, self.plan.rounds + 1):
+            self.steps.more(1)
+            self.steps.step(f"round {number} of {self.plan.rounds}, the machine alone")
             self.results.noise.append(self.instruments.noise(_NOISE_S))
             for index, host in enumerate(tuple(available)):
                 self.steps.host(f"round {number} of {self.plan.rounds}, {host.name}")

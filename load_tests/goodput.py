@@ -7,8 +7,9 @@ about it, because there the clients wait with the server.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from load_tests.points import OpenPoint
 
@@ -23,7 +24,9 @@ class GoodputSettings:
         slo_ms: An answer later than this is not in time.
         in_time_share: What share must be in time for a rate to count.
         seconds: Length of each run.
-        max_runs: Of the search.
+        runs: At each rate of the search, most of which must hold, and at twice the rate found, of which the middle one
+            counts; odd. As soon as it is clear no more are done.
+        max_rates: Of the search.
         factor: First step up or down; each further step is longer than the last by it.
         precision: The search ends when the lowest rate that failed is less than this times the highest that held.
         multiples: Of the rate found, run after the search for the curve; `OVERLOAD` always is one.
@@ -32,7 +35,8 @@ class GoodputSettings:
     slo_ms: float = 50.0
     in_time_share: float = 0.99
     seconds: float = 4.0
-    max_runs: int = 8
+    runs: int = 1
+    max_rates: int = 8
     factor: float = 1.3
     precision: float = 1.06
     multiples: tuple[float, ...] = (0.25, 0.5, 1.5, OVERLOAD)
@@ -46,7 +50,7 @@ class Goodput:
         rate_per_s: The highest rate offered that held; 0 if none did.
         is_bound: No rate failed, so the true one may be higher.
         points: Every run, by offered rate.
-        overload: The run at twice the rate; None where no rate held.
+        overload: The run at twice the rate, of several that with the middle goodput; None where no rate held.
     """
 
     rate_per_s: float
@@ -73,19 +77,34 @@ def find_goodput(offer: Callable[[float], OpenPoint], first_per_s: float, settin
         first_per_s: Where to begin, over 0; about what a closed loop reached.
         settings: When a rate holds and when to stop.
     """
-    bracket, points, rate = _Bracket(settings.factor, settings.factor), [], first_per_s
-    for _ in range(settings.max_runs):
-        points.append(offer(rate))
-        rate = bracket.next_rate(rate, holds=points[-1].in_time_share >= settings.in_time_share)
+    bracket, points, rate = _Bracket(settings.factor, settings.factor), list[OpenPoint](), first_per_s
+    for _ in range(settings.max_rates):
+        runs = list(_until_clear(partial(offer, rate), settings))
+        points += runs
+        rate = bracket.next_rate(rate, holds=_held(runs, settings) > settings.runs // 2)
         if bracket.high / max(bracket.low, 1e-9) < settings.precision:
             break
     overload = None
     if bracket.low:
-        for multiple in sorted({*settings.multiples, OVERLOAD}):
-            points.append(offer(multiple * bracket.low))
-            overload = points[-1] if multiple == OVERLOAD else overload
+        points += [offer(multiple * bracket.low) for multiple in sorted({*settings.multiples} - {OVERLOAD})]
+        beyond = [offer(OVERLOAD * bracket.low) for _ in range(settings.runs)]
+        overload = sorted(beyond, key=lambda point: point.goodput_per_s)[settings.runs // 2]
+        points += beyond
     ordered = tuple(sorted(points, key=lambda point: point.offered_per_s))
     return Goodput(bracket.low, math.isinf(bracket.high), ordered, overload)
+
+
+def _until_clear(offer: Callable[[], OpenPoint], settings: GoodputSettings) -> Iterator[OpenPoint]:
+    """Runs at one rate, until most of all that there could be hold or do not."""
+    runs: list[OpenPoint] = []
+    while max(held := _held(runs, settings), len(runs) - held) <= settings.runs // 2:
+        runs.append(offer())
+        yield runs[-1]
+
+
+def _held(runs: Iterable[OpenPoint], settings: GoodputSettings) -> int:
+    """How many of them had enough in time."""
+    return sum(run.in_time_share >= settings.in_time_share for run in runs)
 
 
 @dataclass(slots=True)

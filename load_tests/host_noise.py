@@ -1,7 +1,7 @@
 """`python -m load_tests.host_noise`: whether the machine gives a process its CPU evenly, while nothing else runs there.
 
-The same work again and again, and how long each took: the fixed work quantum of M. Sottile and R. Minnich, "Analysis
-of Microbenchmarks for Performance Tuning of Clusters" (2004). A virtual machine's CPU may be slow for tens of
+The same work again and again, and how long each took: a benchmark of fixed work quanta (FWQ), as is used to find the
+noise of operating systems. A virtual machine's CPU may be slow for tens of
 milliseconds at a time and no steal time tell of it. A server that is at work for a good part of the time then falls
 behind for longer than a short objective allows, whatever it does.
 """
@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 SLOW = 2.5  # times what a quantum usually takes
-APART_S = 0.002  # slow quanta with no more between them are one stretch
+APART_S = 0.0005  # slow quanta with no more between them are one stretch
 _QUANTUM = range(2000)  # summed up: some 20 us
 
 
@@ -70,7 +70,7 @@ def host_noise(seconds: float, clock: Callable[[], float] = time.perf_counter) -
     return noise_of(durations)
 
 
-def main(seconds: Annotated[float, typer.Option(min=0.1, help="How long one CPU is kept at work.")] = 10.0) -> None:
+def main(seconds: Annotated[float, typer.Option(min=0.1, max=60, help="That one CPU is kept at work.")] = 10.0) -> None:
     """Tell how evenly this machine gives a process its CPU."""
     print(f"below {1 / SLOW:g} of its usual speed {host_noise(seconds)}")
 

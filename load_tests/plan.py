@@ -37,8 +37,9 @@ class Plan:
     @property
     def goodput_s(self) -> float:
         """About how long one search takes, at the most."""
-        runs = self.goodput.max_runs + len({*self.goodput.multiples, OVERLOAD})
-        return runs * (self.goodput.seconds + 1.0)
+        search = self.goodput
+        others = {*search.multiples} - {OVERLOAD}
+        return ((search.max_rates + 1) * search.runs + len(others)) * (search.seconds + 1.0)
 
 
 FULL = Plan()
@@ -47,7 +48,7 @@ QUICK = Plan(
     many_connections=0,
     warm_up_s=1.0,
     point_s=2.0,
-    goodput=GoodputSettings(seconds=2.0, max_runs=6, multiples=()),
+    goodput=GoodputSettings(seconds=2.0, max_rates=6, multiples=()),
     ramp_s=20,
     limit_s=255.0,
     host_reserve_s=55.0,

@@ -63,6 +63,7 @@ def _noise(results: BenchResults) -> str:
     rounds = "; ".join(map(str, results.noise)) or "not measured"
     return (
         f"Before each round, with nothing beside it, a CPU of this machine ran below {1 / SLOW:g} of its usual speed: "
-        f"{rounds}. Where that is more than 1%, a server that is busy for much of the time falls behind with more than "
-        "1% of its requests, and the open loops say more of the machine than of the servers."
+        f"{rounds}. Where that is more than 1%, in stretches that are long beside the objective, a server that is busy "
+        "for much of the time falls behind with more than 1% of its requests: open loops say more of the machine then "
+        "than of the servers."
     )

@@ -270,7 +270,7 @@ class DataPlane:
             route = self._route(request, point)
             validate(request, route.info, self.limits.max_request_rows)
             deadline = started + self._time_left_s(route, request.timeout_s)
-            attempt = Attempt(route)
+            attempt = Attempt(route, route)
             try:
                 response = await self._execute(attempt, request, deadline)
             except ReplicaLost as lost:
@@ -333,10 +333,10 @@ class DataPlane:
         try:
             coalesced = await route.coalescer.submit(request, left_s, alone=attempt.is_alone)
         except DeadlineExceeded as late:
-            if late.is_limit:
+            if late.is_limit or late.release != route.info.release:  # a node of a graph had less time
                 raise
-            allowed_s = self._timeout_s(route, request.timeout_s)  # the queue knows only what was left of it
-            raise DeadlineExceeded(late.release, allowed_s) from None
+            allowed_s = self._timeout_s(attempt.first, request.timeout_s)  # the queue knows only what was left of it
+            raise DeadlineExceeded(late.release, round(allowed_s, 3)) from None
         outputs = wanted(coalesced.outputs, request, route.info)
         return response_of(route, request, outputs, coalesced.result, coalesced.queued_s)
 

@@ -26,9 +26,10 @@ PATIENCE = (
 
 @dataclass(slots=True)
 class Attempt:
-    """Where a request went last, and whether it is to have a call of its own."""
+    """Where a request went last and first, and whether it is to have a call of its own."""
 
     route: Route
+    first: Route
     is_alone: bool = False
 
 

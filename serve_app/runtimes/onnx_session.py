@@ -48,8 +48,6 @@ def open_session(path: Path, device: str, threads: int, config: RuntimeConfig = 
     options.log_severity_level = 3  # errors: what fails is raised too
     providers: list[object] = ["CPUExecutionProvider"]
     if device == "cuda":
-        if "CUDAExecutionProvider" not in ort.get_available_providers():
-            raise AcceleratorMissing(path.name)  # else it warns, which may be an error, and takes the CPU
         ort.preload_dlls()  # finds CUDA and cuDNN in the wheels of PyTorch or NVIDIA
         providers.insert(0, ("CUDAExecutionProvider", cuda_options(config.precision)))
     try:

@@ -26,7 +26,7 @@ PLAN = Plan(
     fast_per_s=5000,
     warm_up_s=1,
     point_s=2,
-    goodput=GoodputSettings(max_runs=1, multiples=()),
+    goodput=GoodputSettings(max_rates=1, multiples=()),
     ramp_s=10,
 )
 

@@ -17,11 +17,17 @@ def test_a_stretch_of_slow_quanta_is_told_with_its_share():
     assert str(noise) == "40.0% of the time, at most 12 ms at a stretch"
 
 
-@pytest.mark.parametrize(("quanta_between", "longest_ms"), [(50, 2 * 1.2 + 1), (150, 1.2)])
+@pytest.mark.parametrize(("quanta_between", "longest_ms"), [(10, 2 * 1.2 + 0.2), (50, 1.2)])
 def test_slow_quanta_with_little_between_them_are_one_stretch(quanta_between, longest_ms):
     slow = [SLOW_S] * 10
     noise = noise_of([USUAL_S] * 100 + slow + [USUAL_S] * quanta_between + slow)
     assert noise.longest_ms == pytest.approx(longest_ms)
+
+
+def test_a_timer_that_hits_a_quantum_now_and_then_is_no_stretch():
+    noise = noise_of(([SLOW_S] + [USUAL_S] * 50) * 20)
+    assert noise.longest_ms == pytest.approx(1000 * SLOW_S)
+    assert noise.slow_share == pytest.approx(6 / 56)
 
 
 def test_the_work_goes_on_until_the_time_is_over():

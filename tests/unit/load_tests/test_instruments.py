@@ -18,6 +18,12 @@ def test_without_wrk_the_closed_loop_is_made_in_python(thread_server):
     assert point.answers > 0
 
 
+def test_the_machines_noise_is_measured_in_a_process_of_its_own():
+    noise = RealInstruments(wrk=None).noise(0.05)
+    assert 0 <= noise.slow_share <= 1
+    assert noise.longest_ms >= 0
+
+
 def test_wrk_makes_the_closed_loop_where_it_is_installed(thread_server, tmp_path):
     wrk = tmp_path / "wrk"  # test_wrk has the program itself
     result = {"requests": 40, "us": 2_000_000, "status": 0, "socket": 0, "p50": 1000, "p90": 2000, "p99": 3000}

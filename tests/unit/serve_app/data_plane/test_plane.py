@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import time
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from serve_app.batching.coalescer import Bounds
 from serve_app.config.gateway import LimitsConfig
 from serve_app.data_plane.local import LocalCluster
 from serve_app.data_plane.plane import DataPlane
+from serve_app.data_plane.second_try import Attempt
 from serve_app.errors import (
     DeadlineExceeded,
     Forbidden,
@@ -105,12 +107,22 @@ async def test_a_late_answer_names_what_the_request_allows_and_not_what_the_loop
     assert late.value.timeout_s == 0.02
 
 
-async def test_the_limit_of_a_graphs_node_is_named_as_it_is():
+async def test_a_second_try_is_late_by_the_time_that_the_first_version_allows():
+    model = Recording(held=True)
+    async with plane(Executor("v1", slo_ms=20), Executor("v2", model)) as subject:
+        first, other = (subject.directory.resolve("arithmetic", version, 0) for version in ("v1", "v2"))
+        with pytest.raises(DeadlineExceeded, match=r"^arithmetic-v2 could not answer within 0\.02 s$"):
+            await subject._execute(Attempt(other, first), request(1), time.perf_counter() + 0.005)
+        model.release()
+
+
+@pytest.mark.parametrize(("name", "is_limit"), [("arithmetic-v1", True), ("node", False)])
+async def test_the_limit_of_a_graphs_node_is_named_as_it_is(name, is_limit):
     def too_slow(inputs):
-        raise DeadlineExceeded("node", 0.004, is_limit=True)
+        raise DeadlineExceeded(name, 0.004, is_limit)
 
     async with plane(Executor("v1", too_slow)) as subject:
-        with pytest.raises(DeadlineExceeded, match=r"^node could not answer within 0\.004 s$"):
+        with pytest.raises(DeadlineExceeded, match=rf"^{name} could not answer within 0\.004 s$"):
             await subject.infer(request(1, timeout_s=0.5))
 
 

@@ -153,7 +153,7 @@ class Release:
 
     async def ask(self, tag: str, lost: ReplicaLost | None = None, within_s: float = 20):
         lost, asked = lost or ReplicaLost("m-v1"), InferenceRequest("m", {}, id=tag)
-        return await self.tries.answer(lost, Attempt(self.route), asked, time.perf_counter() + within_s)
+        return await self.tries.answer(lost, Attempt(self.route, self.route), asked, time.perf_counter() + within_s)
 
 
 UNSENT = ReplicaLost("m-v1", was_sent=False)
