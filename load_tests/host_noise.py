@@ -1,9 +1,9 @@
 """`python -m load_tests.host_noise`: whether the machine gives a process its CPU evenly, while nothing else runs there.
 
 The same work again and again, and how long each took: a benchmark of fixed work quanta (FWQ), as is used to find the
-noise of operating systems. A virtual machine's CPU may be slow for tens of
-milliseconds at a time and no steal time tell of it. A server that is at work for a good part of the time then falls
-behind for longer than a short objective allows, whatever it does.
+noise of operating systems. A virtual machine's CPU may be slow for tens of milliseconds at a time and no steal time
+tell of it. A server that is at work for a good part of the time then falls behind for longer than a short objective
+allows, whatever it does.
 """
 
 from __future__ import annotations
