@@ -7,9 +7,8 @@ about it, because there the clients wait with the server.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from load_tests.points import OpenPoint
 
@@ -40,6 +39,11 @@ class GoodputSettings:
     factor: float = 1.3
     precision: float = 1.06
     multiples: tuple[float, ...] = (0.25, 0.5, 1.5, OVERLOAD)
+
+    @property
+    def run_once(self) -> list[float]:
+        """The multiples beside `OVERLOAD`, in order."""
+        return sorted({*self.multiples} - {OVERLOAD})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +83,14 @@ def find_goodput(offer: Callable[[float], OpenPoint], first_per_s: float, settin
     """
     bracket, points, rate = _Bracket(settings.factor, settings.factor), list[OpenPoint](), first_per_s
     for _ in range(settings.max_rates):
-        runs = list(_until_clear(partial(offer, rate), settings))
+        runs, holds = _most(offer, rate, settings)
         points += runs
-        rate = bracket.next_rate(rate, holds=_held(runs, settings) > settings.runs // 2)
+        rate = bracket.next_rate(rate, holds=holds)
         if bracket.high / max(bracket.low, 1e-9) < settings.precision:
             break
     overload = None
     if bracket.low:
-        points += [offer(multiple * bracket.low) for multiple in sorted({*settings.multiples} - {OVERLOAD})]
+        points += [offer(multiple * bracket.low) for multiple in settings.run_once]
         beyond = [offer(OVERLOAD * bracket.low) for _ in range(settings.runs)]
         overload = sorted(beyond, key=lambda point: point.goodput_per_s)[settings.runs // 2]
         points += beyond
@@ -94,17 +98,14 @@ def find_goodput(offer: Callable[[float], OpenPoint], first_per_s: float, settin
     return Goodput(bracket.low, math.isinf(bracket.high), ordered, overload)
 
 
-def _until_clear(offer: Callable[[], OpenPoint], settings: GoodputSettings) -> Iterator[OpenPoint]:
-    """Runs at one rate, until most of all that there could be hold or do not."""
+def _most(offer: Callable[[float], OpenPoint], rate: float, settings: GoodputSettings) -> tuple[list[OpenPoint], bool]:
+    """Runs at one rate until most of all that there could be hold or do not, and whether they hold."""
     runs: list[OpenPoint] = []
-    while max(held := _held(runs, settings), len(runs) - held) <= settings.runs // 2:
-        runs.append(offer())
-        yield runs[-1]
-
-
-def _held(runs: Iterable[OpenPoint], settings: GoodputSettings) -> int:
-    """How many of them had enough in time."""
-    return sum(run.in_time_share >= settings.in_time_share for run in runs)
+    held = 0
+    while max(held, len(runs) - held) <= settings.runs // 2:
+        runs.append(offer(rate))
+        held += runs[-1].in_time_share >= settings.in_time_share
+    return runs, held > settings.runs // 2
 
 
 @dataclass(slots=True)

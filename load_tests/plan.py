@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from load_tests.goodput import OVERLOAD, GoodputSettings
+from load_tests.goodput import GoodputSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,7 @@ class Plan:
     def goodput_s(self) -> float:
         """About how long one search takes, at the most."""
         search = self.goodput
-        others = {*search.multiples} - {OVERLOAD}
-        return ((search.max_rates + 1) * search.runs + len(others)) * (search.seconds + 1.0)
+        return ((search.max_rates + 1) * search.runs + len(search.run_once)) * (search.seconds + 1.0)
 
 
 FULL = Plan()

@@ -71,8 +71,7 @@ def test_of_several_runs_at_a_rate_most_decide_and_no_more_are_done_than_that_ta
 
     def offer(rate: float) -> OpenPoint:
         tried.append(round(rate))
-        left = goodputs[round(rate)] if round(rate) in goodputs and goodputs[round(rate)] else beyond
-        return point(rate, left.pop(0))
+        return point(rate, goodputs.get(round(rate), beyond).pop(0))
 
     beyond = [50, 238, 60]  # at twice what held, one of the three by chance
     settings = GoodputSettings(runs=3, max_rates=4, factor=2, precision=1.01, multiples=())
